@@ -1,0 +1,97 @@
+/**
+ * A conversation between whoever is at the keyboard and one peer.
+ *
+ * @module
+ */
+import { decodeFrames, type Framing } from "./framing.ts";
+import type { Keyboard } from "./keyboard.ts";
+import { chunks, concatenate, writeAll } from "./stream.ts";
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const FAREWELL = "bye";
+
+/**
+ * Gives a typed line the form that it has on the wire.
+ *
+ * @param line The line, without its end.
+ * @param framing The framing; raw carries the line as it was typed, with its
+ * end, as nc does.
+ * @param crlf Whether a line ends with CRLF, in `raw` and `lines`.
+ * @returns The bytes to send.
+ */
+export function encodeTyped(
+  line: Uint8Array,
+  framing: Framing,
+  crlf = false,
+): Uint8Array {
+  const { name } = framing;
+  if (name !== "raw" && (name !== "lines" || !crlf)) {
+    return framing.encode(line);
+  }
+  const end = crlf ? [CARRIAGE_RETURN, LINE_FEED] : [LINE_FEED];
+  return concatenate([line, new Uint8Array(end)]);
+}
+
+/** What belongs to a conversation besides its peer. */
+export interface ConversationOptions {
+  /** Where one message of the peer ends and the next begins. */
+  framing: Framing;
+  /** Who types. */
+  keyboard: Keyboard;
+  /** Gives a typed line the form that it has on the wire. */
+  encode: (line: Uint8Array) => Uint8Array;
+  /** Shows what the peer says. */
+  show: (message: Uint8Array) => Promise<void>;
+  /** Told when a typed line has been sent. */
+  onSent?: () => void;
+}
+
+/**
+ * Carries on a conversation, both ways at any moment, until the peer ends it
+ * or either side says `bye`. At the end of the typed lines the connection is
+ * half-closed. Closing it is left to the caller.
+ *
+ * @param conn The connection.
+ * @param options The keyboard, the screen, and what is spoken.
+ */
+export async function converse(
+  conn: Deno.Conn,
+  options: ConversationOptions,
+): Promise<void> {
+  const { framing, keyboard, encode, show, onSent } = options;
+  let over = false;
+  const end = Promise.withResolvers<void>();
+
+  async function send(): Promise<void> {
+    for (;;) {
+      const line = await keyboard.next();
+      if (over) return; // and leave the line to the next conversation
+      keyboard.take();
+      if (line === undefined) return await conn.closeWrite();
+      if (isFarewell(line)) return end.resolve();
+      await writeAll(conn, encode(line));
+      onSent?.();
+    }
+  }
+
+  async function receive(): Promise<void> {
+    for await (const message of decodeFrames(chunks(conn), framing)) {
+      await show(message);
+      if (isFarewell(message)) return;
+    }
+  }
+
+  send().catch(end.reject);
+  receive().then(end.resolve, end.reject);
+  try {
+    await end.promise;
+  } finally {
+    over = true;
+  }
+}
+
+function isFarewell(message: Uint8Array): boolean {
+  return message.length < 16 &&
+    new TextDecoder().decode(message).trim().toLowerCase() === FAREWELL;
+}

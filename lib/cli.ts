@@ -1,0 +1,313 @@
+/**
+ * A command's frame: its options as one table, its help, its signals, its exit
+ * code, and each of its errors as one line.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { Log } from "./log.ts";
+import { OutputError } from "./output.ts";
+import { type Option, toggle, UsageError } from "./options.ts";
+
+export {
+  duration,
+  integer,
+  list,
+  oneOf,
+  type Option,
+  option,
+  size,
+  text,
+  toggle,
+  usage,
+  UsageError,
+} from "./options.ts";
+
+/** Version of the collection; deno.json has the same. */
+export const VERSION = "0.1.0";
+
+/** The options of a command by name: `maxFrame` is `--max-frame`. */
+// deno-lint-ignore no-explicit-any
+export type OptionTable = Record<string, Option<any>>;
+
+/** What the options of a table come to. */
+export type Values<T extends OptionTable> = {
+  [Name in keyof T]: T[Name] extends Option<infer Value> ? Value : never;
+};
+
+/** Every command has these. */
+const COMMON = {
+  verbose: toggle("say more", "v"),
+  quiet: toggle("say only what goes wrong", "q"),
+  json: toggle("write the log as JSON lines"),
+  help: toggle("print this help and leave", "h"),
+  version: toggle("print the version and leave", "V"),
+};
+
+/** What a command is called, what it takes, and what it does. */
+export interface Command<T extends OptionTable> {
+  /** Name of the script, without its ending. */
+  name: string;
+  /** What it does, in a line. */
+  summary: string;
+  /** Positionals, as the usage line shows them. */
+  positionals: string;
+  /** How many positionals there may be. */
+  most: number;
+  /** The options, in the order of the help. */
+  options: T;
+  /** What comes after the options in the help: permissions, examples. */
+  epilogue: string;
+  /**
+   * Does the command's work.
+   *
+   * @throws {UsageError} If the command line is wrong: exit code 2.
+   * @throws {unknown} If the network, or the peer, fails: exit code 1.
+   */
+  run(invocation: Invocation<T>): Promise<void>;
+}
+
+/** One run of a command. */
+export interface Invocation<T extends OptionTable> {
+  /** What the options come to. */
+  options: Values<T>;
+  /** What is not an option. */
+  positionals: string[];
+  /** Where to say what happens. */
+  log: Log;
+}
+
+/**
+ * Runs a command: parses its arguments, prints help, reports its error.
+ *
+ * @param command The command.
+ * @param args Its arguments, `Deno.args`.
+ * @returns The exit code: 0 done, 1 the network or the peer failed, 2 the
+ * command line is wrong.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * const code = await runCommand({
+ *   name: "sleeper",
+ *   summary: "Sleeps.",
+ *   positionals: "",
+ *   most: 0,
+ *   options: { long: toggle("sleep longer") },
+ *   epilogue: "",
+ *   run: ({ options }) => Promise.resolve(assertEquals(options.long, true)),
+ * }, ["--long"]);
+ * assertEquals(code, 0);
+ * ```
+ */
+export async function runCommand<T extends OptionTable>(
+  command: Command<T>,
+  args: readonly string[],
+): Promise<number> {
+  let log = new Log();
+  try {
+    const { options, common, positionals } = parseCommandLine(command, args);
+    log = new Log(common);
+    if (common.help) print(helpText(command));
+    else if (common.version) print(`${command.name} ${VERSION}\n`);
+    else await command.run({ options, positionals, log });
+    return 0;
+  } catch (error) {
+    // `| head -1` has had enough: no fault, and nobody to tell.
+    if (error instanceof OutputError && error.closed) return 0;
+    if (error instanceof StopRequest) return 0;
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof UsageError) {
+      log.error(`${command.name}: ${message} (--help says what there is)`);
+      return 2;
+    }
+    log.error(`${command.name}: ${message}`);
+    return 1;
+  }
+}
+
+/** Someone has asked the process to stop, and it has nothing left to do. */
+export class StopRequest extends Error {}
+
+/**
+ * Listens for SIGINT and SIGTERM. The first aborts the signal, so that open
+ * work can end; the second ends the process at once.
+ *
+ * @returns A signal that is aborted when the process is asked to stop.
+ */
+export function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    Deno.addSignalListener(name, () => {
+      if (stop.signal.aborted) Deno.exit(code);
+      stop.abort(new StopRequest(`stopped by ${name}`));
+    });
+  }
+  return stop.signal;
+}
+
+/**
+ * Waits, or goes on at once when the signal is aborted.
+ *
+ * @param milliseconds How long to wait.
+ * @param signal What ends the wait.
+ */
+export async function pause(
+  milliseconds: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  const wake = () => resolve();
+  signal?.addEventListener("abort", wake, { once: true });
+  if (signal?.aborted) wake();
+  await promise;
+  clearTimeout(timer);
+  signal?.removeEventListener("abort", wake);
+}
+
+function print(output: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(output));
+}
+
+/** From `maxFrame` to `max-frame`. */
+function flagName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+interface Parsed<T extends OptionTable> {
+  options: Values<T>;
+  common: Values<typeof COMMON>;
+  positionals: string[];
+}
+
+function parseCommandLine<T extends OptionTable>(
+  command: Command<T>,
+  args: readonly string[],
+): Parsed<T> {
+  const table: OptionTable = { ...command.options, ...COMMON };
+  const entries = Object.entries(table).map(([name, option]) => ({
+    name,
+    flag: flagName(name),
+    ...option,
+  }));
+  const withValue = entries.filter((entry) => entry.value !== undefined);
+  const switches = entries.filter((entry) => entry.value === undefined);
+  const parsed = parseArgs(joinValues(args, withValue), {
+    boolean: switches.map((entry) => entry.flag),
+    string: [...withValue.map((entry) => entry.flag), "_"],
+    collect: withValue.map((entry) => entry.flag),
+    alias: Object.fromEntries(
+      entries.filter((entry) => entry.short !== undefined)
+        .map((entry) => [entry.short!, entry.flag]),
+    ),
+    unknown: (argument, key) => {
+      if (key === undefined) return true;
+      throw new UsageError(unknownOption(argument, entries));
+    },
+  });
+  const values: Record<string, unknown> = {};
+  for (const { name, flag, value, read } of entries) {
+    const given = parsed[flag];
+    const texts = value === undefined ? given ? [""] : [] : given as string[];
+    try {
+      values[name] = read(texts);
+    } catch (error) {
+      // Parsers of addresses and framings throw errors of their own.
+      throw new UsageError(`--${flag} ${(error as Error).message}`);
+    }
+  }
+  const positionals = parsed._.map(String);
+  if (positionals.length > command.most && !values.help) {
+    const extra = positionals[command.most];
+    throw new UsageError(
+      `there is one argument too many: "${extra}"; an address is one word, as in 127.0.0.1:1234`,
+    );
+  }
+  return {
+    options: values as Values<T>,
+    common: values as Values<typeof COMMON>,
+    positionals,
+  };
+}
+
+interface Entry {
+  flag: string;
+  short?: string;
+  value?: string;
+}
+
+/**
+ * Joins each option to its value, `--name VALUE` to `--name=VALUE`, so that a
+ * value may be empty or start with a dash, and a missing one is found.
+ */
+function joinValues(args: readonly string[], withValue: Entry[]): string[] {
+  const joined: string[] = [];
+  const rest = [...args];
+  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
+    if (arg === "--") return [...joined, arg, ...rest];
+    if (/^-[a-z]{2,}$/i.test(arg)) {
+      rest.unshift(...arg.slice(1).split("").map((letter) => `-${letter}`));
+      continue;
+    }
+    const entry = withValue.find(({ flag, short }) =>
+      arg === `--${flag}` || arg === `-${short}`
+    );
+    if (entry === undefined) {
+      joined.push(arg);
+      continue;
+    }
+    const value = rest.shift();
+    if (value === undefined) {
+      throw new UsageError(`${arg} needs a value, ${entry.value}`);
+    }
+    joined.push(`--${entry.flag}=${value}`);
+  }
+  return joined;
+}
+
+function unknownOption(argument: string, entries: Entry[]): string {
+  const [given] = argument.split("=");
+  const unknown = `there is no option ${given}`;
+  // Any letter is as near as any other.
+  if (!given.startsWith("--")) return unknown;
+  const names = entries.map(({ flag }) => `--${flag}`);
+  const distances = names.map((name) => editDistance(given, name));
+  const nearest = names[distances.indexOf(Math.min(...distances))];
+  return `${unknown}; did you mean ${nearest}?`;
+}
+
+/** Levenshtein: how many characters to add, drop or change. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const changed = row[j - 1] + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min(changed, row[j] + 1, next[j - 1] + 1));
+    }
+    row = next;
+  }
+  return row[to.length];
+}
+
+function helpText<T extends OptionTable>(command: Command<T>): string {
+  const rows = Object.entries({ ...command.options, ...COMMON } as OptionTable)
+    .map(([name, { short, value, help }]) => {
+      const letter = short === undefined ? "   " : `-${short} `;
+      const argument = value === undefined ? "" : ` ${value}`;
+      return [`${letter}--${flagName(name)}${argument}`, help];
+    });
+  const width = Math.max(...rows.map(([flags]) => flags.length)) + 2;
+  const lines = rows.map(([flags, help]) => `  ${flags.padEnd(width)}${help}`);
+  return `${command.summary}
+
+Usage: ${command.name}.ts [options] ${command.positionals}
+
+Options:
+${lines.join("\n")}
+
+${command.epilogue.trim()}
+`;
+}

@@ -1,0 +1,131 @@
+/**
+ * Why a socket call failed, in words that say what to do about it.
+ *
+ * @module
+ */
+
+/**
+ * Rewrites the message of an error to `Cannot ATTEMPT: reason`.
+ *
+ * The error stays the object that it was, so its class, its `code` and its
+ * fields can still be asked for. Anything else that was thrown is wrapped.
+ *
+ * @param error What was thrown.
+ * @param attempt What was tried, and with which address.
+ * @param permission The flag that Deno needs for it.
+ * @returns The error, to be thrown again.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new Deno.errors.ConnectionRefused("os error 111");
+ * assertEquals(
+ *   explain(error, "connect to [::1]:80", "--allow-net=[::1]:80").message,
+ *   "Cannot connect to [::1]:80: nobody listens there (connection refused)",
+ * );
+ * ```
+ */
+export function explain(
+  error: unknown,
+  attempt: string,
+  permission: string,
+): Error {
+  const reason = error instanceof Deno.errors.NotCapable
+    ? `Deno was not allowed to; it needs ${permission}`
+    : reasonFor(error);
+  const message = `Cannot ${attempt}: ${reason}`;
+  // The message of a DOMException cannot be changed.
+  if (!(error instanceof Error) || error instanceof DOMException) {
+    return new Error(message, { cause: error });
+  }
+  error.message = message;
+  return error;
+}
+
+/** What the system calls it, for errors that Deno has no class for. */
+const REASONS_BY_CODE: Record<string, string> = {
+  EHOSTUNREACH: "no route leads there (host unreachable)",
+  EMFILE: "there are no file descriptors left; raise `ulimit -n`",
+  ENFILE: "the whole system has no file descriptors left",
+  ENOSPC: "there is no space left on the device",
+  ENETUNREACH: "no route leads there (network unreachable)",
+};
+
+const REASONS_BY_CLASS: [abstract new () => Error, string][] = [
+  [Deno.errors.ConnectionRefused, "nobody listens there (connection refused)"],
+  [Deno.errors.ConnectionReset, "the peer cut the connection (reset)"],
+  [Deno.errors.ConnectionAborted, "the connection was aborted"],
+  [Deno.errors.NotConnected, "the peer was gone at once"],
+  [Deno.errors.BrokenPipe, "the peer has closed the connection"],
+  [
+    Deno.errors.AddrInUse,
+    "another program uses it; stop that one, or take another address",
+  ],
+  [
+    Deno.errors.AddrNotAvailable,
+    "this machine has no such address; 127.0.0.1 and 0.0.0.0 always work",
+  ],
+  [
+    Deno.errors.PermissionDenied,
+    "the system does not permit it; ports below 1024 may need more rights",
+  ],
+  [Deno.errors.NotFound, "there is no such file"],
+];
+
+/** What rustls says, from the words in its message. */
+const TLS_REASONS: [RegExp, string][] = [
+  [/: Expired/, "its certificate has expired"],
+  [/NotValidYet/, "its certificate is not valid yet; is this clock right?"],
+  [
+    /UnknownIssuer/,
+    "its certificate is signed by nobody that is trusted here; name the signer's certificate with --ca FILE",
+  ],
+  [
+    /not valid for name/,
+    "its certificate is for another name; --server-name NAME says which one to expect",
+  ],
+  [
+    /CaUsedAsEndEntity/,
+    "its certificate is a CA's, which no server may use; make one with basicConstraints=CA:FALSE",
+  ],
+  [/InvalidContentType/, "the peer does not speak TLS"],
+  [
+    /fatal alert: UnknownCA|fatal alert: \w*Certificate\w*/,
+    "the peer did not accept the certificate",
+  ],
+];
+
+/**
+ * Says in a few words why a socket call failed.
+ *
+ * @param error What was thrown.
+ * @returns The reason, without a period.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(
+ *   reasonFor(new Deno.errors.InvalidData("invalid peer certificate: Expired")),
+ *   "its certificate has expired",
+ * );
+ * ```
+ */
+export function reasonFor(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as { code?: unknown };
+  if (typeof code === "string" && code in REASONS_BY_CODE) {
+    return REASONS_BY_CODE[code];
+  }
+  // The text differs from system to system; the class is a plain Error.
+  if (/lookup address|resolve|nodename|No such host/i.test(error.message)) {
+    return "the name does not resolve to an address";
+  }
+  if (error instanceof Deno.errors.InvalidData) {
+    const known = TLS_REASONS.find(([words]) => words.test(error.message));
+    if (known !== undefined) return known[1];
+  }
+  const known = REASONS_BY_CLASS.find(([type]) => error instanceof type);
+  return known?.[1] ?? error.message;
+}

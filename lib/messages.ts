@@ -1,0 +1,115 @@
+/**
+ * Messages from a program's output, and messages into a program's input.
+ *
+ * @module
+ */
+import { encodeTyped } from "./chat.ts";
+import { decodeFrames, type Framing, parseFraming } from "./framing.ts";
+import type { Output } from "./output.ts";
+import { chunks, concatenate, type Reader, type Writer } from "./stream.ts";
+
+const LINE_FEED = new Uint8Array([0x0a]);
+
+/** The block length of `fixed:N`, which carries bytes and not lines. */
+function blockLengthOf(framing: Framing): number | undefined {
+  const length = /^fixed:(\d+)$/.exec(framing.name)?.[1];
+  return length === undefined ? undefined : Number(length);
+}
+
+/**
+ * Cuts input into messages and frames them: each line is one, or each block if
+ * the framing is `fixed:N`, the last one padded.
+ *
+ * @param source The input.
+ * @param framing What marks the messages.
+ * @param crlf Whether a line is sent with CRLF, in `raw` and `lines`.
+ * @returns The messages as they go over the wire.
+ */
+export async function* frameInput(
+  source: Reader,
+  framing: Framing,
+  crlf = false,
+): AsyncGenerator<Uint8Array, void> {
+  const blockLength = blockLengthOf(framing);
+  if (blockLength !== undefined) return yield* blocks(source, blockLength);
+  for await (
+    const line of decodeFrames(chunks(source), parseFraming("lines"))
+  ) {
+    yield encodeTyped(line, framing, crlf);
+  }
+}
+
+async function* blocks(
+  source: Reader,
+  blockLength: number,
+): AsyncGenerator<Uint8Array, void> {
+  let pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of chunks(source)) {
+    pieces.push(chunk);
+    length += chunk.length;
+    if (length < blockLength) continue;
+    const bytes = concatenate(pieces);
+    const whole = length - length % blockLength;
+    yield bytes.subarray(0, whole);
+    pieces = [bytes.subarray(whole)];
+    length -= whole;
+  }
+  if (length > 0) {
+    const block = new Uint8Array(blockLength);
+    block.set(concatenate(pieces));
+    yield block;
+  }
+}
+
+/**
+ * Takes a stream of frames and prints each message, on a line of its own unless
+ * the framing is `fixed:N`.
+ */
+export class MessagePrinter implements Writer {
+  #output: Output;
+  #end: Uint8Array;
+  #decoder;
+
+  /**
+   * Makes a printer.
+   *
+   * @param output Where messages go.
+   * @param framing What marks them.
+   */
+  constructor(output: Output, framing: Framing) {
+    this.#output = output;
+    this.#decoder = framing.createDecoder();
+    const bytes = output.hex || blockLengthOf(framing) !== undefined;
+    this.#end = bytes ? new Uint8Array(0) : LINE_FEED;
+  }
+
+  /**
+   * Takes the next bytes.
+   *
+   * @param bytes The bytes, as they came.
+   * @returns How many they are.
+   */
+  async write(bytes: Uint8Array): Promise<number> {
+    await this.#print(this.#decoder.push(bytes));
+    return bytes.length;
+  }
+
+  /**
+   * Ends the stream.
+   *
+   * @throws {TruncatedFrameError} If it ends inside a message.
+   */
+  async finish(): Promise<void> {
+    await this.#print(this.#decoder.finish());
+  }
+
+  async #print(messages: Iterable<Uint8Array>): Promise<void> {
+    const printed: Uint8Array[] = [];
+    try {
+      for (const message of messages) printed.push(message, this.#end);
+    } finally {
+      await this.#output.writeAll(concatenate(printed));
+    }
+  }
+}

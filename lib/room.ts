@@ -1,0 +1,207 @@
+/**
+ * A room: what one member says, all others hear.
+ *
+ * @module
+ */
+import type { Framing } from "./frame.ts";
+import { chunks, concatenate } from "./stream.ts";
+import { safeLine } from "./text.ts";
+
+/** The most that may wait for one member, in bytes, before others wait too. */
+const QUEUE_LIMIT = 1_048_576;
+/** How long a member over its limit may read nothing, in milliseconds. */
+const STALL_TIMEOUT = 1000;
+
+/** Told of who comes and goes. */
+export type RoomListener = (
+  event: "joined" | "left" | "dropped",
+  name: string,
+  conn: Deno.Conn,
+) => void;
+
+/**
+ * Members who hear each other.
+ *
+ * A member who reads slowly slows the speakers down; one who does not read at
+ * all is dropped, so that nobody else loses a line and no queue grows without
+ * end.
+ *
+ * @example
+ * ```ts
+ * import { serve } from "./tcp.ts";
+ * import { parseFraming } from "./framing.ts";
+ *
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const stop = new AbortController();
+ * const room = new Room(parseFraming("lines"));
+ * const served = serve(listener, (conn) => room.join(conn), {
+ *   signal: stop.signal,
+ * });
+ * using _member = await Deno.connect({ port: listener.addr.port });
+ * stop.abort();
+ * _member.close();
+ * await served;
+ * ```
+ */
+export class Room {
+  #framing: Framing;
+  #onEvent: RoomListener;
+  #members = new Set<Member>();
+  #count = 0;
+
+  /**
+   * Opens a room.
+   *
+   * @param framing What separates the lines.
+   * @param onEvent Told of who comes and goes.
+   */
+  constructor(framing: Framing, onEvent: RoomListener = () => {}) {
+    this.#framing = framing;
+    this.#onEvent = onEvent;
+  }
+
+  /**
+   * Lets a member in, until it leaves or is dropped.
+   *
+   * Its lines are marked with its name, which the room gives. Control
+   * characters in them are shown, so that nobody can write over a name.
+   *
+   * @param conn The member's connection.
+   * @throws {FrameTooLongError} If the member says too much in one line.
+   */
+  async join(conn: Deno.Conn): Promise<void> {
+    const member = new Member(`user${++this.#count}`, conn);
+    const { name } = member;
+    this.#members.add(member);
+    member.send(this.#line(`* you are ${name}, ${this.#members.size} here`));
+    this.#announce(member, `* ${name} joined`);
+    this.#onEvent("joined", name, conn);
+    try {
+      await this.#listen(member);
+    } catch (error) {
+      if (!member.dropped) throw error;
+    } finally {
+      this.#members.delete(member);
+      this.#announce(member, `* ${name} left`);
+      this.#onEvent(member.dropped ? "dropped" : "left", name, conn);
+      member.leave();
+    }
+  }
+
+  async #listen(member: Member): Promise<void> {
+    const decoder = this.#framing.createDecoder();
+    for await (const chunk of chunks(member.conn)) {
+      await this.#relay(member, decoder.push(chunk));
+    }
+    await this.#relay(member, decoder.finish());
+  }
+
+  async #relay(from: Member, frames: Iterable<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+    const lines: Uint8Array[] = [];
+    try {
+      for (const frame of frames) {
+        const said = safeLine(decoder.decode(frame));
+        lines.push(this.#line(`<${from.name}> ${said}`));
+      }
+    } finally {
+      const others = [...this.#members].filter((member) => member !== from);
+      // Members that are behind are waited for, so that the speaker, and not
+      // the memory of the server, holds what is said next.
+      await Promise.all(others.map((member) => member.caughtUp()));
+      const block = concatenate(lines);
+      for (const member of others) member.send(block);
+    }
+  }
+
+  #line(text: string): Uint8Array {
+    return this.#framing.encode(new TextEncoder().encode(text));
+  }
+
+  /** Tells the others, but not those who have enough to read as it is. */
+  #announce(about: Member, text: string): void {
+    for (const member of this.#members) {
+      if (member !== about && !member.behind) member.send(this.#line(text));
+    }
+  }
+}
+
+/** One connection of a room, and the lines that wait for it. */
+class Member {
+  readonly name: string;
+  readonly conn: Deno.Conn;
+  dropped = false;
+  #queue: Uint8Array[] = [];
+  #queued = 0;
+  #writing = false;
+  #gone = false;
+  /** Bytes that the connection has taken: it stands still when nobody reads. */
+  #taken = 0;
+  #onCaughtUp: (() => void)[] = [];
+
+  constructor(name: string, conn: Deno.Conn) {
+    this.name = name;
+    this.conn = conn;
+  }
+
+  get behind(): boolean {
+    return this.#queued > QUEUE_LIMIT;
+  }
+
+  /** Queues a line; never waits. */
+  send(line: Uint8Array): void {
+    if (this.#gone || line.length === 0) return;
+    this.#queue.push(line);
+    this.#queued += line.length;
+    if (!this.#writing) this.#write();
+  }
+
+  /** Waits until little is queued; drops the member if it does not read. */
+  async caughtUp(): Promise<void> {
+    while (this.behind && !this.#gone) {
+      const before = this.#taken;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, STALL_TIMEOUT);
+      this.#onCaughtUp.push(resolve);
+      await promise;
+      clearTimeout(timer);
+      if (this.behind && this.#taken === before) {
+        this.dropped = true;
+        this.leave();
+      }
+    }
+  }
+
+  leave(): void {
+    this.#gone = true;
+    this.#queue = [];
+    this.#queued = 0;
+    this.#wake();
+    this.conn[Symbol.dispose]();
+  }
+
+  /** Writes what is queued, all of it in one piece, until nothing is. */
+  async #write(): Promise<void> {
+    this.#writing = true;
+    try {
+      while (this.#queue.length > 0) {
+        const lines = concatenate(this.#queue.splice(0));
+        for (let written = 0; written < lines.length;) {
+          const taken = await this.conn.write(lines.subarray(written));
+          written += taken;
+          this.#taken += taken;
+          this.#queued -= taken;
+        }
+        if (!this.behind) this.#wake();
+      }
+    } catch {
+      // Its reads end as well, and end its stay.
+      this.leave();
+    }
+    this.#writing = false;
+  }
+
+  #wake(): void {
+    for (const resolve of this.#onCaughtUp.splice(0)) resolve();
+  }
+}

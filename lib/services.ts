@@ -1,0 +1,113 @@
+/**
+ * The small services that every network once had: echo (RFC 862), discard
+ * (RFC 863), character generator (RFC 864), and a greeting.
+ *
+ * @module
+ */
+import type { Framing } from "./frame.ts";
+import type { Handler } from "./serve.ts";
+import { chunks, concatenate, copy, writeAll } from "./stream.ts";
+
+const NOWHERE = { write: (bytes: Uint8Array) => Promise.resolve(bytes.length) };
+
+/**
+ * Makes the service that sends back what comes (RFC 862).
+ *
+ * @param framing Sends back frame by frame; a bad frame ends the conversation.
+ * Without one, or with `raw`, bytes go back as they come.
+ * @returns The service.
+ */
+export function echo(framing?: Framing): Handler {
+  if (framing === undefined || framing.name === "raw") {
+    return async (conn) => {
+      await copy(conn, conn);
+    };
+  }
+  return async (conn) => {
+    const decoder = framing.createDecoder();
+    for await (const chunk of chunks(conn)) {
+      const replies: Uint8Array[] = [];
+      try {
+        for (const frame of decoder.push(chunk)) {
+          replies.push(framing.encode(frame));
+        }
+      } finally {
+        // One write for all the frames of a chunk, those before a bad one too.
+        await writeAll(conn, concatenate(replies));
+      }
+    }
+    for (const frame of decoder.finish()) {
+      await writeAll(conn, framing.encode(frame));
+    }
+  };
+}
+
+/** How long a greeted client may keep its end open, in milliseconds. */
+const GREETING_LINGER = 1000;
+
+/**
+ * Makes the service that greets and closes.
+ *
+ * @param greeting What to send.
+ * @returns The service.
+ */
+export function greet(greeting: Uint8Array): Handler {
+  return async (conn) => {
+    await writeAll(conn, greeting);
+    await conn.closeWrite();
+    // Closing on unread bytes resets the connection, and on some systems a
+    // reset takes the greeting away from a client that has not read it yet.
+    const timer = setTimeout(() => conn[Symbol.dispose](), GREETING_LINGER);
+    try {
+      await copy(conn, NOWHERE);
+    } catch {
+      // It has the greeting; how it leaves does not matter.
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}
+
+/**
+ * Reads everything and says nothing (RFC 863).
+ *
+ * @param conn The connection.
+ */
+export async function discard(conn: Deno.Conn): Promise<void> {
+  await copy(conn, NOWHERE);
+}
+
+/**
+ * Sends printable characters until the client goes (RFC 864).
+ *
+ * @param conn The connection.
+ */
+export async function generateCharacters(conn: Deno.Conn): Promise<void> {
+  const pattern = characterPattern();
+  // What a client says meanwhile is thrown away; its end is no reason to stop.
+  const discarding = copy(conn, NOWHERE);
+  discarding.catch(() => {});
+  try {
+    for (;;) await writeAll(conn, pattern);
+  } catch (error) {
+    // Going away is the only way a client has to end this.
+    if (error instanceof Deno.errors.BrokenPipe) return;
+    if (error instanceof Deno.errors.ConnectionReset) return;
+    throw error;
+  }
+}
+
+const PRINTABLE = Array.from(
+  { length: 95 },
+  (_, i) => String.fromCharCode(0x20 + i),
+).join("");
+const LINE_LENGTH = 72;
+
+/** Each line starts one character later, so that after 95 all comes again. */
+function characterPattern(): Uint8Array {
+  const lines = Array.from(
+    PRINTABLE,
+    (_, i) => `${(PRINTABLE + PRINTABLE).slice(i, i + LINE_LENGTH)}\r\n`,
+  );
+  return new TextEncoder().encode(lines.join("").repeat(9));
+}

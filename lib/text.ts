@@ -1,0 +1,143 @@
+/**
+ * Bytes and text from a peer, made fit for a person's terminal.
+ *
+ * A terminal obeys what it prints: an escape sequence can retitle the window,
+ * write the clipboard or move the cursor over what was there; a bidirectional
+ * override shows text in another order than it has. So such characters are
+ * shown, as `\x1b` or `\u202e`, and never sent.
+ *
+ * @module
+ */
+
+/** Controls, bidirectional controls, line separators, invisible tags. */
+const UNSAFE_REGEXP =
+  /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const UNSAFE_IN_LINES_REGEXP = new RegExp(
+  UNSAFE_REGEXP.source.replace("[", "(?![\\n\\t])["),
+  "gu",
+);
+
+function escapeCharacter(character: string): string {
+  const code = character.codePointAt(0)!;
+  if (code < 0x100) return `\\x${code.toString(16).padStart(2, "0")}`;
+  if (code < 0x10000) return `\\u${code.toString(16).padStart(4, "0")}`;
+  return `\\u{${code.toString(16)}}`;
+}
+
+/**
+ * Makes text safe as a part of one line: a name, a message, a log entry.
+ *
+ * @param text Anything that a peer sent.
+ * @returns The text with every control character shown, line ends too.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(safeLine("red: \x1b[31m\nnext"), "red: \\x1b[31m\\x0anext");
+ * ```
+ */
+export function safeLine(text: string): string {
+  return text.replace(UNSAFE_REGEXP, escapeCharacter);
+}
+
+/**
+ * Makes text of several lines safe: line feeds and tabs stay as they are.
+ *
+ * @param text Anything that a peer sent.
+ * @returns The text with every other control character shown.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(safeText("one\n\ttwo\rthree"), "one\n\ttwo\\x0dthree");
+ * ```
+ */
+export function safeText(text: string): string {
+  return text.replace(UNSAFE_IN_LINES_REGEXP, escapeCharacter);
+}
+
+/**
+ * Turns a stream of bytes into text that is safe to print as it comes.
+ *
+ * A character may lie across two chunks, and so may a CRLF, which is printed
+ * as a plain line feed. Bytes that are not UTF-8 become U+FFFD.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * const decoder = new SafeTextDecoder();
+ * assertEquals(decoder.push(new Uint8Array([0xe2, 0x82])), "");
+ * assertEquals(decoder.push(new Uint8Array([0xac, 0x0d])), "€");
+ * assertEquals(decoder.push(new Uint8Array([0x0a, 0x07])), "\n\\x07");
+ * assertEquals(decoder.finish(), "");
+ * ```
+ */
+export class SafeTextDecoder {
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  #carriageReturn = "";
+
+  /**
+   * Takes the next bytes.
+   *
+   * @param chunk The bytes, as they came.
+   * @returns What of them can be printed by now.
+   */
+  push(chunk: Uint8Array): string {
+    return this.#safe(this.#decoder.decode(chunk, { stream: true }), false);
+  }
+
+  /**
+   * Ends the stream.
+   *
+   * @returns What was held back: half a character, or a carriage return.
+   */
+  finish(): string {
+    return this.#safe(this.#decoder.decode(), true);
+  }
+
+  #safe(decoded: string, last: boolean): string {
+    const text = this.#carriageReturn + decoded;
+    const held = !last && text.endsWith("\r");
+    this.#carriageReturn = held ? "\r" : "";
+    const whole = held ? text.slice(0, -1) : text;
+    return safeText(whole.replaceAll("\r\n", "\n"));
+  }
+}
+
+const BYTES_PER_ROW = 16;
+
+/**
+ * Shows bytes in rows of sixteen: offset, hexadecimal, and as ASCII.
+ *
+ * @param bytes What to show.
+ * @param offset The number that the first byte has, in bytes.
+ * @returns One row a line, each ended by a line feed; nothing for no bytes.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(
+ *   hexDump(new TextEncoder().encode("hello\n")),
+ *   "00000000  68 65 6c 6c 6f 0a                                 |hello.|\n",
+ * );
+ * ```
+ */
+export function hexDump(bytes: Uint8Array, offset = 0): string {
+  let dump = "";
+  for (let start = 0; start < bytes.length; start += BYTES_PER_ROW) {
+    const row = Array.from(bytes.subarray(start, start + BYTES_PER_ROW));
+    const hex = row.map((byte) => byte.toString(16).padStart(2, "0"));
+    // A wider gap after the eighth byte: the eye finds a byte by its column.
+    hex.splice(8, 0, "");
+    const ascii = row.map((byte) =>
+      byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "."
+    );
+    const position = (offset + start).toString(16).padStart(8, "0");
+    dump += `${position}  ${hex.join(" ").padEnd(49)} |${ascii.join("")}|\n`;
+  }
+  return dump;
+}

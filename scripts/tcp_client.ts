@@ -1,0 +1,236 @@
+#!/usr/bin/env -S deno run --no-prompt --allow-net
+/**
+ * Talks to a TCP server: from the keyboard, from a pipe, or by the texts that
+ * the command line gives.
+ *
+ *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts
+ *     echo hello | deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
+ *
+ * Piped input goes out as it is; at its end the connection is half-closed and
+ * what the server still says is read to the end. `--ca` needs `--allow-read`
+ * for its file as well, a unix socket `--allow-read` and `--allow-write` for
+ * its path.
+ *
+ * @module
+ */
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
+import { converse, encodeTyped } from "../lib/chat.ts";
+import * as cli from "../lib/cli.ts";
+import { option, toggle } from "../lib/cli.ts";
+import { explain } from "../lib/failure.ts";
+import { readFile } from "../lib/files.ts";
+import { type Framing, parseFraming } from "../lib/framing.ts";
+import { IdleSweep } from "../lib/idle.ts";
+import { Keyboard, releaseStandardInput } from "../lib/keyboard.ts";
+import type { Log } from "../lib/log.ts";
+import { frameInput, MessagePrinter } from "../lib/messages.ts";
+import { Output, OutputError } from "../lib/output.ts";
+import { Progress } from "../lib/progress.ts";
+import { Screen } from "../lib/screen.ts";
+import {
+  connect,
+  type ConnectOptions,
+  duplex,
+  type Reader,
+} from "../lib/tcp.ts";
+
+const OPTIONS = {
+  send: cli.list("TEXT", "send this and no input; may be repeated"),
+  framing: option("FRAMING", "see below (raw)", cli.text, "raw", "f"),
+  crlf: toggle("end lines with CRLF"),
+  hex: toggle("show what comes in hexadecimal"),
+  timeout: option("DURATION", "for connecting (10s)", cli.duration, 10_000),
+  idleTimeout: option("DURATION", "leave after so much silence", cli.duration),
+  ca: option("FILE", "trust this authority too, PEM", cli.text),
+  serverName: option("NAME", "expect a certificate for it", cli.text),
+  retry: option("N", "try again so often (0)", cli.integer(), 0),
+  check: toggle("connect, report, leave"),
+  noStdin: toggle("send nothing, only listen"),
+  progress: toggle("show bytes, rate and time on standard error"),
+};
+
+type Options = cli.Values<typeof OPTIONS>;
+
+/** How long what is under way may take to end after SIGINT, in milliseconds. */
+const GRACE = 5000;
+/** How long to wait before the first retry, in milliseconds; then twice that. */
+const RETRY_PAUSE = 250;
+
+/** The command, as its help and its tests know it. */
+export const command: cli.Command<typeof OPTIONS> = {
+  name: "tcp_client",
+  summary: "Talks to a TCP server.",
+  positionals: "[ADDRESS=127.0.0.1:1234]",
+  most: 1,
+  options: OPTIONS,
+  epilogue: `
+Input:
+  a pipe goes out as it is; with a framing each line is a message, and with
+  fixed:N each block; at its end the connection is half-closed
+  a terminal sends each line when it is entered; bye leaves
+
+Framings:
+  raw  lines  fixed:N  u8  u16  u32  u16le  u32le  varint  netstring
+
+Addresses:
+  127.0.0.1:1234  :1234  [::1]:1234  tls://localhost:1234  unix:/tmp/socket
+`,
+  async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
+    const { framing: name, ca, check, idleTimeout, progress } = options;
+    const framing = cli.usage(() => parseFraming(name));
+    const address = cli.usage(() => serverAddress(place, options));
+    const where = formatAddress(address);
+    const stop = cli.stopSignal();
+    const start = performance.now();
+    using conn = await connectPatiently(address, options, log, {
+      signal: stop,
+      timeout: options.timeout,
+      caCerts: ca === undefined ? undefined : [await readFile(ca)],
+      serverName: options.serverName,
+    });
+    const elapsed = (performance.now() - start).toFixed(1);
+    const connected = `Connected to ${where} in ${elapsed} ms`;
+    if (check) return log.info("connected", connected, { address: where });
+    log.debug("connected", connected, { address: where });
+
+    using sweep = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
+    const silence = new AbortController();
+    sweep?.watch(
+      conn,
+      () => silence.abort(new Deno.errors.TimedOut("it was silent too long")),
+    );
+    using _progress = progress ? new Progress(conn) : undefined;
+    try {
+      const typing = Deno.stdin.isTerminal() && !options.noStdin &&
+        options.send.length === 0;
+      if (typing) {
+        await talk(
+          conn,
+          options,
+          framing,
+          AbortSignal.any([stop, silence.signal]),
+        );
+      } else await transfer(conn, options, framing, stop, silence.signal);
+    } catch (error) {
+      if (error instanceof OutputError) throw error;
+      throw explain(error, `finish the conversation with ${where}`, "");
+    }
+  },
+};
+
+function serverAddress(place: string, options: Options): Address {
+  const address = parseAddress(place);
+  const { ca, serverName, crlf, framing } = options;
+  if (address.transport === "udp") {
+    throw new cli.UsageError("datagrams are for udp_sender.ts");
+  }
+  if (address.transport !== "unix" && address.port === 0) {
+    throw new cli.UsageError("port 0 is only for listening");
+  }
+  if (address.transport !== "tls" && (ca ?? serverName) !== undefined) {
+    throw new cli.UsageError("--ca and --server-name need a tls:// address");
+  }
+  if (crlf && framing !== "raw" && framing !== "lines") {
+    throw new cli.UsageError("--crlf goes with raw and lines only");
+  }
+  return address;
+}
+
+async function connectPatiently(
+  address: Address,
+  { retry }: Options,
+  log: Log,
+  connecting: ConnectOptions,
+): Promise<Deno.Conn> {
+  for (let left = retry, wait = RETRY_PAUSE; left > 0; left--, wait *= 2) {
+    try {
+      return await connect(address, connecting);
+    } catch (error) {
+      connecting.signal?.throwIfAborted();
+      log.info("retry", `${(error as Error).message}; trying again`, { left });
+      await cli.pause(wait, connecting.signal);
+    }
+  }
+  return await connect(address, connecting);
+}
+
+/** A conversation with the keyboard. */
+async function talk(
+  conn: Deno.Conn,
+  options: Options,
+  framing: Framing,
+  leave: AbortSignal,
+): Promise<void> {
+  const output = new Output({ hex: options.hex });
+  using keyboard = new Keyboard();
+  using screen = new Screen(output, true);
+  screen.prompt();
+  const asIs = framing.name === "raw" || options.hex;
+  leave.addEventListener("abort", () => conn[Symbol.dispose]());
+  await converse(conn, {
+    framing,
+    keyboard,
+    encode: (line) => encodeTyped(line, framing, options.crlf),
+    show: (message) => asIs ? screen.stream(message) : screen.message(message),
+    onSent: () => screen.entered(),
+  }).catch((error) => {
+    if (!leave.aborted) throw error;
+  });
+}
+
+/** A conversation with a program, or with nobody. */
+async function transfer(
+  conn: Deno.Conn,
+  options: Options,
+  framing: Framing,
+  stop: AbortSignal,
+  silence: AbortSignal,
+): Promise<void> {
+  const output = new Output({ hex: options.hex });
+  const printer = framing.name === "raw"
+    ? undefined
+    : new MessagePrinter(output, framing);
+  const grace = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  stop.addEventListener("abort", () => {
+    timer = setTimeout(() => grace.abort(stop.reason), GRACE);
+  });
+  try {
+    const { sent, cut } = await duplex(
+      conn,
+      sourceOf(options, framing),
+      printer ?? output,
+      { stop, signal: AbortSignal.any([silence, grace.signal]) },
+    );
+    await printer?.finish();
+    if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
+  } finally {
+    clearTimeout(timer);
+    releaseStandardInput();
+  }
+}
+
+function sourceOf(
+  { send, noStdin, crlf }: Options,
+  framing: Framing,
+): Reader | AsyncIterable<Uint8Array> {
+  if (send.length > 0) return textsToSend(send, framing, crlf);
+  if (noStdin) return { read: () => new Promise(() => {}) };
+  if (framing.name === "raw" && !crlf) return Deno.stdin;
+  return frameInput(Deno.stdin, framing, crlf);
+}
+
+async function* textsToSend(
+  texts: string[],
+  framing: Framing,
+  crlf: boolean,
+): AsyncGenerator<Uint8Array, void> {
+  for (const text of texts) {
+    const line = new TextEncoder().encode(text);
+    yield crlf ? encodeTyped(line, framing, crlf) : framing.encode(line);
+  }
+}
+
+if (import.meta.main) {
+  Deno.exitCode = await cli.runCommand(command, Deno.args);
+}

@@ -1,0 +1,205 @@
+#!/usr/bin/env -S deno run --no-prompt --allow-net
+/**
+ * Serves TCP clients: echo, a greeting, a chat with whoever is at the
+ * keyboard, a room in which all hear each other.
+ *
+ *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts
+ *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
+ *
+ * Listens on loopback unless told otherwise; `0.0.0.0:1234` lets the network
+ * in. TLS needs `--allow-read` for its two files as well, a unix socket
+ * `--allow-read` and `--allow-write` for its path.
+ *
+ * @module
+ */
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
+import { converse, encodeTyped } from "../lib/chat.ts";
+import * as cli from "../lib/cli.ts";
+import { option, toggle } from "../lib/cli.ts";
+import { reasonFor } from "../lib/failure.ts";
+import { readFile } from "../lib/files.ts";
+import { type Framing, parseFraming } from "../lib/framing.ts";
+import { Keyboard } from "../lib/keyboard.ts";
+import type { Log } from "../lib/log.ts";
+import { Output, OutputError } from "../lib/output.ts";
+import { Room } from "../lib/room.ts";
+import { Screen } from "../lib/screen.ts";
+import * as services from "../lib/services.ts";
+import { type Handler, isGonePeer, listen, serve } from "../lib/tcp.ts";
+
+const MODES = ["echo", "greet", "chat", "room", "discard", "chargen"] as const;
+const GREETING = "Thank you for connecting";
+
+const OPTIONS = {
+  mode: option("MODE", "see below (echo)", cli.oneOf(...MODES), "echo", "m"),
+  framing: option("FRAMING", "see below (raw)", cli.text, undefined, "f"),
+  greeting: option("TEXT", `for greet (${GREETING})`, cli.text, GREETING),
+  maxFrame: option("SIZE", "longest message (64k)", cli.size, 65_536),
+  maxConnections: option("N", "at a time (1000)", cli.integer(1), 1000),
+  backlog: option("N", "may wait (4096)", cli.integer(1, 65_535), 4096),
+  idleTimeout: option("DURATION", "close a silent connection", cli.duration),
+  grace: option("DURATION", "to finish when stopped (5s)", cli.duration, 5000),
+  once: toggle("serve one client, then exit"),
+  cert: option("FILE", "certificate for TLS, PEM", cli.text),
+  key: option("FILE", "its private key, PEM", cli.text),
+  reusePort: toggle("share the port with other processes"),
+};
+
+type Options = cli.Values<typeof OPTIONS>;
+
+/** The command, as its help and its tests know it. */
+export const command: cli.Command<typeof OPTIONS> = {
+  name: "tcp_server",
+  summary: "Serves TCP clients.",
+  positionals: "[ADDRESS=127.0.0.1:1234]",
+  most: 1,
+  options: OPTIONS,
+  epilogue: `
+Modes:
+  echo     sends back what comes, frame by frame if there is a framing
+  greet    sends the greeting and closes
+  chat     one client at a time talks with this keyboard; bye ends it
+  room     passes each line to everyone else in the room
+  discard  reads and says nothing
+  chargen  sends characters until the client goes
+
+Framings:
+  raw  lines  fixed:N  u8  u16  u32  u16le  u32le  varint  netstring
+
+Addresses:
+  127.0.0.1:1234  :1234  [::1]:1234  tls://localhost:1234  unix:/tmp/socket
+`,
+  async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
+    const address = cli.usage(() => listenAddress(place, options));
+    const framing = cli.usage(() => {
+      const usual = options.mode === "room" ? "lines" : "raw";
+      const { framing = usual, maxFrame } = options;
+      return parseFraming(framing, { maxFrameLength: maxFrame });
+    });
+    const [cert, key] = await Promise.all(
+      [options.cert, options.key].map((path) => path && readFile(path)),
+    );
+    const { backlog, reusePort, mode } = options;
+    const listener = listen(address, { backlog, reusePort, cert, key });
+    const where = formatAddress(
+      { ...address, ...listener.addr, transport: address.transport } as Address,
+    );
+    log.info("listening", `Listening on ${where} (${mode})`, {
+      address: where,
+      mode,
+    });
+
+    const failed = new AbortController();
+    const signal = AbortSignal.any([cli.stopSignal(), failed.signal]);
+    signal.addEventListener("abort", () => {
+      log.info(
+        "stopping",
+        "Stopping: what is open may end; once more to stop at once",
+      );
+    });
+    using keyboard = mode === "chat" ? new Keyboard() : undefined;
+    const handler = handlerFor(options, framing, log, keyboard);
+    await serve(listener, logged(handler, log), {
+      signal,
+      grace: options.grace,
+      idleTimeout: options.idleTimeout,
+      once: options.once,
+      maxConnections: mode === "chat" ? 1 : options.maxConnections,
+      onError(error, conn) {
+        if (error instanceof OutputError) failed.abort(error);
+        else logError(log, error, conn);
+      },
+    });
+    failed.signal.throwIfAborted();
+  },
+};
+
+function listenAddress(place: string, options: Options): Address {
+  const address = parseAddress(place);
+  const { cert, key } = options;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new cli.UsageError("--cert and --key belong together");
+  }
+  if (address.transport === "tls" && cert === undefined) {
+    throw new cli.UsageError("TLS needs --cert FILE and --key FILE");
+  }
+  if (address.transport === "udp") {
+    throw new cli.UsageError("datagrams are for udp_receiver.ts");
+  }
+  return address.transport === "tcp" && cert !== undefined
+    ? { ...address, transport: "tls" }
+    : address;
+}
+
+function handlerFor(
+  options: Options,
+  framing: Framing,
+  log: Log,
+  keyboard?: Keyboard,
+): Handler {
+  switch (options.mode) {
+    case "echo":
+      return services.echo(framing);
+    case "greet":
+      return services.greet(
+        cli.usage(() =>
+          framing.encode(new TextEncoder().encode(options.greeting))
+        ),
+      );
+    case "discard":
+      return services.discard;
+    case "chargen":
+      return services.generateCharacters;
+    case "room": {
+      const room = new Room(framing, (event, name, conn) => {
+        log.info(event, `${peerName(conn)} ${event} as ${name}`, { name });
+      });
+      return (conn) => room.join(conn);
+    }
+    case "chat": {
+      const output = new Output();
+      return async (conn) => {
+        using screen = new Screen(output, keyboard!.terminal);
+        screen.prompt();
+        await converse(conn, {
+          framing,
+          keyboard: keyboard!,
+          encode: (line) => encodeTyped(line, framing),
+          show: (message) => screen.message(message),
+          onSent: () => screen.entered(),
+        });
+      };
+    }
+  }
+}
+
+function logged(handler: Handler, log: Log): Handler {
+  return async (conn) => {
+    const peer = peerName(conn);
+    log.info("connected", `${peer} connected`, { peer });
+    await handler(conn);
+    log.info("closed", `${peer} closed`, { peer });
+  };
+}
+
+function logError(log: Log, error: unknown, conn?: Deno.Conn): void {
+  const reason = reasonFor(error);
+  if (conn === undefined) {
+    if (isGonePeer(error)) log.debug("gone", `A client was gone at once`);
+    else log.error(`Cannot accept a connection: ${reason}`);
+  } else {
+    const peer = peerName(conn);
+    log.info("dropped", `${peer} dropped: ${reason}`, { peer, reason });
+  }
+}
+
+/** The other end of a unix socket has no name. */
+function peerName(conn: Deno.Conn): string {
+  return conn.remoteAddr.transport === "unix"
+    ? "a local client"
+    : formatAddress(conn.remoteAddr);
+}
+
+if (import.meta.main) {
+  Deno.exitCode = await cli.runCommand(command, Deno.args);
+}
