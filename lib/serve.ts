@@ -202,6 +202,11 @@ class OpenConnections implements Disposable {
     this.#sweep?.[Symbol.dispose]();
   }
 
+  /**
+   * A client that does not finish its handshake gives its place to another.
+   * Deno 2.9 keeps its descriptor, though, until it goes: closing a connection
+   * in the middle of the handshake does not close the socket.
+   */
   async #shakeHands(conn: Deno.TlsConn): Promise<void> {
     const timer = setTimeout(
       () => this.#end(conn, "it did not finish the TLS handshake"),

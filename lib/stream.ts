@@ -1,5 +1,5 @@
 /**
- * Bytes from one place to another: one way, or both ways at once.
+ * Bytes from one place to another.
  *
  * @module
  */
@@ -184,178 +184,14 @@ export async function* chunks(
   }
 }
 
-/** Options for {@linkcode duplex}. */
-export interface DuplexOptions {
-  /** Ends the conversation at once: the connection is closed. */
-  signal?: AbortSignal;
-  /** Takes no more from the source, as though it had ended. */
-  stop?: AbortSignal;
-  /**
-   * How long the source may be silent, in milliseconds, once the peer has
-   * ended. A peer that has half-closed may still read; one that is gone cannot
-   * be told from it before something is sent.
-   *
-   * @default {250}
-   */
-  linger?: number;
-}
-
-/** How much went either way. */
-export interface Transferred {
-  /** Bytes that the connection took from the source. */
-  sent: number;
-  /** Bytes that the sink took from the connection. */
-  received: number;
-  /** Whether `stop` cut the source off while it had something to say. */
-  cut: boolean;
-}
-
 /**
- * Carries on a conversation: source to connection, connection to sink, until
- * the peer ends it.
+ * Gives what a reader reads, like {@linkcode chunks}, but cheaper for a bulk
+ * stream: each chunk is overwritten by the next.
  *
- * Where the source ends first, the connection is half-closed (RFC 9293 3.6)
- * and what the peer still says is read to its end. Closing the connection is
- * left to the caller.
- *
- * @param conn The connection.
- * @param source What to say.
- * @param sink Where to put what the peer says.
- * @param options How to end it.
- * @returns How much went either way.
- * @throws {Deno.errors.ConnectionReset} If the peer cuts the connection.
- * @throws {Deno.errors.BrokenPipe} If the peer stops reading before everything
- * is sent, or if the sink does.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * const echo = listener.accept().then(async (peer) => {
- *   using conn = peer;
- *   await copy(conn, conn);
- * });
- * using conn = await Deno.connect({ port: listener.addr.port });
- * const sink = { write: (bytes: Uint8Array) => Promise.resolve(bytes.length) };
- * const source = ReadableStream.from([new Uint8Array(3), new Uint8Array(4)]);
- * assertEquals(await duplex(conn, source, sink), {
- *   sent: 7,
- *   received: 7,
- *   cut: false,
- * });
- * await echo;
- * ```
+ * @param from Where bytes come from.
+ * @returns The chunks, none of them empty.
  */
-export async function duplex(
-  conn: Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">,
-  source: Reader | AsyncIterable<Uint8Array>,
-  sink: Writer,
-  options: DuplexOptions = {},
-): Promise<Transferred> {
-  const { signal, stop, linger = 250 } = options;
-  signal?.throwIfAborted();
-  const sender = new Sender(conn, source);
-  const abort = () => closeQuietly(conn);
-  const stopSending = () => sender.stop();
-  signal?.addEventListener("abort", abort, { once: true });
-  stop?.addEventListener("abort", stopSending, { once: true });
-  if (stop?.aborted) stopSending();
-  const sending = sender.run();
-  try {
-    const received = await copy(conn, sink);
-    await sender.quiet(sending, linger);
-    if (sender.failure !== undefined) throw sender.failure;
-    return { sent: sender.sent, received, cut: sender.cut };
-  } catch (error) {
-    signal?.throwIfAborted();
-    // A source that fails closes the connection: it is the cause.
-    throw sender.sourceFailed ? sender.failure : error;
-  } finally {
-    sender.over = true;
-    signal?.removeEventListener("abort", abort);
-    stop?.removeEventListener("abort", stopSending);
-  }
-}
-
-/** The sending half of {@linkcode duplex}. */
-class Sender {
-  sent = 0;
-  /** What ended the sending early. */
-  failure: unknown;
-  sourceFailed = false;
-  cut = false;
-  /** Whether nothing more is to be sent: what the source gives now is late. */
-  over = false;
-  #conn: Pick<Deno.Conn, "write" | "closeWrite" | "close">;
-  #source: AsyncIterable<Uint8Array>;
-  #writing = false;
-  #done = false;
-
-  constructor(
-    conn: Pick<Deno.Conn, "write" | "closeWrite" | "close">,
-    source: Reader | AsyncIterable<Uint8Array>,
-  ) {
-    this.#conn = conn;
-    this.#source = "read" in source ? reusedChunks(source) : source;
-  }
-
-  /** Never rejects: what goes wrong is in `failure`. */
-  async run(): Promise<void> {
-    try {
-      for await (const chunk of this.#source) {
-        if (this.over) return;
-        this.#writing = true;
-        await writeAll(this.#conn, chunk);
-        this.#writing = false;
-        this.sent += chunk.length;
-        if (this.over) break;
-      }
-      if (!this.#done) await this.#halfClose();
-    } catch (error) {
-      this.failure = error;
-      // A peer that stops reading may still have something to say; but without
-      // its source the conversation would never end.
-      this.sourceFailed = !this.#writing;
-      if (this.sourceFailed) closeQuietly(this.#conn);
-    } finally {
-      this.#done = true;
-    }
-  }
-
-  /** Takes nothing more; what is being written is written to its end. */
-  stop(): void {
-    this.over = true;
-    this.cut = this.#writing;
-    if (!this.#writing && !this.#done) {
-      this.#done = true;
-      this.#halfClose().catch((error) => this.failure = error);
-    }
-  }
-
-  /** Waits until all is sent, or the source has been silent for so long. */
-  async quiet(sending: Promise<void>, linger: number): Promise<void> {
-    while (!this.#done) {
-      const before = this.sent;
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const silence = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, linger);
-      });
-      await Promise.race([sending, silence]);
-      clearTimeout(timer);
-      if (!this.#writing && this.sent === before) return;
-    }
-  }
-
-  async #halfClose(): Promise<void> {
-    this.#writing = true;
-    await this.#conn.closeWrite();
-    this.#writing = false;
-  }
-}
-
-/** Like {@linkcode chunks}, but each chunk is overwritten by the next. */
-async function* reusedChunks(
+export async function* reusedChunks(
   from: Reader,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   const buffer = new ElasticBuffer();
@@ -363,13 +199,5 @@ async function* reusedChunks(
     const length = await from.read(buffer.space);
     if (length === null) return;
     yield buffer.filled(length);
-  }
-}
-
-function closeQuietly(conn: Pick<Deno.Conn, "close">): void {
-  try {
-    conn.close();
-  } catch {
-    // It is closed already.
   }
 }

@@ -7,15 +7,18 @@ import { type Address, formatAddress, permissionFor } from "./address.ts";
 import { explain } from "./failure.ts";
 import { handshake } from "./handshake.ts";
 
+export {
+  type Connection,
+  duplex,
+  type DuplexOptions,
+  type Transferred,
+} from "./duplex.ts";
 export { type Handler, isGonePeer, serve, type ServeOptions } from "./serve.ts";
 export {
   chunks,
   concatenate,
   copy,
-  duplex,
-  type DuplexOptions,
   type Reader,
-  type Transferred,
   writeAll,
   type Writer,
 } from "./stream.ts";
