@@ -147,28 +147,12 @@ export function stopSignal(): AbortSignal {
   return stop.signal;
 }
 
-/**
- * Waits, or goes on at once when the signal is aborted.
- *
- * @param milliseconds How long to wait.
- * @param signal What ends the wait.
- */
-export async function pause(
-  milliseconds: number,
-  signal?: AbortSignal,
-): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  const wake = () => resolve();
-  signal?.addEventListener("abort", wake, { once: true });
-  if (signal?.aborted) wake();
-  await promise;
-  clearTimeout(timer);
-  signal?.removeEventListener("abort", wake);
-}
-
 function print(output: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(output));
+  try {
+    Deno.stdout.writeSync(new TextEncoder().encode(output));
+  } catch (error) {
+    throw new OutputError(error);
+  }
 }
 
 /** From `maxFrame` to `max-frame`. */
@@ -194,18 +178,10 @@ function parseCommandLine<T extends OptionTable>(
   }));
   const withValue = entries.filter((entry) => entry.value !== undefined);
   const switches = entries.filter((entry) => entry.value === undefined);
-  const parsed = parseArgs(joinValues(args, withValue), {
+  const parsed = parseArgs(inOrder(args, entries), {
     boolean: switches.map((entry) => entry.flag),
     string: [...withValue.map((entry) => entry.flag), "_"],
     collect: withValue.map((entry) => entry.flag),
-    alias: Object.fromEntries(
-      entries.filter((entry) => entry.short !== undefined)
-        .map((entry) => [entry.short!, entry.flag]),
-    ),
-    unknown: (argument, key) => {
-      if (key === undefined) return true;
-      throw new UsageError(unknownOption(argument, entries));
-    },
   });
   const values: Record<string, unknown> = {};
   for (const { name, flag, value, read } of entries) {
@@ -239,36 +215,49 @@ interface Entry {
 }
 
 /**
- * Joins each option to its value, `--name VALUE` to `--name=VALUE`, so that a
- * value may be empty or start with a dash, and a missing one is found.
+ * Gives each option its long name and its value, `-n VALUE` as `--name=VALUE`,
+ * and puts positionals last: a value may be empty or start with a dash, a
+ * missing one is found, and no switch takes the word after it for its own.
  */
-function joinValues(args: readonly string[], withValue: Entry[]): string[] {
-  const joined: string[] = [];
+function inOrder(args: readonly string[], entries: Entry[]): string[] {
+  const options: string[] = [];
+  const positionals: string[] = [];
   const rest = [...args];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
-    if (arg === "--") return [...joined, arg, ...rest];
+    if (arg === "--") {
+      positionals.push(...rest);
+      break;
+    }
+    if (!/^-./s.test(arg)) {
+      positionals.push(arg);
+      continue;
+    }
     if (/^-[a-z]{2,}$/i.test(arg)) {
       rest.unshift(...arg.slice(1).split("").map((letter) => `-${letter}`));
       continue;
     }
-    const entry = withValue.find(({ flag, short }) =>
-      arg === `--${flag}` || arg === `-${short}`
+    const [given, joined] = arg.split(/=(.*)/s);
+    const entry = entries.find(({ flag, short }) =>
+      [`--${flag}`, short && `-${short}`].includes(given)
     );
     if (entry === undefined) {
-      joined.push(arg);
+      throw new UsageError(unknownOption(given, entries));
+    }
+    if (entry.value === undefined) {
+      if (joined !== undefined) throw new UsageError(`${given} takes no value`);
+      options.push(`--${entry.flag}`);
       continue;
     }
-    const value = rest.shift();
+    const value = joined ?? rest.shift();
     if (value === undefined) {
-      throw new UsageError(`${arg} needs a value, ${entry.value}`);
+      throw new UsageError(`${given} needs a value, ${entry.value}`);
     }
-    joined.push(`--${entry.flag}=${value}`);
+    options.push(`--${entry.flag}=${value}`);
   }
-  return joined;
+  return [...options, "--", ...positionals];
 }
 
-function unknownOption(argument: string, entries: Entry[]): string {
-  const [given] = argument.split("=");
+function unknownOption(given: string, entries: Entry[]): string {
   const unknown = `there is no option ${given}`;
   // Any letter is as near as any other.
   if (!given.startsWith("--")) return unknown;

@@ -16,6 +16,45 @@ function blockLengthOf(framing: Framing): number | undefined {
   return length === undefined ? undefined : Number(length);
 }
 
+/** What a client is to say. */
+export interface InputOptions {
+  /** These texts, and no input. */
+  send: readonly string[];
+  /** Nothing at all: only listen. */
+  noStdin: boolean;
+  /** Whether a line is sent with CRLF, in `raw` and `lines`. */
+  crlf: boolean;
+}
+
+/**
+ * Chooses where the bytes that a client sends come from.
+ *
+ * @param options What it is to say.
+ * @param framing What marks its messages.
+ * @returns Their source: standard input as it is or framed, texts, or silence.
+ */
+export function inputOf(
+  options: InputOptions,
+  framing: Framing,
+): Reader | AsyncIterable<Uint8Array> {
+  const { send, noStdin, crlf } = options;
+  if (send.length > 0) return frameTexts(send, framing, crlf);
+  if (noStdin) return { read: () => new Promise(() => {}) };
+  if (framing.name === "raw" && !crlf) return Deno.stdin;
+  return frameInput(Deno.stdin, framing, crlf);
+}
+
+async function* frameTexts(
+  texts: readonly string[],
+  framing: Framing,
+  crlf: boolean,
+): AsyncGenerator<Uint8Array, void> {
+  for (const text of texts) {
+    const line = new TextEncoder().encode(text);
+    yield crlf ? encodeTyped(line, framing, crlf) : framing.encode(line);
+  }
+}
+
 /**
  * Cuts input into messages and frames them: each line is one, or each block if
  * the framing is `fixed:N`, the last one padded.

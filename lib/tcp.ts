@@ -6,6 +6,7 @@
 import { type Address, formatAddress, permissionFor } from "./address.ts";
 import { explain } from "./failure.ts";
 import { handshake } from "./handshake.ts";
+import { pause } from "./pause.ts";
 
 export {
   type Connection,
@@ -148,6 +149,45 @@ export async function connect(
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", cancel);
+  }
+}
+
+/** Options for {@linkcode connectPatiently}. */
+export interface PatientConnectOptions extends ConnectOptions {
+  /** How often to try again. */
+  retries: number;
+  /** Told why, before trying again. */
+  onRetry?: (error: Error) => void;
+}
+
+/** How long to wait before the first retry, in milliseconds; then twice that. */
+const RETRY_PAUSE = 250;
+const LONGEST_RETRY_PAUSE = 8000;
+
+/**
+ * Connects like {@linkcode connect}, and tries again where that fails, after a
+ * pause that doubles each time.
+ *
+ * @param address Where to connect to.
+ * @param options How often to try again, and what `connect` takes.
+ * @returns The connection.
+ * @throws {Error} What the last attempt threw.
+ */
+export async function connectPatiently(
+  address: Address,
+  options: PatientConnectOptions,
+): Promise<Deno.Conn> {
+  const { signal, retries, onRetry } = options;
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await connect(address, options);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (attempt === retries) throw error;
+      onRetry?.(error as Error);
+      const pauseLength = RETRY_PAUSE * 2 ** attempt;
+      await pause(Math.min(pauseLength, LONGEST_RETRY_PAUSE), signal);
+    }
   }
 }
 

@@ -22,17 +22,11 @@ import { readFile } from "../lib/files.ts";
 import { type Framing, parseFraming } from "../lib/framing.ts";
 import { IdleSweep } from "../lib/idle.ts";
 import { Keyboard, releaseStandardInput } from "../lib/keyboard.ts";
-import type { Log } from "../lib/log.ts";
-import { frameInput, MessagePrinter } from "../lib/messages.ts";
+import { inputOf, MessagePrinter } from "../lib/messages.ts";
 import { Output, OutputError } from "../lib/output.ts";
 import { Progress } from "../lib/progress.ts";
 import { Screen } from "../lib/screen.ts";
-import {
-  connect,
-  type ConnectOptions,
-  duplex,
-  type Reader,
-} from "../lib/tcp.ts";
+import { connectPatiently, duplex } from "../lib/tcp.ts";
 
 const OPTIONS = {
   send: cli.list("TEXT", "send this and no input; may be repeated"),
@@ -53,8 +47,6 @@ type Options = cli.Values<typeof OPTIONS>;
 
 /** How long what is under way may take to end after SIGINT, in milliseconds. */
 const GRACE = 5000;
-/** How long to wait before the first retry, in milliseconds; then twice that. */
-const RETRY_PAUSE = 250;
 
 /** The command, as its help and its tests know it. */
 export const command: cli.Command<typeof OPTIONS> = {
@@ -82,11 +74,13 @@ Addresses:
     const where = formatAddress(address);
     const stop = cli.stopSignal();
     const start = performance.now();
-    using conn = await connectPatiently(address, options, log, {
+    using conn = await connectPatiently(address, {
       signal: stop,
       timeout: options.timeout,
       caCerts: ca === undefined ? undefined : [await readFile(ca)],
       serverName: options.serverName,
+      retries: options.retry,
+      onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
     });
     const elapsed = (performance.now() - start).toFixed(1);
     const connected = `Connected to ${where} in ${elapsed} ms`;
@@ -136,24 +130,6 @@ function serverAddress(place: string, options: Options): Address {
   return address;
 }
 
-async function connectPatiently(
-  address: Address,
-  { retry }: Options,
-  log: Log,
-  connecting: ConnectOptions,
-): Promise<Deno.Conn> {
-  for (let left = retry, wait = RETRY_PAUSE; left > 0; left--, wait *= 2) {
-    try {
-      return await connect(address, connecting);
-    } catch (error) {
-      connecting.signal?.throwIfAborted();
-      log.info("retry", `${(error as Error).message}; trying again`, { left });
-      await cli.pause(wait, connecting.signal);
-    }
-  }
-  return await connect(address, connecting);
-}
-
 /** A conversation with the keyboard. */
 async function talk(
   conn: Deno.Conn,
@@ -198,36 +174,19 @@ async function transfer(
   try {
     const { sent, cut } = await duplex(
       conn,
-      sourceOf(options, framing),
+      inputOf(options, framing),
       printer ?? output,
-      { stop, signal: AbortSignal.any([silence, grace.signal]) },
+      {
+        stop,
+        signal: AbortSignal.any([silence, grace.signal]),
+        linger: options.noStdin ? 0 : undefined,
+      },
     );
     await printer?.finish();
     if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
   } finally {
     clearTimeout(timer);
     releaseStandardInput();
-  }
-}
-
-function sourceOf(
-  { send, noStdin, crlf }: Options,
-  framing: Framing,
-): Reader | AsyncIterable<Uint8Array> {
-  if (send.length > 0) return textsToSend(send, framing, crlf);
-  if (noStdin) return { read: () => new Promise(() => {}) };
-  if (framing.name === "raw" && !crlf) return Deno.stdin;
-  return frameInput(Deno.stdin, framing, crlf);
-}
-
-async function* textsToSend(
-  texts: string[],
-  framing: Framing,
-  crlf: boolean,
-): AsyncGenerator<Uint8Array, void> {
-  for (const text of texts) {
-    const line = new TextEncoder().encode(text);
-    yield crlf ? encodeTyped(line, framing, crlf) : framing.encode(line);
   }
 }
 

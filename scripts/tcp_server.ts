@@ -13,21 +13,17 @@
  * @module
  */
 import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
-import { converse, encodeTyped } from "../lib/chat.ts";
 import * as cli from "../lib/cli.ts";
 import { option, toggle } from "../lib/cli.ts";
 import { reasonFor } from "../lib/failure.ts";
 import { readFile } from "../lib/files.ts";
-import { type Framing, parseFraming } from "../lib/framing.ts";
-import { Keyboard } from "../lib/keyboard.ts";
+import { parseFraming } from "../lib/framing.ts";
 import type { Log } from "../lib/log.ts";
-import { Output, OutputError } from "../lib/output.ts";
-import { Room } from "../lib/room.ts";
-import { Screen } from "../lib/screen.ts";
-import * as services from "../lib/services.ts";
+import { MODES, runMode } from "../lib/modes.ts";
+import { OutputError } from "../lib/output.ts";
+import type { RoomListener } from "../lib/room.ts";
 import { type Handler, isGonePeer, listen, serve } from "../lib/tcp.ts";
 
-const MODES = ["echo", "greet", "chat", "room", "discard", "chargen"] as const;
 const GREETING = "Thank you for connecting";
 
 const OPTIONS = {
@@ -71,19 +67,19 @@ Addresses:
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const address = cli.usage(() => listenAddress(place, options));
+    const { mode, maxFrame, greeting, backlog, reusePort } = options;
     const framing = cli.usage(() => {
-      const usual = options.mode === "room" ? "lines" : "raw";
-      const { framing = usual, maxFrame } = options;
-      return parseFraming(framing, { maxFrameLength: maxFrame });
+      const name = options.framing ?? (mode === "room" ? "lines" : "raw");
+      return parseFraming(name, { maxFrameLength: maxFrame });
     });
+    using running = cli.usage(() =>
+      runMode(mode, { framing, greeting, onRoomEvent: roomLog(log) })
+    );
     const [cert, key] = await Promise.all(
       [options.cert, options.key].map((path) => path && readFile(path)),
     );
-    const { backlog, reusePort, mode } = options;
     const listener = listen(address, { backlog, reusePort, cert, key });
-    const where = formatAddress(
-      { ...address, ...listener.addr, transport: address.transport } as Address,
-    );
+    const where = listeningAddress(address, listener);
     log.info("listening", `Listening on ${where} (${mode})`, {
       address: where,
       mode,
@@ -92,20 +88,16 @@ Addresses:
     const failed = new AbortController();
     const signal = AbortSignal.any([cli.stopSignal(), failed.signal]);
     signal.addEventListener("abort", () => {
-      log.info(
-        "stopping",
-        "Stopping: what is open may end; once more to stop at once",
-      );
+      log.info("stopping", "Stopping: what is open may end; or stop it again");
     });
-    using keyboard = mode === "chat" ? new Keyboard() : undefined;
-    const handler = handlerFor(options, framing, log, keyboard);
-    await serve(listener, logged(handler, log), {
+    await serve(listener, logged(running.handler, log), {
       signal,
       grace: options.grace,
       idleTimeout: options.idleTimeout,
       once: options.once,
       maxConnections: mode === "chat" ? 1 : options.maxConnections,
       onError(error, conn) {
+        // With its screen gone, a chat has no sense.
         if (error instanceof OutputError) failed.abort(error);
         else logError(log, error, conn);
       },
@@ -131,46 +123,16 @@ function listenAddress(place: string, options: Options): Address {
     : address;
 }
 
-function handlerFor(
-  options: Options,
-  framing: Framing,
-  log: Log,
-  keyboard?: Keyboard,
-): Handler {
-  switch (options.mode) {
-    case "echo":
-      return services.echo(framing);
-    case "greet":
-      return services.greet(
-        cli.usage(() =>
-          framing.encode(new TextEncoder().encode(options.greeting))
-        ),
-      );
-    case "discard":
-      return services.discard;
-    case "chargen":
-      return services.generateCharacters;
-    case "room": {
-      const room = new Room(framing, (event, name, conn) => {
-        log.info(event, `${peerName(conn)} ${event} as ${name}`, { name });
-      });
-      return (conn) => room.join(conn);
-    }
-    case "chat": {
-      const output = new Output();
-      return async (conn) => {
-        using screen = new Screen(output, keyboard!.terminal);
-        screen.prompt();
-        await converse(conn, {
-          framing,
-          keyboard: keyboard!,
-          encode: (line) => encodeTyped(line, framing),
-          show: (message) => screen.message(message),
-          onSent: () => screen.entered(),
-        });
-      };
-    }
-  }
+/** The address with the port that the system chose, if it was to choose. */
+function listeningAddress(address: Address, listener: Deno.Listener): string {
+  return "port" in address && "port" in listener.addr
+    ? formatAddress({ ...address, port: listener.addr.port })
+    : formatAddress(address);
+}
+
+function roomLog(log: Log): RoomListener {
+  return (event, name, conn) =>
+    log.info(event, `${peerName(conn)} ${event} as ${name}`, { name });
 }
 
 function logged(handler: Handler, log: Log): Handler {
