@@ -125,7 +125,7 @@ Deno.test("connect() says that nobody listens when nobody does", async () => {
 
 Deno.test("connect() says that a name does not resolve when it doesn't", async () => {
   const address = { ...LOOPBACK, hostname: "name.invalid", port: 80 };
-  const error = await assertRejects(() => connect(address));
+  const error = await assertRejects(() => connect(address), Error);
   assertEquals(
     error.message,
     "Cannot connect to name.invalid:80: the name does not resolve to an address",

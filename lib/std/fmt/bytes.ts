@@ -10,7 +10,7 @@ const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
  * Writes a number of bytes for a person, in powers of 1,000.
  *
  * @param bytes How many bytes.
- * @returns Three significant digits and a unit.
+ * @returns Three significant digits and a unit; below 1 as it is.
  *
  * @example
  * ```ts
@@ -21,9 +21,9 @@ const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
  * ```
  */
 export function format(bytes: number): string {
-  const exponent = bytes < 1
-    ? 0
-    : Math.min(Math.floor(Math.log10(bytes) / 3), UNITS.length - 1);
+  if (bytes < 1) return `${bytes} B`;
+  const most = UNITS.length - 1;
+  const exponent = Math.min(Math.floor(Math.log10(bytes) / 3), most);
   const scaled = Number((bytes / 1000 ** exponent).toPrecision(3));
-  return `${scaled.toLocaleString("en-US")} ${UNITS[exponent]}`;
+  return `${scaled} ${UNITS[exponent]}`;
 }
