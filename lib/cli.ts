@@ -160,6 +160,11 @@ function flagName(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
+/** The command's own, then the common ones that it does not explain itself. */
+function allOptions<T extends OptionTable>(command: Command<T>): OptionTable {
+  return { ...command.options, ...COMMON, ...command.options };
+}
+
 interface Parsed<T extends OptionTable> {
   options: Values<T>;
   common: Values<typeof COMMON>;
@@ -170,7 +175,7 @@ function parseCommandLine<T extends OptionTable>(
   command: Command<T>,
   args: readonly string[],
 ): Parsed<T> {
-  const table: OptionTable = { ...command.options, ...COMMON };
+  const table = allOptions(command);
   const entries = Object.entries(table).map(([name, option]) => ({
     name,
     flag: flagName(name),
@@ -282,7 +287,7 @@ function editDistance(from: string, to: string): number {
 }
 
 function helpText<T extends OptionTable>(command: Command<T>): string {
-  const rows = Object.entries({ ...command.options, ...COMMON } as OptionTable)
+  const rows = Object.entries(allOptions(command))
     .map(([name, { short, value, help }]) => {
       const letter = short === undefined ? "   " : `-${short} `;
       const argument = value === undefined ? "" : ` ${value}`;

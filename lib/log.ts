@@ -5,7 +5,7 @@
  * @module
  */
 import { dim, red } from "@std/fmt/colors";
-import { safeLine } from "./text.ts";
+import { safeJson, safeLine } from "./text.ts";
 
 /** What belongs to an event besides its text, as JSON carries it. */
 export type Details = Record<string, string | number | boolean | undefined>;
@@ -93,8 +93,7 @@ export class Log {
     if (this.#options.json) {
       const time = new Date().toISOString();
       const record = { time, level, event, message: text, ...details };
-      // JSON leaves C1 and bidirectional controls as they are.
-      this.#write(`${safeLine(JSON.stringify(record))}\n`);
+      this.#write(`${safeJson(record)}\n`);
       return;
     }
     const safe = safeLine(text);

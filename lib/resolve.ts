@@ -53,6 +53,8 @@ export function isIpAddress(hostname: string): boolean {
  * @throws {Deno.errors.TimedOut} If no name server answers.
  * @throws {Deno.errors.NotCapable} If Deno's permissions do not cover every
  * name server.
+ * @throws {Deno.errors.NotSupported} If Deno asks DNS for no such name, as one
+ * with an underscore.
  * @throws {Error} If the network is down.
  *
  * @example
@@ -82,11 +84,16 @@ export async function resolve(
   const problems = answers.flatMap((answer) =>
     answer.status === "rejected" ? [answer.reason] : []
   );
+  if (problems.some(({ message }) => /\blabel\b/i.test(message))) {
+    throw new Deno.errors.NotSupported("DNS is not asked for such a name");
+  }
   // Silence says more about the network than an empty answer.
-  throw problems.find((problem) =>
-    !(problem instanceof Deno.errors.NotFound)
-  ) ??
-    problems[0] ?? new Deno.errors.NotFound("no records found");
+  throw problems.find((problem) => !isNotFound(problem)) ?? problems[0] ??
+    new Deno.errors.NotFound("no records found");
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound;
 }
 
 function takeTurns(first: string[], second: string[]): string[] {
@@ -137,13 +144,15 @@ export function isLookupError(error: unknown): error is Error {
  * ```
  */
 export function whyUnresolved(dnsError: unknown, systemError: Error): string {
-  const answered = dnsError instanceof Deno.errors.NotFound;
+  const answered = isNotFound(dnsError);
+  const unasked = dnsError instanceof Deno.errors.NotCapable ||
+    dnsError instanceof Deno.errors.NotSupported;
   // Linux tells "not now" from "no"; elsewhere the first question decides.
   const temporary = /temporary|try again/i.test(systemError.message);
   if (temporary && answered) {
-    return "its name server answers, but with an error (SERVFAIL or REFUSED); it may be better later";
+    return "the name server answers, but with an error (SERVFAIL or REFUSED); it may have no network itself, or better luck later";
   }
-  if (temporary || !answered && !(dnsError instanceof Deno.errors.NotCapable)) {
+  if (temporary || !answered && !unasked) {
     return "no name server answers (no DNS): is there a network? An address in place of the name needs no DNS";
   }
   return "there is no such name, or it has no address; is it spelled right?";

@@ -31,6 +31,16 @@ export class Stopwatch {
   /** The steps so far, a failed one too, in the order of their ends. */
   readonly steps: Step[] = [];
   #begin: number | undefined;
+  #onStart: (name: string) => void;
+
+  /**
+   * Makes a stopwatch; its time begins with the first step.
+   *
+   * @param onStart Told the name of each step when it begins.
+   */
+  constructor(onStart: (name: string) => void = () => {}) {
+    this.#onStart = onStart;
+  }
 
   /**
    * Does a step and takes its time.
@@ -46,6 +56,7 @@ export class Stopwatch {
   ): Promise<Value> {
     const now = performance.now();
     this.#begin ??= now;
+    this.#onStart(name);
     try {
       return await work();
     } finally {

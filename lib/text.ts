@@ -42,6 +42,30 @@ export function safeLine(text: string): string {
 }
 
 /**
+ * Writes a value as JSON on one line that is safe for a terminal, and still
+ * means the same: JSON's own escapes stand for what is unsafe in it.
+ *
+ * @param value Anything that JSON can hold.
+ * @returns The JSON text.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(safeJson(["\x9b31m", "\u202e"]), '["\\u009b31m","\\u202e"]');
+ * assertEquals(JSON.parse(safeJson("\x7f\u{e0001}")), "\x7f\u{e0001}");
+ * ```
+ */
+export function safeJson(value: unknown): string {
+  return JSON.stringify(value).replace(UNSAFE_REGEXP, (character) => {
+    // JSON names a character beyond U+FFFF by its two halves.
+    const units = character.split("").map((unit) => unit.charCodeAt(0));
+    const hex = units.map((unit) => unit.toString(16).padStart(4, "0"));
+    return hex.map((digits) => `\\u${digits}`).join("");
+  });
+}
+
+/**
  * Makes text of several lines safe: line feeds and tabs stay as they are.
  *
  * @param text Anything that a peer sent.

@@ -36,9 +36,8 @@ export interface Certificates extends AsyncDisposable {
 /** Whether certificates can be made here. */
 export const hasOpenssl: boolean = await runs("openssl", "version");
 
-const NEW_KEY = [
-  ...["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
-];
+const CURVE = "ec_paramgen_curve:prime256v1";
+const NEW_KEY = ["-newkey", "ec", "-pkeyopt", CURVE, "-nodes"];
 const LOOPBACK = "DNS:localhost,IP:127.0.0.1,IP:::1";
 
 /**

@@ -46,7 +46,7 @@ export class Running implements AsyncDisposable {
     this.process = new Deno.Command(command, {
       args,
       cwd,
-      env: { NO_COLOR: "1", ...env },
+      env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
       stdin: input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",

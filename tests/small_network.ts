@@ -1,0 +1,89 @@
+/**
+ * A network of a test's own, in a namespace that goes when its process does:
+ * a loopback interface, name servers, web servers, routes and firewall rules.
+ *
+ * @module
+ */
+import { type Answers, startDnsServer } from "./dns_server.ts";
+import { type Ended, installed, Running } from "./helpers.ts";
+
+/** What there is in the network, besides a loopback interface. */
+export interface SmallNetwork {
+  /** What the name server on 127.0.0.1 port 53 knows; none if not given. */
+  zone?: Record<string, Answers>;
+  /**
+   * Addresses on whose port 80 a web server answers: 200, or 400 where the
+   * `Host` header names the usual port.
+   */
+  web?: string[];
+  /** Commands that set the network up, such as `ip route add ...`. */
+  setup?: string[];
+  /** The system's name server, if not 127.0.0.1. */
+  nameServer?: string;
+  /** Deno's permissions for the script. */
+  permissions?: string[];
+}
+
+/** Whether a network can be made here: it takes root and these programs. */
+export const canMakeNetworks: boolean = installed("ip", "-V") &&
+  installed("nft", "-v") && installed("unshare", "--version") &&
+  new Deno.Command("unshare", {
+    args: ["--net", "--mount", "ip", "link", "set", "lo", "up"],
+  }).outputSync().success;
+
+/**
+ * Runs a script of the collection inside a small network, to its end.
+ *
+ * @param network What there is in it.
+ * @param script The script's name.
+ * @param args Its arguments.
+ * @returns What it left behind.
+ */
+export async function runInNetwork(
+  network: SmallNetwork,
+  script: string,
+  args: string[],
+): Promise<Ended> {
+  const { setup = [], nameServer = "127.0.0.1" } = network;
+  const file = await Deno.makeTempFile({ prefix: "resolv_conf_" });
+  try {
+    await Deno.writeTextFile(file, `nameserver ${nameServer}\n`);
+    const commands = [
+      `mount --bind ${file} /etc/resolv.conf`,
+      "ip link set lo up",
+      ...setup,
+      'exec "$0" "$@"',
+    ];
+    await using running = new Running("unshare", [
+      ...["--net", "--mount", "sh", "-c", commands.join(" && ")],
+      ...[Deno.execPath(), "run", "--quiet", "--allow-all", "--unstable-net"],
+      new URL(import.meta.url).pathname,
+      ...[JSON.stringify(network), script, ...args],
+    ]);
+    return await running.ended();
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+/** Inside the network: servers first, then the script. */
+async function main([description, script, ...args]: string[]) {
+  const network: SmallNetwork = JSON.parse(description);
+  const { zone, web = [], permissions = ["--allow-net"] } = network;
+  if (zone !== undefined) startDnsServer(zone, 53);
+  for (const hostname of web) {
+    Deno.serve({ hostname, port: 80, onListen() {} }, (request) => {
+      const plain = !request.headers.get("Host")?.includes(":80");
+      return new Response("hi", { status: plain ? 200 : 400 });
+    });
+  }
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--quiet", "--no-prompt", ...permissions],
+      ...[`scripts/${script}`, ...args],
+    ],
+  }).spawn().status;
+  Deno.exit(code);
+}
+
+if (import.meta.main) await main(Deno.args);
