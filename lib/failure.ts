@@ -118,14 +118,14 @@ export function reasonFor(error: unknown): string {
   if (typeof code === "string" && code in REASONS_BY_CODE) {
     return REASONS_BY_CODE[code];
   }
-  // The text differs from system to system; the class is a plain Error.
-  if (/lookup address|resolve|nodename|No such host/i.test(error.message)) {
-    return "the name does not resolve to an address";
-  }
   if (error instanceof Deno.errors.InvalidData) {
     const known = TLS_REASONS.find(([words]) => words.test(error.message));
     if (known !== undefined) return known[1];
   }
   const known = REASONS_BY_CLASS.find(([type]) => error instanceof type);
-  return known?.[1] ?? error.message;
+  if (known !== undefined) return known[1];
+  // The text differs from system to system; the class is a plain Error.
+  return /lookup address|resolve|nodename|No such host/i.test(error.message)
+    ? "the name does not resolve to an address"
+    : error.message;
 }

@@ -38,6 +38,7 @@ export class Screen implements Disposable {
    * @param bytes What the peer sent.
    */
   async stream(bytes: Uint8Array): Promise<void> {
+    clearTimeout(this.#timer);
     if (this.#promptShown) await this.#output.text(ERASE_LINE);
     this.#promptShown = false;
     await this.#output.writeAll(bytes);
