@@ -237,8 +237,12 @@ function inOrder(args: readonly string[], entries: Entry[]): string[] {
       positionals.push(arg);
       continue;
     }
-    if (/^-[a-z]{2,}$/i.test(arg)) {
-      rest.unshift(...arg.slice(1).split("").map((letter) => `-${letter}`));
+    const grouped = /^-([a-z])([^=].*)$/is.exec(arg);
+    if (grouped !== null) {
+      // -qv is two switches, but -mchat one option and its value.
+      const [, letter, tail] = grouped;
+      const first = entries.find(({ short }) => short === letter);
+      rest.unshift(`-${letter}`, first?.value ? tail : `-${tail}`);
       continue;
     }
     const [given, joined] = arg.split(/=(.*)/s);

@@ -56,6 +56,7 @@ export interface Transferred {
  *
  * @example
  * ```ts
+ * import { copy } from "@socket/scripts/tcp";
  * import { assertEquals } from "@std/assert";
  *
  * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -91,6 +91,10 @@ const TLS_REASONS: [RegExp, string][] = [
   ],
   [/InvalidContentType/, "the peer does not speak TLS"],
   [
+    /close_notify/,
+    "the peer ended without a TLS farewell, so what came may be cut short",
+  ],
+  [
     /fatal alert: UnknownCA|fatal alert: \w*Certificate\w*/,
     "the peer did not accept the certificate",
   ],
@@ -118,7 +122,7 @@ export function reasonFor(error: unknown): string {
   if (typeof code === "string" && code in REASONS_BY_CODE) {
     return REASONS_BY_CODE[code];
   }
-  if (error instanceof Deno.errors.InvalidData) {
+  if (isTlsError(error)) {
     const known = TLS_REASONS.find(([words]) => words.test(error.message));
     if (known !== undefined) return known[1];
   }
@@ -128,4 +132,9 @@ export function reasonFor(error: unknown): string {
   return /lookup address|resolve|nodename|No such host/i.test(error.message)
     ? "the name does not resolve to an address"
     : error.message;
+}
+
+function isTlsError(error: Error): boolean {
+  return error instanceof Deno.errors.InvalidData ||
+    error instanceof Deno.errors.UnexpectedEof;
 }

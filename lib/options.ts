@@ -158,8 +158,8 @@ export function integer(
 }
 
 const MILLISECONDS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-/** `setTimeout` takes no more: 24 days and some. */
-const MAX_DURATION = 2 ** 31 - 1;
+/** 24 days: `setTimeout` takes little more. */
+const MAX_DURATION = 24 * 24 * MILLISECONDS.h;
 
 /**
  * Reads a duration: `250ms`, `2s`, `5m`, `1h`; a bare number is seconds.
@@ -183,7 +183,7 @@ export function duration(value: string): number {
     if (milliseconds > 0 && milliseconds <= MAX_DURATION) return milliseconds;
   }
   throw new UsageError(
-    `must be a duration above zero and below 24 days, as in 250ms, 2s, 5m or 1h, not ${value}`,
+    `must be a duration above zero and up to 24 days, as in 250ms, 2s, 5m or 1h, not ${value}`,
   );
 }
 

@@ -105,6 +105,15 @@ export class Output implements Writer {
   }
 
   /**
+   * Ends the stream: half a character may have been held back.
+   *
+   * @throws {OutputError} If standard output takes no more.
+   */
+  async finish(): Promise<void> {
+    if (!this.hex) await this.text(this.#decoder.finish());
+  }
+
+  /**
    * Writes text of our own, untouched.
    *
    * @param ours What to write; nothing of it comes from a peer.

@@ -9,8 +9,12 @@ import { safeLine } from "./text.ts";
 
 /** The most that may wait for one member, in bytes, before others wait too. */
 const QUEUE_LIMIT = 1_048_576;
-/** How long a member over its limit may read nothing, in milliseconds. */
-const STALL_TIMEOUT = 1000;
+/**
+ * How long a member over its limit may take nothing, in milliseconds. A kernel
+ * takes more only when a good part of its own buffer, some megabytes, has been
+ * read: a shorter time would drop members that are merely slow.
+ */
+const STALL_TIMEOUT = 3000;
 
 /** Told of who comes and goes. */
 export type RoomListener = (
@@ -73,10 +77,10 @@ export class Room {
     const member = new Member(`user${++this.#count}`, conn);
     const { name } = member;
     this.#members.add(member);
-    member.send(this.#line(`* you are ${name}, ${this.#members.size} here`));
-    this.#announce(member, `* ${name} joined`);
     this.#onEvent("joined", name, conn);
     try {
+      member.send(this.#line(`* you are ${name}, ${this.#members.size} here`));
+      this.#announce(member, `* ${name} joined`);
       await this.#listen(member);
     } catch (error) {
       if (!member.dropped) throw error;

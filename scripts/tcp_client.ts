@@ -183,6 +183,7 @@ async function transfer(
       },
     );
     await printer?.finish();
+    await output.finish();
     if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
   } finally {
     clearTimeout(timer);

@@ -1,0 +1,181 @@
+#!/usr/bin/env -S deno run --no-prompt --allow-net --unstable-net
+/**
+ * Receives datagrams over UDP from everybody, and prints, counts or echoes
+ * them.
+ *
+ *     deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
+ *     deno run --unstable-net --allow-net=0.0.0.0:0,127.0.0.1:8080 scripts/udp_sender.ts 127.0.0.1:8080 "Hello, my name is Henry"
+ *
+ * On a terminal each datagram is a line, or several. A program that reads
+ * standard output gets the bytes as they came, with nothing between two
+ * datagrams; where they end, `--verbose` says on standard error.
+ *
+ * Listens on loopback unless told otherwise; `0.0.0.0:8080` exposes it to the
+ * network. `--echo` needs permission to send to who is answered: `--allow-net`.
+ *
+ * @module
+ */
+import { formatAddress } from "../lib/address.ts";
+import * as cli from "../lib/cli.ts";
+import { option, toggle, UsageError } from "../lib/cli.ts";
+import { printDatagram } from "../lib/datagram_printer.ts";
+import { EchoGuard } from "../lib/echo_guard.ts";
+import type { Log } from "../lib/log.ts";
+import { Output } from "../lib/output.ts";
+import { peerFilter } from "../lib/peer_filter.ts";
+import { describeReport, Statistics } from "../lib/stats.ts";
+import {
+  addressForGroups,
+  type Datagram,
+  isMulticast,
+  parseGroup,
+  parseUdpAddress,
+  UdpSocket,
+} from "../lib/udp.ts";
+
+const OPTIONS = {
+  count: option("N", "leave after N datagrams", cli.integer(1)),
+  timeout: option("DURATION", "leave after so much silence", cli.duration),
+  echo: toggle("send each back to who sent it"),
+  from: cli.list("ADDRESS", "hear this peer only; may be repeated"),
+  join: cli.list("GROUP[@INTERFACE-IP]", "hear this group; may be repeated"),
+  hex: toggle("show what comes in hexadecimal"),
+  stats: toggle("count loss, copies, order, jitter"),
+  maxSize: option("SIZE", "cut what is longer (65535)", cli.size, 65_535),
+};
+
+type Options = cli.Values<typeof OPTIONS>;
+
+/** The command, as its help and its tests know it. */
+export const command: cli.Command<typeof OPTIONS> = {
+  name: "udp_receiver",
+  summary: "Receives datagrams over UDP from everybody.",
+  positionals: "[ADDRESS=127.0.0.1:8080]",
+  most: 1,
+  options: OPTIONS,
+  epilogue: `
+Statistics (what \`udp_sender --number\` sends), on standard error at the end:
+  received  different datagrams      lost        numbers that are missing
+  duplicated  copies of them         reordered   came after a higher number
+  jitter    RFC 3550 6.4.1, in ms    rate        bytes a second
+  on a terminal they take the place of the datagrams
+
+Groups:
+  --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join [ff02::1234]@2
+  IPv6 takes the interface's number, as \`ip link\` shows it; ::1 is loopback's
+  ADDRESS is then the port; 0.0.0.0:PORT hears more than the group
+
+Addresses:
+  127.0.0.1:8080  :8080  [::1]:8080  0.0.0.0:8080 (every interface)
+  --from 10.0.0.1  --from 10.0.0.1:5000
+`,
+  async run({ options, positionals: [place = "127.0.0.1:8080"], log }) {
+    const { maxSize, timeout } = options;
+    if (maxSize < 1 || maxSize > 65_535) {
+      throw new UsageError(`--max-size must be 1 to 65535, not ${maxSize}`);
+    }
+    const accept = cli.usage(() => peerFilter(options.from));
+    const groups = cli.usage(() => options.join.map(parseGroup));
+    const local = cli.usage(() => parseUdpAddress(place));
+    // An address that is a group is one to join.
+    if (isMulticast(local.hostname) && groups.length === 0) {
+      groups.push(parseGroup(local.hostname));
+    }
+    const signal = cli.stopSignal();
+    const address = addressForGroups(local, groups);
+    using socket = new UdpSocket(address, { shared: groups.length > 0 });
+    for (const group of groups) await socket.join(group);
+    const where = formatAddress(socket.address);
+    log.info("listening", `Listening on ${where}`, { address: where });
+
+    const handler = new Handler(socket, options, log);
+    let count = 0;
+    try {
+      const wanted = { maxSize, signal, timeout, accept };
+      for await (const datagram of socket.receive(wanted)) {
+        await handler.handle(datagram);
+        if (++count === options.count) break;
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.TimedOut)) throw error;
+      log.info("timeout", `Leaving: ${error.message}`);
+    } finally {
+      handler.report();
+    }
+  },
+};
+
+/** What is done with each datagram. */
+class Handler {
+  #socket: UdpSocket;
+  #options: Options;
+  #log: Log;
+  #output: Output;
+  #guard: EchoGuard;
+  #statistics = new Statistics();
+  #last = "";
+
+  constructor(socket: UdpSocket, options: Options, log: Log) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#log = log;
+    this.#output = new Output({ hex: options.hex });
+    this.#guard = new EchoGuard(socket.address);
+  }
+
+  async handle({ payload, peer, cut }: Datagram): Promise<void> {
+    const { stats, echo, maxSize } = this.#options;
+    const { length } = payload;
+    const from = formatAddress(peer);
+    const message = stats ? this.#statistics.record(payload, from) : payload;
+    const details = { peer: from, bytes: length };
+    this.#log.debug("datagram", `${length} bytes from ${from}`, details);
+    if (cut) {
+      const what = `The datagram from ${from} is longer than ${maxSize} bytes`;
+      this.#log.error(`${what}: its end is lost (--max-size)`, details);
+    } else if (echo) await this.#answer(payload, peer, from);
+    if (stats && this.#output.terminal) return;
+    if (from !== this.#last) this.#log.info("peer", `From ${from}:`, details);
+    this.#last = from;
+    await printDatagram(this.#output, message);
+  }
+
+  async #answer(payload: Uint8Array, peer: Deno.NetAddr, from: string) {
+    const objection = this.#guard.objection(payload, peer);
+    if (objection !== undefined) {
+      const text = `${from} gets no answer: ${objection}`;
+      return this.#log.info("unanswered", text, { peer: from });
+    }
+    try {
+      await this.#socket.send(payload, peer);
+    } catch (error) {
+      // One peer that cannot be reached is no reason to leave the others.
+      this.#log.error((error as Error).message, { peer: from });
+    }
+  }
+
+  /** Says what became of the datagrams, if that is wanted. */
+  report(): void {
+    if (!this.#options.stats) return;
+    const senders = this.#statistics.senders();
+    const report = this.#statistics.report();
+    this.#log.info("stats", describeReport(report), { ...report });
+    if (senders.size > 1) {
+      for (const [peer, each] of senders) {
+        const details = { peer, ...each };
+        this.#log.info("sender", `${peer}: ${describeReport(each)}`, details);
+      }
+    }
+    const { gaps } = this.#statistics;
+    const lines = gaps.draw();
+    if (lines.length === 0) return;
+    this.#log.info("gaps", "Times between two datagrams:");
+    gaps.rows().forEach((row, i) =>
+      this.#log.info("gap", lines[i], { ...row })
+    );
+  }
+}
+
+if (import.meta.main) {
+  Deno.exitCode = await cli.runCommand(command, Deno.args);
+}
