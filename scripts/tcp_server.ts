@@ -78,6 +78,8 @@ Addresses:
     const [cert, key] = await Promise.all(
       [options.cert, options.key].map((path) => path && readFile(path)),
     );
+    // Before anyone can know that it runs, and ask it to stop.
+    const stop = cli.stopSignal();
     const listener = listen(address, { backlog, reusePort, cert, key });
     const where = listeningAddress(address, listener);
     log.info("listening", `Listening on ${where} (${mode})`, {
@@ -86,7 +88,7 @@ Addresses:
     });
 
     const failed = new AbortController();
-    const signal = AbortSignal.any([cli.stopSignal(), failed.signal]);
+    const signal = AbortSignal.any([stop, failed.signal]);
     signal.addEventListener("abort", () => {
       log.info("stopping", "Stopping: what is open may end; or stop it again");
     });
