@@ -5,9 +5,10 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { Log } from "./log.ts";
+import { explain, type ExplainFormat } from "./explain.ts";
+import { Log, writeToStandardError } from "./log.ts";
 import { OutputError } from "./output.ts";
-import { type Option, toggle, UsageError } from "./options.ts";
+import { oneOf, type Option, toggle, UsageError } from "./options.ts";
 
 export {
   duration,
@@ -35,11 +36,23 @@ export type Values<T extends OptionTable> = {
   [Name in keyof T]: T[Name] extends Option<infer Value> ? Value : never;
 };
 
+/** `--explain` alone is text, as it happens. */
+const EXPLAIN: Option<ExplainFormat | undefined> = {
+  help: "tell each socket call; =mermaid draws them",
+  mayHaveValue: true,
+  read(texts) {
+    const last = texts.at(-1);
+    if (last === undefined) return undefined;
+    return last === "" ? "text" : oneOf("text", "mermaid")(last);
+  },
+};
+
 /** Every command has these. */
 const COMMON = {
   verbose: toggle("say more", "v"),
   quiet: toggle("say only what goes wrong", "q"),
   json: toggle("write the log as JSON lines"),
+  explain: EXPLAIN,
   help: toggle("print this help and leave", "h"),
   version: toggle("print the version and leave", "V"),
 };
@@ -111,7 +124,11 @@ export async function runCommand<T extends OptionTable>(
     log = new Log(common);
     if (common.help) print(helpText(command));
     else if (common.version) print(`${command.name} ${VERSION}\n`);
-    else await command.run({ options, positionals, log });
+    else {
+      using _explaining = common.explain &&
+        explain(command.name, common.explain, writeToStandardError);
+      await command.run({ options, positionals, log });
+    }
     return 0;
   } catch (error) {
     // `| head -1` has had enough: no fault, and nobody to tell.
@@ -181,17 +198,20 @@ function parseCommandLine<T extends OptionTable>(
     flag: flagName(name),
     ...option,
   }));
-  const withValue = entries.filter((entry) => entry.value !== undefined);
-  const switches = entries.filter((entry) => entry.value === undefined);
+  const [switches, withValue] = [
+    entries.filter(isSwitch),
+    entries.filter((entry) => !isSwitch(entry)),
+  ];
   const parsed = parseArgs(inOrder(args, entries), {
     boolean: switches.map((entry) => entry.flag),
     string: [...withValue.map((entry) => entry.flag), "_"],
     collect: withValue.map((entry) => entry.flag),
   });
   const values: Record<string, unknown> = {};
-  for (const { name, flag, value, read } of entries) {
+  for (const entry of entries) {
+    const { name, flag, read } = entry;
     const given = parsed[flag];
-    const texts = value === undefined ? given ? [""] : [] : given as string[];
+    const texts = isSwitch(entry) ? given ? [""] : [] : given as string[];
     try {
       values[name] = read(texts);
     } catch (error) {
@@ -217,6 +237,11 @@ interface Entry {
   flag: string;
   short?: string;
   value?: string;
+  mayHaveValue?: boolean;
+}
+
+function isSwitch({ value, mayHaveValue }: Entry): boolean {
+  return value === undefined && !mayHaveValue;
 }
 
 /**
@@ -251,6 +276,10 @@ function inOrder(args: readonly string[], entries: Entry[]): string[] {
     );
     if (entry === undefined) {
       throw new UsageError(unknownOption(given, entries));
+    }
+    if (entry.mayHaveValue) {
+      options.push(`--${entry.flag}=${joined ?? ""}`);
+      continue;
     }
     if (entry.value === undefined) {
       if (joined !== undefined) throw new UsageError(`${given} takes no value`);

@@ -106,8 +106,13 @@ export class Log {
   }
 }
 
-/** At once, so that a line is out before the process may end. */
-function writeToStandardError(line: string): void {
+/**
+ * Writes to standard error at once, so that a line is out before the process
+ * may end.
+ *
+ * @param line What to write.
+ */
+export function writeToStandardError(line: string): void {
   const bytes = new TextEncoder().encode(line);
   try {
     for (let written = 0; written < bytes.length;) {

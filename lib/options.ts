@@ -12,6 +12,8 @@ export interface Option<Value> {
   readonly short?: string;
   /** What the value is called in the help; a switch has none. */
   readonly value?: string;
+  /** Whether it may be given with `=VALUE` or without, which reads as "". */
+  readonly mayHaveValue?: boolean;
   /**
    * Reads the values given, in order; none where the option is not given.
    *

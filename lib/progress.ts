@@ -4,6 +4,7 @@
  * @module
  */
 import { format } from "@std/fmt/bytes";
+import { writeToStandardError } from "./log.ts";
 
 const INTERVAL = 500;
 
@@ -67,13 +68,5 @@ export class Progress implements Disposable {
     const rate = (this.#sent + this.#received) / Math.max(seconds, 0.001);
     return `sent ${format(this.#sent)}, received ${format(this.#received)}` +
       ` in ${seconds.toFixed(1)} s (${format(rate)}/s)`;
-  }
-}
-
-function writeToStandardError(text: string): void {
-  try {
-    Deno.stderr.writeSync(new TextEncoder().encode(text));
-  } catch {
-    // Nobody watches any more.
   }
 }

@@ -136,6 +136,7 @@ Options:
   -v --verbose         say more
   -q --quiet           say only what goes wrong
      --json            write the log as JSON lines
+     --explain         tell each socket call; =mermaid draws them
   -h --help            print this help and leave
   -V --version         print the version and leave
 
