@@ -57,7 +57,8 @@ export interface AddressDefaults {
 const NET_SCHEME_REGEXP = /^(tcp|tls|udp):\/\//i;
 const OTHER_SCHEME_REGEXP = /^[a-z][a-z0-9+.-]*:\/\//i;
 const HOST_PORT_REGEXP = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
-const HOSTNAME_REGEXP =
+const HOSTNAME_REGEXP = /^(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
+const INTERNATIONAL_REGEXP =
   /^(?!.*\.\.)[\p{L}\p{M}\p{N}_](?:[\p{L}\p{M}\p{N}_.-]*[\p{L}\p{M}\p{N}_.])?$/u;
 const IPV4_PART = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const IPV4_REGEXP = new RegExp(`^${IPV4_PART}(?:\\.${IPV4_PART}){3}$`);
@@ -247,13 +248,13 @@ function parsePort(text: string, digits: string): number {
 }
 
 function parseHostname(text: string, name: string): string {
-  if (!HOSTNAME_REGEXP.test(name)) {
-    throw invalid(text, `"${name}" is not a host name`);
-  }
-  // deno-lint-ignore no-control-regex
-  const ascii = /^[\x00-\x7f]*$/.test(name)
+  // Compiling the regular expression for all the world's letters takes longer
+  // than anything else here, so it waits for the first name that needs it.
+  const ascii = HOSTNAME_REGEXP.test(name)
     ? name
-    : URL.parse(`http://${name}`)?.hostname;
+    : INTERNATIONAL_REGEXP.test(name)
+    ? URL.parse(`http://${name}`)?.hostname
+    : undefined;
   if (!ascii) throw invalid(text, `"${name}" is not a host name`);
   if (NUMERIC_REGEXP.test(ascii)) {
     // Resolvers read "127.1", "0x7f000001" and "0" as IPv4 too: too surprising.

@@ -110,7 +110,8 @@ export class Output implements Writer {
    * @throws {OutputError} If standard output takes no more.
    */
   async finish(): Promise<void> {
-    if (!this.hex) await this.text(this.#decoder.finish());
+    const held = this.#decoder.finish();
+    if (held !== "") await this.text(held);
   }
 
   /**

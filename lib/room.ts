@@ -4,11 +4,15 @@
  * @module
  */
 import type { Framing } from "./frame.ts";
-import { chunks, concatenate } from "./stream.ts";
+import { concatenate, reusedChunks } from "./stream.ts";
 import { safeLine } from "./text.ts";
 
 /** The most that may wait for one member, in bytes, before others wait too. */
 const QUEUE_LIMIT = 1_048_576;
+/** The most that one write puts together, in bytes. */
+const WRITE_LIMIT = 65_536;
+/** How many lines are passed on at a time: a chunk can hold 65,536 of them. */
+const MOST_LINES = 256;
 /**
  * How long a member over its limit may take nothing, in milliseconds. A kernel
  * takes more only when a good part of its own buffer, some megabytes, has been
@@ -94,7 +98,7 @@ export class Room {
 
   async #listen(member: Member): Promise<void> {
     const decoder = this.#framing.createDecoder();
-    for await (const chunk of chunks(member.conn)) {
+    for await (const chunk of reusedChunks(member.conn)) {
       await this.#relay(member, decoder.push(chunk));
     }
     await this.#relay(member, decoder.finish());
@@ -107,15 +111,23 @@ export class Room {
       for (const frame of frames) {
         const said = safeLine(decoder.decode(frame));
         lines.push(this.#line(`<${from.name}> ${said}`));
+        if (lines.length === MOST_LINES) {
+          await this.#tell(from, lines.splice(0));
+        }
       }
     } finally {
-      const others = [...this.#members].filter((member) => member !== from);
-      // Members that are behind are waited for, so that the speaker, and not
-      // the memory of the server, holds what is said next.
-      await Promise.all(others.map((member) => member.caughtUp()));
-      const block = concatenate(lines);
-      for (const member of others) member.send(block);
+      await this.#tell(from, lines);
     }
+  }
+
+  /** Tells the others, who share one copy of what is said. */
+  async #tell(from: Member, lines: Uint8Array[]): Promise<void> {
+    const others = [...this.#members].filter((member) => member !== from);
+    // Members that are behind are waited for, so that the speaker, and not
+    // the memory of the server, holds what is said next.
+    await Promise.all(others.map((member) => member.caughtUp()));
+    const block = concatenate(lines);
+    for (const member of others) member.send(block);
   }
 
   #line(text: string): Uint8Array {
@@ -184,12 +196,12 @@ class Member {
     this.conn[Symbol.dispose]();
   }
 
-  /** Writes what is queued, all of it in one piece, until nothing is. */
+  /** Writes what is queued until nothing is. */
   async #write(): Promise<void> {
     this.#writing = true;
     try {
       while (this.#queue.length > 0) {
-        const lines = concatenate(this.#queue.splice(0));
+        const lines = this.#nextPiece();
         for (let written = 0; written < lines.length;) {
           const taken = await this.conn.write(lines.subarray(written));
           written += taken;
@@ -203,6 +215,19 @@ class Member {
       this.leave();
     }
     this.#writing = false;
+  }
+
+  /** Takes short lines in one piece; a block that all share stays as it is. */
+  #nextPiece(): Uint8Array {
+    let count = 1;
+    let length = this.#queue[0].length;
+    while (count < this.#queue.length) {
+      length += this.#queue[count].length;
+      if (length > WRITE_LIMIT) break;
+      count++;
+    }
+    const lines = this.#queue.splice(0, count);
+    return count === 1 ? lines[0] : concatenate(lines);
   }
 
   #wake(): void {

@@ -6,9 +6,18 @@
  */
 import type { Framing } from "./frame.ts";
 import type { Handler } from "./serve.ts";
-import { chunks, concatenate, copy, writeAll } from "./stream.ts";
+import { concatenate, copy, reusedChunks, writeAll } from "./stream.ts";
 
-const NOWHERE = { write: (bytes: Uint8Array) => Promise.resolve(bytes.length) };
+/** What is thrown away, of all connections alike, goes here. */
+const nowhere = new Uint8Array(65_536);
+
+/** Reads to the end, at no cost in memory. */
+async function readOut(conn: Deno.Conn): Promise<void> {
+  while (await conn.read(nowhere) !== null);
+}
+
+/** How many frames may wait for one write: a chunk can hold 65,536 of them. */
+const MOST_REPLIES = 256;
 
 /**
  * Makes the service that sends back what comes (RFC 862).
@@ -25,14 +34,16 @@ export function echo(framing?: Framing): Handler {
   }
   return async (conn) => {
     const decoder = framing.createDecoder();
-    for await (const chunk of chunks(conn)) {
+    for await (const chunk of reusedChunks(conn)) {
       const replies: Uint8Array[] = [];
       try {
         for (const frame of decoder.push(chunk)) {
           replies.push(framing.encode(frame));
+          if (replies.length < MOST_REPLIES) continue;
+          await writeAll(conn, concatenate(replies.splice(0)));
         }
       } finally {
-        // One write for all the frames of a chunk, those before a bad one too.
+        // One write for many frames, those before a bad one too.
         await writeAll(conn, concatenate(replies));
       }
     }
@@ -59,7 +70,7 @@ export function greet(greeting: Uint8Array): Handler {
     // reset takes the greeting away from a client that has not read it yet.
     const timer = setTimeout(() => conn[Symbol.dispose](), GREETING_LINGER);
     try {
-      await copy(conn, NOWHERE);
+      await readOut(conn);
     } catch {
       // It has the greeting; how it leaves does not matter.
     } finally {
@@ -74,7 +85,7 @@ export function greet(greeting: Uint8Array): Handler {
  * @param conn The connection.
  */
 export async function discard(conn: Deno.Conn): Promise<void> {
-  await copy(conn, NOWHERE);
+  await readOut(conn);
 }
 
 /**
@@ -85,7 +96,7 @@ export async function discard(conn: Deno.Conn): Promise<void> {
 export async function generateCharacters(conn: Deno.Conn): Promise<void> {
   const pattern = characterPattern();
   // What a client says meanwhile is thrown away; its end is no reason to stop.
-  const discarding = copy(conn, NOWHERE);
+  const discarding = readOut(conn);
   discarding.catch(() => {});
   try {
     for (;;) await writeAll(conn, pattern);

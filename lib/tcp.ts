@@ -133,22 +133,18 @@ export async function connect(
 ): Promise<Deno.Conn> {
   const { signal, timeout = 10_000, caCerts, serverName } = options;
   signal?.throwIfAborted();
-  const attempt = new AbortController();
-  const cancel = () => attempt.abort(signal?.reason);
-  signal?.addEventListener("abort", cancel, { once: true });
-  const timer = setTimeout(() => {
-    const seconds = `${timeout / 1000}s`;
-    attempt.abort(new Deno.errors.TimedOut(`no answer within ${seconds}`));
-  }, timeout);
+  // Not setTimeout: its first use alone takes Deno 5 ms, and a client that
+  // sends one message is done in less.
+  const deadline = AbortSignal.timeout(timeout);
+  const attempt = AbortSignal.any(signal ? [signal, deadline] : [deadline]);
   try {
-    return await connectUntil(attempt.signal, address, caCerts, serverName);
+    return await connectUntil(attempt, address, caCerts, serverName);
   } catch (error) {
     signal?.throwIfAborted();
-    const cause = attempt.signal.aborted ? attempt.signal.reason : error;
+    const cause = deadline.aborted
+      ? new Deno.errors.TimedOut(`no answer within ${timeout / 1000}s`)
+      : error;
     throw explainFor(cause, "connect to", address);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", cancel);
   }
 }
 

@@ -167,9 +167,9 @@ async function transfer(
     ? undefined
     : new MessagePrinter(output, framing);
   const grace = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
   stop.addEventListener("abort", () => {
-    timer = setTimeout(() => grace.abort(stop.reason), GRACE);
+    const over = AbortSignal.timeout(GRACE);
+    over.addEventListener("abort", () => grace.abort(stop.reason));
   });
   try {
     const { sent, cut } = await duplex(
@@ -186,7 +186,6 @@ async function transfer(
     await output.finish();
     if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
   } finally {
-    clearTimeout(timer);
     releaseStandardInput();
   }
 }
