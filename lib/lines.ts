@@ -13,10 +13,9 @@ import {
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
-/** How much of `line` is left without the carriage return of a CRLF. */
-function lengthWithoutReturn(line: Uint8Array): number {
-  const last = line.length - 1;
-  return last >= 0 && line[last] === CARRIAGE_RETURN ? last : line.length;
+/** Where a line ends, without the carriage return of a CRLF. */
+function endOfLine(bytes: Uint8Array, start: number, end: number): number {
+  return end > start && bytes[end - 1] === CARRIAGE_RETURN ? end - 1 : end;
 }
 
 class LineDecoder implements FrameDecoder {
@@ -30,39 +29,46 @@ class LineDecoder implements FrameDecoder {
 
   *push(chunk: Uint8Array): Generator<Uint8Array, void> {
     if (this.#failure !== undefined) throw this.#failure;
+    // Only new bytes are searched: a long line costs no more than its length.
     let start = 0;
-    for (;;) {
-      // Only new bytes are searched: a long line costs no more than its length.
-      const end = chunk.indexOf(LINE_FEED, start);
-      if (end === -1) break;
-      const rest = chunk.subarray(start, end);
+    let end = chunk.indexOf(LINE_FEED);
+    if (end !== -1 && this.#partial.length > 0) {
+      this.#keep(chunk.subarray(0, end));
       start = end + 1;
-      yield this.#partial.length === 0 ? this.#line(rest) : this.#joined(rest);
+      end = chunk.indexOf(LINE_FEED, start);
+      yield this.#takePartial();
+    }
+    while (end !== -1) {
+      const line = this.#line(chunk, start, end);
+      start = end + 1;
+      end = chunk.indexOf(LINE_FEED, start);
+      yield line;
     }
     if (start < chunk.length) this.#keep(chunk.subarray(start));
   }
 
   finish(): Uint8Array[] {
     if (this.#failure !== undefined) throw this.#failure;
-    return this.#partial.length > 0 ? [this.#line(this.#partial.take())] : [];
+    return this.#partial.length > 0 ? [this.#takePartial()] : [];
   }
 
-  #line(line: Uint8Array): Uint8Array {
-    const length = lengthWithoutReturn(line);
-    if (length > this.#limit) this.#fail();
-    return line.subarray(0, length);
+  #line(bytes: Uint8Array, start: number, end: number): Uint8Array {
+    const last = endOfLine(bytes, start, end);
+    if (last - start > this.#limit) this.#fail();
+    return bytes.subarray(start, last);
   }
 
-  #joined(rest: Uint8Array): Uint8Array {
-    this.#keep(rest);
-    return this.#line(this.#partial.take());
+  #takePartial(): Uint8Array {
+    const bytes = this.#partial.take();
+    return this.#line(bytes, 0, bytes.length);
   }
 
   #keep(bytes: Uint8Array): void {
+    const partial = this.#partial;
     const most = this.#limit + 1; // and one carriage return
-    if (this.#partial.length + bytes.length > most) this.#fail();
-    this.#partial.append(bytes, most);
-    if (lengthWithoutReturn(this.#partial.bytes) > this.#limit) this.#fail();
+    if (partial.length + bytes.length > most) this.#fail();
+    partial.append(bytes, most);
+    if (endOfLine(partial.bytes, 0, partial.length) > this.#limit) this.#fail();
   }
 
   /** How long the line would get is unknown; that it is one too many is not. */
@@ -91,7 +97,7 @@ export function lines(maxFrameLength: number): Framing {
         throw new Deno.errors.InvalidData("A line cannot hold a line feed");
       }
       // A line's own carriage return at its end survives only before a CRLF.
-      const end = lengthWithoutReturn(payload) < length
+      const end = endOfLine(payload, 0, length) < length
         ? [CARRIAGE_RETURN, LINE_FEED]
         : [LINE_FEED];
       const frame = new Uint8Array(length + end.length);

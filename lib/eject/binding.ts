@@ -119,18 +119,19 @@ export class Resolver {
       ? [node.expression, node.name]
       : ts.isQualifiedName(node)
       ? [node.left, node.right]
-      : [];
-    if (left === undefined || !ts.isIdentifier(left)) return undefined;
+      : [node, node];
+    if (left === right || !ts.isIdentifier(left)) return undefined;
     const symbol = this.#symbolAt(left);
     const module = symbol && this.#isModule(symbol);
     if (!module) return undefined;
     const { checker } = this.#project;
+    const name = right.getText();
     const found = checker.tryGetMemberInModuleExports(
-      right.text,
+      name,
       checker.getSymbolAtLocation(module)!,
     );
     const binding = this.#bindingOf(found);
-    if (binding === undefined) throw cannot(`find ${right.text}`, node);
+    if (binding === undefined) throw cannot(`find ${name}`, node);
     return { node, binding, written: node.getText() };
   }
 
@@ -138,7 +139,7 @@ export class Resolver {
   #isModule(symbol: ts.Symbol): ts.SourceFile | undefined {
     const [declaration] = symbol.declarations ?? [];
     return declaration && ts.isNamespaceImport(declaration)
-      ? this.#project.moduleOf(declaration.parent.parent)
+      ? this.#project.moduleOf(declaration.parent.parent.moduleSpecifier)
       : undefined;
   }
 
@@ -172,7 +173,7 @@ export class Resolver {
       : ts.isNamespaceImport(alias)
       ? "*"
       : "default";
-    const module = moduleOf(statement);
+    const module = moduleOf(statement.moduleSpecifier);
     if (module === undefined) return this.#imported(alias, statement, name);
     if (name === "*") return undefined;
     return this.#bindingOf(checker.tryGetMemberInModuleExports(
@@ -245,11 +246,10 @@ export function statementOf(declaration: ts.Node): ts.Statement | undefined {
     ts.isArrayBindingPattern(node) || ts.isVariableDeclaration(node)
   ) node = node.parent;
   if (ts.isVariableDeclarationList(node)) node = node.parent;
-  const declares = ts.isVariableStatement(node) || ts.isEnumDeclaration(node) ||
-    ts.isFunctionDeclaration(node) || ts.isClassDeclaration(node) ||
-    ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node) ||
-    ts.isModuleDeclaration(node);
-  return declares && ts.isSourceFile(node.parent) ? node : undefined;
+  if (!ts.isSourceFile(node.parent)) return undefined;
+  return ts.isVariableStatement(node) || ts.isDeclarationStatement(node)
+    ? node
+    : undefined;
 }
 
 function nameOf(declaration: ts.Declaration, symbol: ts.Symbol): string {

@@ -55,10 +55,12 @@ function inRunningOrder(project: Project): Set<ts.SourceFile> {
 
 function importsOf(project: Project, module: ts.SourceFile): Import[] {
   return module.statements.flatMap((statement) => {
-    const names = ts.isImportDeclaration(statement) ||
-      ts.isExportDeclaration(statement) && statement.moduleSpecifier;
-    if (!names) return [];
-    const next = project.moduleOf(statement);
+    if (
+      !ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)
+    ) {
+      return [];
+    }
+    const next = project.moduleOf(statement.moduleSpecifier);
     return next ? [{ module: next, typeOnly: isTypeOnly(statement) }] : [];
   });
 }

@@ -163,7 +163,7 @@ function exportKeywords(statement: ts.Statement): Edit[] {
     )
     .map((modifier) => ({
       start: modifier.getStart(),
-      end: ts.skipTrivia(text, modifier.end),
+      end: skipSpace(text, modifier.end),
       text: "",
     }));
 }
@@ -189,7 +189,7 @@ function exampleEdits(statement: ts.Statement): Edit[] {
         const isAll = i === 0 && next === undefined && !doc.comment;
         edits.push(
           isAll
-            ? { start: doc.pos, end: ts.skipTrivia(text, doc.end), text: "" }
+            ? { start: doc.pos, end: skipSpace(text, doc.end), text: "" }
             : { start, end, text: "" },
         );
       });
@@ -198,6 +198,10 @@ function exampleEdits(statement: ts.Statement): Edit[] {
   };
   visit(statement);
   return edits;
+}
+
+function skipSpace(text: string, position: number): number {
+  return position + /^\s*/.exec(text.slice(position))![0].length;
 }
 
 function applied(

@@ -16,12 +16,12 @@ export interface Project {
   /**
    * Finds the module that an import or a re-export names.
    *
-   * @param statement The import.
+   * @param specifier The literal that names it.
    * @returns The module; nothing if it is none of this project's.
    */
-  moduleOf(
-    statement: ts.ImportDeclaration | ts.ExportDeclaration,
-  ): ts.SourceFile | undefined;
+  readonly moduleOf: (
+    specifier: ts.Expression | undefined,
+  ) => ts.SourceFile | undefined;
 }
 
 /**
@@ -88,9 +88,10 @@ export function readProject(
   return {
     script: program.getSourceFile(url.href)!,
     checker: program.getTypeChecker(),
-    moduleOf({ moduleSpecifier }) {
-      const { text } = moduleSpecifier as ts.StringLiteral;
-      const found = locate(text, moduleSpecifier.getSourceFile().fileName);
+    moduleOf(specifier) {
+      if (!specifier || !ts.isStringLiteral(specifier)) return undefined;
+      const from = specifier.getSourceFile().fileName;
+      const found = locate(specifier.text, from);
       return found === undefined ? undefined : program.getSourceFile(found);
     },
   };
