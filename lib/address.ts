@@ -214,7 +214,7 @@ function invalid(text: string, reason: string): SyntaxError {
 /** What is wrong with the shape as a whole, before any part is looked at. */
 function shapeProblem(rest: string): string | undefined {
   if (OTHER_SCHEME_REGEXP.test(rest)) {
-    return "the scheme must be tcp://, tls://, udp:// or unix:";
+    return 'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone';
   }
   if (HOST_PORT_REGEXP.test(rest)) return undefined;
   return rest.includes("[") || rest.includes("]")

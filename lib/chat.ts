@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LINGER, untilSilent } from "./duplex.ts";
 import { decodeFrames, type Framing } from "./framing.ts";
 import type { Keyboard } from "./keyboard.ts";
 import { chunks, concatenate, writeAll } from "./stream.ts";
@@ -52,6 +53,9 @@ export interface ConversationOptions {
  * or either side says `bye`. At the end of the typed lines the connection is
  * half-closed. Closing it is left to the caller.
  *
+ * A peer that has ended may still listen: lines that a program types are sent
+ * as long as they keep coming.
+ *
  * @param conn The connection.
  * @param options The keyboard, the screen, and what is spoken.
  */
@@ -60,6 +64,7 @@ export async function converse(
   options: ConversationOptions,
 ): Promise<void> {
   const { framing, keyboard, encode, show, onSent } = options;
+  const sending = { turns: 0, waiting: true, done: false };
   let over = false;
   const end = Promise.withResolvers<void>();
 
@@ -70,20 +75,25 @@ export async function converse(
       keyboard.take();
       if (line === undefined) return await conn.closeWrite();
       if (isFarewell(line)) return end.resolve();
+      sending.waiting = false;
       await writeAll(conn, encode(line));
+      sending.waiting = true;
+      sending.turns++;
       onSent?.();
     }
   }
 
-  async function receive(): Promise<void> {
+  async function receive(sent: Promise<void>): Promise<void> {
     for await (const message of decodeFrames(chunks(conn), framing)) {
       await show(message);
       if (isFarewell(message)) return;
     }
+    await untilSilent(sending, sent, keyboard.terminal ? 0 : LINGER);
   }
 
-  send().catch(end.reject);
-  receive().then(end.resolve, end.reject);
+  const sent = send().finally(() => sending.done = true);
+  sent.catch(end.reject);
+  receive(sent).then(end.resolve, end.reject);
   try {
     await end.promise;
   } finally {

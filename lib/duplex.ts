@@ -115,7 +115,7 @@ export async function duplex(
 }
 
 /** How long one direction is silent before it counts as done, milliseconds. */
-const LINGER = 250;
+export const LINGER = 250;
 
 /** As much of a connection as a conversation needs. */
 export type Connection = Pick<
@@ -124,16 +124,23 @@ export type Connection = Pick<
 >;
 
 /** One direction of a conversation, as {@linkcode untilSilent} sees it. */
-interface Direction {
+export interface Direction {
   /** Grows with each turn. */
   turns: number;
   /** Whether it waits for something to come, not for it to be taken. */
   waiting: boolean;
+  /** Whether nothing more comes. */
   done: boolean;
 }
 
-/** Waits until a direction is done, or nothing has come for so long. */
-async function untilSilent(
+/**
+ * Waits until a direction is done, or nothing has come for so long.
+ *
+ * @param direction The direction.
+ * @param end Settles when it is done.
+ * @param milliseconds How long.
+ */
+export async function untilSilent(
   direction: Direction,
   end: Promise<unknown>,
   milliseconds: number,

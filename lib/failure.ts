@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { FrameTooLongError, TruncatedFrameError } from "./frame.ts";
 
 /**
  * Rewrites the message of an error to `Cannot ATTEMPT: reason`.
@@ -89,7 +90,11 @@ const TLS_REASONS: [RegExp, string][] = [
     /CaUsedAsEndEntity/,
     "its certificate is a CA's, which no server may use; make one with basicConstraints=CA:FALSE",
   ],
-  [/InvalidContentType/, "the peer does not speak TLS"],
+  [
+    /InvalidContentType|InvalidMessage|unexpected handshake message/,
+    "the peer does not speak TLS",
+  ],
+  [/No certificates found/, "the --cert file holds no certificate"],
   [
     /close_notify/,
     "the peer ended without a TLS farewell, so what came may be cut short",
@@ -121,6 +126,11 @@ export function reasonFor(error: unknown): string {
   const { code } = error as { code?: unknown };
   if (typeof code === "string" && code in REASONS_BY_CODE) {
     return REASONS_BY_CODE[code];
+  }
+  if (
+    error instanceof FrameTooLongError || error instanceof TruncatedFrameError
+  ) {
+    return `${error.message}; do both sides use the same framing?`;
   }
   if (isTlsError(error)) {
     const known = TLS_REASONS.find(([words]) => words.test(error.message));

@@ -20,3 +20,19 @@ export async function readFile(path: string): Promise<string> {
     throw explain(error, `read ${path}`, `--allow-read=${path}`);
   }
 }
+
+/**
+ * Reads a file that has to hold a certificate. TLS itself takes any text, and
+ * then trusts nobody more than before.
+ *
+ * @param path Where it is.
+ * @returns The certificate, as PEM text.
+ * @throws {Deno.errors.InvalidData} If there is none in it.
+ */
+export async function readCertificate(path: string): Promise<string> {
+  const text = await readFile(path);
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
+  throw new Deno.errors.InvalidData(
+    `Cannot use ${path}: it holds no certificate in PEM form`,
+  );
+}

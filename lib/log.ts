@@ -57,6 +57,11 @@ export class Log {
     this.#colors = options.write === undefined && Deno.stderr.isTerminal();
   }
 
+  /** Whether it says only what goes wrong. */
+  get quiet(): boolean {
+    return this.#options.quiet ?? false;
+  }
+
   /**
    * Says what went wrong.
    *

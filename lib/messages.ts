@@ -16,6 +16,21 @@ function blockLengthOf(framing: Framing): number | undefined {
   return length === undefined ? undefined : Number(length);
 }
 
+/**
+ * Takes the NUL bytes off that pad a `fixed:N` block, for a person to read.
+ *
+ * @param message The message.
+ * @param framing The framing; only `fixed:N` pads.
+ * @returns The message up to its last byte that is not NUL.
+ */
+export function withoutPadding(
+  message: Uint8Array,
+  framing: Framing,
+): Uint8Array {
+  if (blockLengthOf(framing) === undefined) return message;
+  return message.subarray(0, message.findLastIndex((byte) => byte !== 0) + 1);
+}
+
 /** What a client is to say. */
 export interface InputOptions {
   /** These texts, and no input. */
@@ -108,6 +123,8 @@ async function* blocks(
 export class MessagePrinter implements Writer {
   #output: Output;
   #end: Uint8Array;
+  #framing: Framing;
+  #asIs: boolean;
   #decoder;
 
   /**
@@ -119,8 +136,10 @@ export class MessagePrinter implements Writer {
   constructor(output: Output, framing: Framing) {
     this.#output = output;
     this.#decoder = framing.createDecoder();
-    const bytes = output.hex || blockLengthOf(framing) !== undefined;
-    this.#end = bytes ? new Uint8Array(0) : LINE_FEED;
+    this.#framing = framing;
+    const blocks = blockLengthOf(framing) !== undefined;
+    this.#asIs = output.hex || blocks && !output.terminal;
+    this.#end = this.#asIs ? new Uint8Array(0) : LINE_FEED;
   }
 
   /**
@@ -146,7 +165,12 @@ export class MessagePrinter implements Writer {
   async #print(messages: Iterable<Uint8Array>): Promise<void> {
     const printed: Uint8Array[] = [];
     try {
-      for (const message of messages) printed.push(message, this.#end);
+      for (const message of messages) {
+        printed.push(
+          this.#asIs ? message : withoutPadding(message, this.#framing),
+          this.#end,
+        );
+      }
     } finally {
       await this.#output.writeAll(concatenate(printed));
     }

@@ -6,6 +6,7 @@
 import { converse, encodeTyped } from "./chat.ts";
 import type { Framing } from "./frame.ts";
 import { Keyboard } from "./keyboard.ts";
+import { withoutPadding } from "./messages.ts";
 import { Output } from "./output.ts";
 import { Room, type RoomListener } from "./room.ts";
 import { Screen } from "./screen.ts";
@@ -82,7 +83,7 @@ function chat(framing: Framing): RunningMode {
         framing,
         keyboard,
         encode: (line) => encodeTyped(line, framing),
-        show: (message) => screen.message(message),
+        show: (message) => screen.message(withoutPadding(message, framing)),
         onSent: () => screen.entered(),
       });
     },

@@ -139,7 +139,7 @@ export function isLookupError(error: unknown): error is Error {
  *     new Deno.errors.NotFound("no records found"),
  *     new Error("failed to lookup address information: Name not known"),
  *   ),
- *   "there is no such name, or it has no address; is it spelled right?",
+ *   "there is no such name, or it has no address; is it spelled right, and is there a network?",
  * );
  * ```
  */
@@ -155,5 +155,5 @@ export function whyUnresolved(dnsError: unknown, systemError: Error): string {
   if (temporary || !answered && !unasked) {
     return "no name server answers (no DNS): is there a network? An address in place of the name needs no DNS";
   }
-  return "there is no such name, or it has no address; is it spelled right?";
+  return "there is no such name, or it has no address; is it spelled right, and is there a network?";
 }

@@ -73,6 +73,15 @@ export class Screen implements Disposable {
     this.prompt();
   }
 
+  /** Ends the line that the cursor is on; asks for no more. */
+  async end(): Promise<void> {
+    clearTimeout(this.#timer);
+    if (!this.#prompting || this.#lineStart && !this.#promptShown) return;
+    this.#promptShown = false;
+    this.#lineStart = true;
+    await this.#output.text("\n");
+  }
+
   /** Asks for no more lines. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);

@@ -6,7 +6,7 @@
 import { IdleSweep } from "./idle.ts";
 
 /** Carries on one conversation; the connection is closed when it returns. */
-export type Handler = (conn: Deno.Conn) => Promise<void> | void;
+export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
 
 /** Options for {@linkcode serve}. */
 export interface ServeOptions {

@@ -18,11 +18,11 @@ import { converse, encodeTyped } from "../lib/chat.ts";
 import * as cli from "../lib/cli.ts";
 import { option, toggle } from "../lib/cli.ts";
 import { explain } from "../lib/failure.ts";
-import { readFile } from "../lib/files.ts";
+import { readCertificate } from "../lib/files.ts";
 import { type Framing, parseFraming } from "../lib/framing.ts";
 import { IdleSweep } from "../lib/idle.ts";
 import { Keyboard, releaseStandardInput } from "../lib/keyboard.ts";
-import { inputOf, MessagePrinter } from "../lib/messages.ts";
+import { inputOf, MessagePrinter, withoutPadding } from "../lib/messages.ts";
 import { Output, OutputError } from "../lib/output.ts";
 import { Progress } from "../lib/progress.ts";
 import { Screen } from "../lib/screen.ts";
@@ -77,7 +77,7 @@ Addresses:
     using conn = await connectPatiently(address, {
       signal: stop,
       timeout: options.timeout,
-      caCerts: ca === undefined ? undefined : [await readFile(ca)],
+      caCerts: ca === undefined ? undefined : [await readCertificate(ca)],
       serverName: options.serverName,
       retries: options.retry,
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
@@ -85,7 +85,10 @@ Addresses:
     const elapsed = (performance.now() - start).toFixed(1);
     const connected = `Connected to ${where} in ${elapsed} ms`;
     if (check) return log.info("connected", connected, { address: where });
-    log.debug("connected", connected, { address: where });
+    const typing = Deno.stdin.isTerminal() && !options.noStdin &&
+      options.send.length === 0;
+    if (typing) log.info("connected", `Connected to ${where}; bye leaves`);
+    else log.debug("connected", connected, { address: where });
 
     using sweep = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
     const silence = new AbortController();
@@ -95,8 +98,6 @@ Addresses:
     );
     using _progress = progress ? new Progress(conn) : undefined;
     try {
-      const typing = Deno.stdin.isTerminal() && !options.noStdin &&
-        options.send.length === 0;
       if (typing) {
         await talk(
           conn,
@@ -104,6 +105,7 @@ Addresses:
           framing,
           AbortSignal.any([stop, silence.signal]),
         );
+        log.info("closed", `The conversation with ${where} is over`);
       } else await transfer(conn, options, framing, stop, silence.signal);
     } catch (error) {
       if (error instanceof OutputError) throw error;
@@ -143,15 +145,23 @@ async function talk(
   screen.prompt();
   const asIs = framing.name === "raw" || options.hex;
   leave.addEventListener("abort", () => conn[Symbol.dispose]());
-  await converse(conn, {
+  const talking = converse(conn, {
     framing,
     keyboard,
     encode: (line) => encodeTyped(line, framing, options.crlf),
-    show: (message) => asIs ? screen.stream(message) : screen.message(message),
+    show: (message) =>
+      asIs
+        ? screen.stream(message)
+        : screen.message(withoutPadding(message, framing)),
     onSent: () => screen.entered(),
-  }).catch((error) => {
-    if (!leave.aborted) throw error;
   });
+  try {
+    await talking;
+  } catch (error) {
+    if (!leave.aborted) throw error;
+  } finally {
+    await screen.end();
+  }
 }
 
 /** A conversation with a program, or with nobody. */
@@ -167,9 +177,10 @@ async function transfer(
     ? undefined
     : new MessagePrinter(output, framing);
   const grace = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  // Not AbortSignal.timeout: one that is heard keeps the process to its end.
   stop.addEventListener("abort", () => {
-    const over = AbortSignal.timeout(GRACE);
-    over.addEventListener("abort", () => grace.abort(stop.reason));
+    timer = setTimeout(() => grace.abort(stop.reason), GRACE);
   });
   try {
     const { sent, cut } = await duplex(
@@ -186,6 +197,7 @@ async function transfer(
     await output.finish();
     if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
   } finally {
+    clearTimeout(timer);
     releaseStandardInput();
   }
 }

@@ -16,7 +16,7 @@ import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import * as cli from "../lib/cli.ts";
 import { option, toggle } from "../lib/cli.ts";
 import { reasonFor } from "../lib/failure.ts";
-import { readFile } from "../lib/files.ts";
+import { readCertificate, readFile } from "../lib/files.ts";
 import { parseFraming } from "../lib/framing.ts";
 import type { Log } from "../lib/log.ts";
 import { MODES, runMode } from "../lib/modes.ts";
@@ -75,22 +75,21 @@ Addresses:
     using running = cli.usage(() =>
       runMode(mode, { framing, greeting, onRoomEvent: roomLog(log) })
     );
-    const [cert, key] = await Promise.all(
-      [options.cert, options.key].map((path) => path && readFile(path)),
-    );
+    const cert = options.cert && await readCertificate(options.cert);
+    const key = options.key && await readFile(options.key);
     // Before anyone can know that it runs, and ask it to stop.
     const stop = cli.stopSignal();
     const listener = listen(address, { backlog, reusePort, cert, key });
     const where = listeningAddress(address, listener);
-    log.info("listening", `Listening on ${where} (${mode})`, {
-      address: where,
-      mode,
-    });
+    const what = framing.name === "raw" ? mode : `${mode}, ${framing.name}`;
+    const listening = { address: where, mode, framing: framing.name };
+    log.info("listening", `Listening on ${where} (${what})`, listening);
 
     const failed = new AbortController();
     const signal = AbortSignal.any([stop, failed.signal]);
     signal.addEventListener("abort", () => {
-      log.info("stopping", "Stopping: what is open may end; or stop it again");
+      const grace = `${options.grace / 1000}s`;
+      log.info("stopping", `Stopping: open connections have ${grace} to end`);
     });
     await serve(listener, logged(running.handler, log), {
       signal,
@@ -138,6 +137,8 @@ function roomLog(log: Log): RoomListener {
 }
 
 function logged(handler: Handler, log: Log): Handler {
+  // What is kept for a line that nobody writes would be kept per connection.
+  if (log.quiet) return handler;
   return async (conn) => {
     const peer = peerName(conn);
     log.info("connected", `${peer} connected`, { peer });

@@ -117,7 +117,8 @@ const GOOD_PATHS: [string, string][] = [
 
 const BRACKETS = 'brackets go around an IPv6 address only, as in "[::1]:1234"';
 const NEEDS_BRACKETS = 'an IPv6 address needs brackets, as in "[::1]:1234"';
-const SCHEME = "the scheme must be tcp://, tls://, udp:// or unix:";
+const SCHEME =
+  'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone';
 const NO_PORT = "the port after the colon is missing";
 
 /** The text, and the reason that follows `Cannot parse address "…": `. */

@@ -53,7 +53,7 @@ const REAL: [string, () => unknown, abstract new () => Error, string][] = [
     "listening with a certificate that is none",
     () => Deno.listenTls({ hostname: HOST, port: 0, cert: "x", key: "x" }),
     Deno.errors.InvalidData,
-    "No certificates found in certificate data",
+    "the --cert file holds no certificate",
   ],
 ];
 

@@ -140,7 +140,7 @@ testOver(
     await using _ = server;
     const inTerminal = program("terminal.py", ...clientCommand(at, []));
     await using client = new Running(PYTHON, inTerminal, { input: "open" });
-    await client.stdout(/^ -> $/);
+    await client.stdout(/bye leaves\r\n -> $/);
     await client.type("hello\n");
     await server.stdout("from the client: hello\n");
     await server.type("good day\n");

@@ -14,6 +14,7 @@ import {
   installed,
   readAll,
   run,
+  SCRIPTS,
   start,
   text,
   within,
@@ -297,7 +298,7 @@ Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
     const lines = bytes("line\n".repeat(10_000));
     for (;;) await writeAll(conn, lines);
   });
-  const script = "scripts/tcp_client.ts";
+  const script = `${SCRIPTS}/tcp_client.ts`;
   const { stdout, stderr } = await new Deno.Command("bash", {
     args: [
       "-c",
@@ -316,7 +317,7 @@ Deno.test("tcp_client.ts says so when its output cannot be written", {
   const { code, stderr } = await new Deno.Command("bash", {
     args: [
       "-c",
-      `${Deno.execPath()} run --no-prompt --allow-net scripts/tcp_client.ts ${server.address} --no-stdin > /dev/full`,
+      `${Deno.execPath()} run --no-prompt --allow-net ${SCRIPTS}/tcp_client.ts ${server.address} --no-stdin > /dev/full`,
     ],
     cwd: new URL("../", import.meta.url),
   }).output();
@@ -354,6 +355,9 @@ Deno.test("tcp_client.ts fails when a signal cuts its input off", {
   ignore: Deno.build.os === "windows",
 }, async () => {
   await using server = serving(async (conn) => {
+    // Once it is in full flow.
+    const buffer = new Uint8Array(65_536);
+    for (let come = 0; come < 10_000_000;) come += (await conn.read(buffer))!;
     await writeAll(conn, bytes("go"));
     await readAll(conn);
   });
@@ -465,7 +469,7 @@ Deno.test("tcp_client.ts gives up when nothing answers from a black hole", {
     ip addr add 192.0.2.1/24 dev hole0
     ip link set hole0 up; ip link set hole1 up
     ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev hole0
-    exec "$0" run --no-prompt --allow-net scripts/tcp_client.ts "$@"
+    exec "$0" run --no-prompt --allow-net ${SCRIPTS}/tcp_client.ts "$@"
   `;
   const before = performance.now();
   const { code, stderr } = await new Deno.Command("unshare", {
@@ -496,7 +500,7 @@ Deno.test("tcp_client.ts says that no route leads there when none does", {
   const { code, stderr } = await new Deno.Command("unshare", {
     args: [
       ...["--net", Deno.execPath(), "run", "--no-prompt", "--allow-net"],
-      ...["scripts/tcp_client.ts", "192.0.2.9:80"],
+      ...[`${SCRIPTS}/tcp_client.ts`, "192.0.2.9:80"],
     ],
     cwd: new URL("../", import.meta.url),
     stdin: "null",
