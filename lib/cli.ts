@@ -300,9 +300,26 @@ function unknownOption(given: string, entries: Entry[]): string {
   // Any letter is as near as any other.
   if (!given.startsWith("--")) return unknown;
   const names = entries.map(({ flag }) => `--${flag}`);
-  const distances = names.map((name) => editDistance(given, name));
-  const nearest = names[distances.indexOf(Math.min(...distances))];
-  return `${unknown}; did you mean ${nearest}?`;
+  return `${unknown}; did you mean ${nearest(given, names)}?`;
+}
+
+/**
+ * Finds what somebody may have meant.
+ *
+ * @param given What was typed.
+ * @param words What there is, one at least.
+ * @returns The word that takes the fewest changes.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(nearest("chta", ["echo", "chat", "room"]), "chat");
+ * ```
+ */
+export function nearest(given: string, words: readonly string[]): string {
+  const distances = words.map((word) => editDistance(given, word));
+  return words[distances.indexOf(Math.min(...distances))];
 }
 
 /** Levenshtein: how many characters to add, drop or change. */

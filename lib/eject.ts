@@ -4,7 +4,9 @@
  *
  * @module
  */
+import type ts from "typescript";
 import config from "../deno.json" with { type: "json" };
+import { format } from "./eject/format.ts";
 import { printImports } from "./eject/imports.ts";
 import { chooseNames } from "./eject/names.ts";
 import { inOrder } from "./eject/order.ts";
@@ -30,14 +32,17 @@ export interface EjectOptions {
  *
  * @param url Where the script is, a `file:` URL.
  * @param options Whether packages are imported.
- * @returns The text, which is still to be formatted: lines are shorter without
- * `export`, and may fit on one.
- * @throws {Deno.errors.NotCapable} If the script or its modules cannot be read.
- * @throws {Error} If there is something in it that does not fit in one file.
+ * @returns The text, formatted.
+ * @throws {Deno.errors.NotCapable} If the modules cannot be read.
+ * @throws {SyntaxError} If one of them does not parse.
+ * @throws {Error} If something in them does not fit in one file, or `deno fmt`
+ * cannot be run.
  */
-export function eject(url: URL, options: EjectOptions = {}): string {
+export async function eject(
+  url: URL,
+  options: EjectOptions = {},
+): Promise<string> {
   const { jsr = false } = options;
-  const { imports, name, version } = config;
   const project = readProject(
     url,
     (specifier) => !jsr && specifier.startsWith("@std/"),
@@ -46,19 +51,28 @@ export function eject(url: URL, options: EjectOptions = {}): string {
   const used = shake(project);
   const modules = inOrder(project);
   const names = chooseNames(checker, used, modules);
-  const [shebang, documentation] = headOf(script);
-  const parts = modules.flatMap((module) => {
+  const parts = [
+    printHead(script),
+    printImports(used.bindings, names, config.imports),
+  ];
+  for (const module of modules) {
     const text = printModule(module, used, names, module === script);
-    return text === "" ? [] : [printHeading(module), text];
-  });
-  // The script's documentation is at the top, so here it is only a name.
-  parts[parts.length - 2] = `// ${pathOf(script)}`;
-  const origin = `// Ejected from ${pathOf(script)} of ${name} ${version}.`;
-  return [
-    `${shebang}\n${origin}\n${
-      documentation.replaceAll(pathOf(script).replace(/[^/]*$/, ""), "")
-    }`,
-    printImports(used.bindings, names, imports),
-    ...parts,
-  ].filter((part) => part !== "").join("\n\n") + "\n";
+    // The script's documentation is at the top already.
+    const heading = module === script
+      ? `// ${pathOf(module)}`
+      : printHeading(module);
+    if (text !== "") parts.push(heading, text);
+  }
+  return await format(parts.join("\n\n"));
+}
+
+/** The first line, where the rest is from, and what the script is for. */
+function printHead(script: ts.SourceFile): string {
+  const [shebang, documentation] = headOf(script);
+  const path = pathOf(script);
+  const origin =
+    `// Ejected from ${path} of ${config.name} ${config.version}; lib is in here.`;
+  // It shows command lines; this copy and its peer are in no such folder.
+  const here = documentation.replaceAll(/\bscripts\/(?=\w+\.ts\b)/g, "");
+  return [shebang, origin, here].filter((line) => line !== "").join("\n");
 }

@@ -5,7 +5,7 @@
  */
 
 /** How often the sweep comes by while a connection may be idle. */
-const SWEEPS_PER_TIMEOUT = 8;
+const SWEEPS_PER_TIMEOUT = 16;
 
 interface Watched {
   conn: Deno.Conn;

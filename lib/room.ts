@@ -4,6 +4,7 @@
  * @module
  */
 import type { Framing } from "./frame.ts";
+import { turn } from "./pause.ts";
 import { concatenate, reusedChunks } from "./stream.ts";
 import { safeLine } from "./text.ts";
 
@@ -12,7 +13,7 @@ const QUEUE_LIMIT = 1_048_576;
 /** The most that one write puts together, in bytes. */
 const WRITE_LIMIT = 65_536;
 /** How many lines are passed on at a time: a chunk can hold 65,536 of them. */
-const MOST_LINES = 256;
+const MOST_LINES = 64;
 /**
  * How long a member over its limit may take nothing, in milliseconds. A kernel
  * takes more only when a good part of its own buffer, some megabytes, has been
@@ -87,7 +88,7 @@ export class Room {
       this.#announce(member, `* ${name} joined`);
       await this.#listen(member);
     } catch (error) {
-      if (!member.dropped) throw error;
+      if (!member.dropped) throw member.failure ?? error;
     } finally {
       this.#members.delete(member);
       this.#announce(member, `* ${name} left`);
@@ -111,9 +112,9 @@ export class Room {
       for (const frame of frames) {
         const said = safeLine(decoder.decode(frame));
         lines.push(this.#line(`<${from.name}> ${said}`));
-        if (lines.length === MOST_LINES) {
-          await this.#tell(from, lines.splice(0));
-        }
+        if (lines.length < MOST_LINES) continue;
+        await this.#tell(from, lines.splice(0));
+        await turn();
       }
     } finally {
       await this.#tell(from, lines);
@@ -147,6 +148,8 @@ class Member {
   readonly name: string;
   readonly conn: Deno.Conn;
   dropped = false;
+  /** Why nothing could be written to it any more. */
+  failure: unknown;
   #queue: Uint8Array[] = [];
   #queued = 0;
   #writing = false;
@@ -210,8 +213,9 @@ class Member {
         }
         if (!this.behind) this.#wake();
       }
-    } catch {
+    } catch (error) {
       // Its reads end as well, and end its stay.
+      this.failure = error;
       this.leave();
     }
     this.#writing = false;

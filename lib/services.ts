@@ -5,6 +5,7 @@
  * @module
  */
 import type { Framing } from "./frame.ts";
+import { turn } from "./pause.ts";
 import type { Handler } from "./serve.ts";
 import { concatenate, copy, reusedChunks, writeAll } from "./stream.ts";
 
@@ -17,7 +18,7 @@ async function readOut(conn: Deno.Conn): Promise<void> {
 }
 
 /** How many frames may wait for one write: a chunk can hold 65,536 of them. */
-const MOST_REPLIES = 256;
+const MOST_REPLIES = 64;
 
 /**
  * Makes the service that sends back what comes (RFC 862).
@@ -41,6 +42,7 @@ export function echo(framing?: Framing): Handler {
           replies.push(framing.encode(frame));
           if (replies.length < MOST_REPLIES) continue;
           await writeAll(conn, concatenate(replies.splice(0)));
+          await turn();
         }
       } finally {
         // One write for many frames, those before a bad one too.

@@ -125,10 +125,13 @@ Deno.test("tcp_server.ts and tcp_client.ts tell the life of a connection when th
   ], { input: "hello\n" });
   // The payload stays what it was.
   assertEquals({ code, stdout }, { code: 0, stdout: "hello\n" });
-  assertEquals(stepsIn(stderr), [
-    ...["create", "connect", "send", "half-close"],
-    ...["receive", "receive", "close"],
+  const told = stepsIn(stderr);
+  assertEquals(told.slice(0, 3), ["create", "connect", "send"]);
+  // The echo may be there before the end of the input is.
+  assertEquals(told.slice(3, -1).toSorted(), [
+    ...["half-close", "receive", "receive"],
   ]);
+  assertEquals(told.at(-1), "close");
   assertEquals(stepsIn((await server.ended()).stderr), [
     ...["create", "bind", "listen", "accept", "close"],
     ...["receive", "send", "receive", "close"],

@@ -1,7 +1,7 @@
 /** A stream piped through our client and back from our echo server: 64 MiB, or 1 GiB with `-- --long`. */
 import { createHash } from "node:crypto";
 import { assertEquals } from "@std/assert";
-import { start, within } from "./helpers.ts";
+import { SCRIPTS, start, within } from "./helpers.ts";
 import { noise } from "./peers.ts";
 
 const MIB = 1_048_576;
@@ -13,7 +13,7 @@ Deno.test(`tcp_client.ts gets the same sha256 back when ${LENGTH / MIB} MiB are 
   await using client = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", "--allow-net"],
-      ...["scripts/tcp_client.ts", address],
+      ...[`${SCRIPTS}/tcp_client.ts`, address],
     ],
     cwd: new URL("../", import.meta.url),
     stdin: "piped",

@@ -10,6 +10,14 @@ export const DEADLINE = 30_000;
 
 const ROOT = new URL("../", import.meta.url);
 
+/**
+ * The folder of the scripts under test, from the root of the collection:
+ * `-- --scripts=FOLDER` puts copies of them to the same tests.
+ */
+export const SCRIPTS: string = Deno.args
+  .find((arg) => arg.startsWith("--scripts="))
+  ?.slice("--scripts=".length) ?? "scripts";
+
 /** Options for {@linkcode run}. */
 export interface RunOptions {
   /** Deno's permissions, those of the script's first line unless named. */
@@ -175,7 +183,7 @@ export async function within<T>(
 
 /** The permission flags in a script's first line. */
 function permissionsOf(script: string): string[] {
-  const source = Deno.readTextFileSync(new URL(`scripts/${script}`, ROOT));
+  const source = Deno.readTextFileSync(new URL(`${SCRIPTS}/${script}`, ROOT));
   const [shebang] = source.split("\n");
   return shebang.split(" ").filter((word) =>
     word.startsWith("--allow-") || word.startsWith("--unstable-")
@@ -194,7 +202,7 @@ export function start(
     "--quiet",
     "--no-prompt",
     ...permissions,
-    `scripts/${script}`,
+    `${SCRIPTS}/${script}`,
     ...args,
   ], options);
 }

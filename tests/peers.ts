@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Certificates, makeCertificates } from "./certificates.ts";
-import { Running, type RunOptions } from "./helpers.ts";
+import { Running, type RunOptions, SCRIPTS } from "./helpers.ts";
 
 /** Where a script and its peer meet. */
 export interface Place {
@@ -79,7 +79,7 @@ function commandAt(script: string, place: Place, args: string[]): string[] {
   return [
     ...deno,
     ...permissions,
-    `scripts/${script}`,
+    `${SCRIPTS}/${script}`,
     addressOf(place),
     ...args,
   ];

@@ -5,7 +5,7 @@
  * @module
  */
 import { type Answers, startDnsServer } from "./dns_server.ts";
-import { type Ended, installed, Running } from "./helpers.ts";
+import { type Ended, installed, Running, SCRIPTS } from "./helpers.ts";
 
 /** What there is in the network, besides a loopback interface. */
 export interface SmallNetwork {
@@ -58,7 +58,7 @@ export async function runInNetwork(
       ...["--net", "--mount", "sh", "-c", commands.join(" && ")],
       ...[Deno.execPath(), "run", "--quiet", "--allow-all", "--unstable-net"],
       new URL(import.meta.url).pathname,
-      ...[JSON.stringify(network), script, ...args],
+      ...[JSON.stringify(network), `${SCRIPTS}/${script}`, ...args],
     ]);
     return await running.ended();
   } finally {
@@ -80,7 +80,7 @@ async function main([description, script, ...args]: string[]) {
   const { code } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", ...permissions],
-      ...[`scripts/${script}`, ...args],
+      ...[script, ...args],
     ],
   }).spawn().status;
   Deno.exit(code);

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { readHeader } from "../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { run, Running, start, within } from "./helpers.ts";
+import { run, Running, SCRIPTS, start, within } from "./helpers.ts";
 
 const LOOPBACK = parseUdpAddress("127.0.0.1:0");
 
@@ -29,7 +29,7 @@ class Namespace implements Disposable {
 
   script(name: string, ...args: string[]): Running {
     const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt"];
-    const script = ["--allow-net", "--unstable-net", `scripts/${name}`];
+    const script = ["--allow-net", "--unstable-net", `${SCRIPTS}/${name}`];
     const inside = ["netns", "exec", this.name];
     return new Running("ip", [...inside, ...deno, ...script, ...args]);
   }

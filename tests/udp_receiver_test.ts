@@ -12,6 +12,7 @@ import {
   installed,
   run,
   Running,
+  SCRIPTS,
   start,
   text,
   within,
@@ -266,7 +267,7 @@ Deno.test("udp_receiver.ts tells senders apart with --stats", async () => {
 /** Runs the receiver on a terminal of Python's: both its outputs at once. */
 function onTerminal(...args: string[]): Running {
   const permissions = ["--no-prompt", "--allow-net", "--unstable-net"];
-  const script = ["scripts/udp_receiver.ts", "127.0.0.1:0", ...args];
+  const script = [`${SCRIPTS}/udp_receiver.ts`, "127.0.0.1:0", ...args];
   return new Running("python3", [
     ...["-c", "import pty, sys; pty.spawn(sys.argv[1:])", Deno.execPath()],
     ...["run", "--quiet", ...permissions, ...script],
@@ -421,7 +422,7 @@ Deno.test({
   async fn() {
     const process = new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-prompt", "--allow-net", "--unstable-net"]
-        .concat("scripts/udp_receiver.ts", "127.0.0.1:0"),
+        .concat(`${SCRIPTS}/udp_receiver.ts`, "127.0.0.1:0"),
       cwd: new URL("../", import.meta.url),
       stdout: "piped",
       stderr: "piped",

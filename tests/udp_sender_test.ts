@@ -12,6 +12,7 @@ import {
   installed,
   run,
   Running,
+  SCRIPTS,
   start,
   text,
   within,
@@ -246,7 +247,13 @@ Deno.test({
     const args = [to, "--count", "100", "--interval", "10ms"];
     await using running = new Running("python3", [
       ...["-c", "import pty, sys; pty.spawn(sys.argv[1:])", Deno.execPath()],
-      ...["run", "--quiet", ...permissions, "scripts/udp_sender.ts", ...args],
+      ...[
+        "run",
+        "--quiet",
+        ...permissions,
+        `${SCRIPTS}/udp_sender.ts`,
+        ...args,
+      ],
     ], { input: "open" });
     const { stdout } = await running.ended();
     const shown = stdout.split("\r\x1b[K");

@@ -78,7 +78,9 @@ export class Resolver {
       if (ts.isExportSpecifier(node)) {
         const symbol = this.#project.checker.getSymbolAtLocation(node.name);
         const binding = this.#bindingOf(symbol);
-        if (binding === undefined) throw cannot("find what it exports", node);
+        if (binding === undefined) {
+          throw misfit("nothing declares what it exports", node);
+        }
         bound.push({ node, binding, written: node.name.text });
         return;
       }
@@ -93,13 +95,11 @@ export class Resolver {
         const binding = this.#bindingOf(symbol);
         if (binding) bound.push({ node, binding, written: node.text });
         else if (symbol && this.#isModule(symbol)) {
-          throw cannot(`take apart all of ${node.text}`, node);
+          throw misfit(`all of ${node.text} is used as one value`, node);
         }
       }
-      if (
-        ts.isCallExpression(node) &&
-        node.expression.kind === ts.SyntaxKind.ImportKeyword
-      ) throw cannot("inline what is imported while it runs", node);
+      const reason = whyUnfit(node);
+      if (reason !== undefined) throw misfit(reason, node);
       ts.forEachChild(node, visit);
     };
     visit(statement);
@@ -131,7 +131,7 @@ export class Resolver {
       checker.getSymbolAtLocation(module)!,
     );
     const binding = this.#bindingOf(found);
-    if (binding === undefined) throw cannot(`find ${name}`, node);
+    if (binding === undefined) throw misfit(`no module declares ${name}`, node);
     return { node, binding, written: node.getText() };
   }
 
@@ -150,7 +150,7 @@ export class Resolver {
     const statements = symbol.declarations!.map(statementOf);
     if (statements[0] === undefined) return undefined;
     return this.#remember(declaration, {
-      name: nameOf(declaration, symbol),
+      name: nameOf(declaration),
       statements: [...new Set(statements.filter((each) => each !== undefined))],
     });
   }
@@ -167,7 +167,9 @@ export class Resolver {
       (node) => ts.isImportDeclaration(node) || ts.isExportDeclaration(node),
     );
     // An unnamed default export, say.
-    if (statement === undefined) throw cannot("name what is", alias);
+    if (statement === undefined) {
+      throw misfit("what it exports has no name", alias);
+    }
     const name = ts.isImportSpecifier(alias) || ts.isExportSpecifier(alias)
       ? (alias.propertyName ?? alias.name).text
       : ts.isNamespaceImport(alias)
@@ -230,7 +232,8 @@ function isMemberName(name: ts.Identifier): boolean {
     ts.isQualifiedName(parent) && parent.right === name ||
     ts.isBindingElement(parent) && parent.propertyName === name ||
     ts.isMetaProperty(parent) || ts.isBreakOrContinueStatement(parent) ||
-    ts.isLabeledStatement(parent);
+    ts.isLabeledStatement(parent) ||
+    ts.isNamedTupleMember(parent) && parent.name === name;
 }
 
 /**
@@ -252,13 +255,31 @@ export function statementOf(declaration: ts.Node): ts.Statement | undefined {
     : undefined;
 }
 
-function nameOf(declaration: ts.Declaration, symbol: ts.Symbol): string {
+function nameOf(declaration: ts.Declaration): string {
   const name = ts.getNameOfDeclaration(declaration);
-  if (name === undefined) throw cannot(`name ${symbol.name}`, declaration);
+  if (name === undefined) {
+    throw misfit("what it declares has no name", declaration);
+  }
   return name.getText();
 }
 
-function cannot(attempt: string, node: ts.Node): Error {
+/** Why something cannot move to another file, if it cannot. */
+function whyUnfit(node: ts.Node): string | undefined {
+  if (
+    ts.isImportTypeNode(node) ||
+    ts.isCallExpression(node) &&
+      node.expression.kind === ts.SyntaxKind.ImportKeyword
+  ) return "a module is imported in the middle of it";
+  const isMain = ts.isPropertyAccessExpression(node.parent) &&
+    node.parent.name.text === "main";
+  return ts.isMetaProperty(node) && !isMain &&
+      node.keywordToken === ts.SyntaxKind.ImportKeyword
+    ? "import.meta says where it is, which will be elsewhere"
+    : undefined;
+}
+
+/** Something does not fit in one file. */
+function misfit(reason: string, node: ts.Node): Error {
   const place = placeOf(node.getSourceFile(), node.getStart());
-  return new Error(`Cannot put it into one file: cannot ${attempt} (${place})`);
+  return new Error(`${reason} (${place})`);
 }

@@ -32,6 +32,14 @@ export function shake(project: Project): Used {
   const enter = (module: ts.SourceFile) => {
     if (modules.has(module)) return;
     modules.add(module);
+    // `import "./module.ts"`
+    for (const statement of module.statements) {
+      if (!ts.isImportDeclaration(statement) || statement.importClause) {
+        continue;
+      }
+      const next = project.moduleOf(statement.moduleSpecifier);
+      if (next !== undefined) enter(next);
+    }
     // What a module does when it is loaded is done here, too.
     queue.push(
       ...module.statements.filter((statement) =>

@@ -1,0 +1,260 @@
+/** What peers send, as it arrives at a real terminal: text, and nothing else. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { parseFraming } from "../../lib/framing.ts";
+import { concatenate, writeAll } from "../../lib/stream.ts";
+import { bytes, type Running, within } from "../helpers.ts";
+import { ANY_PORT, report, RUDE, rude, serverWith } from "./support.ts";
+import { assertHarmless, ATTACKS } from "./terminal_attacks.ts";
+
+const LINE_FEED = new Uint8Array([0x0a]);
+const LAST = "that was all";
+const u32 = parseFraming("u32");
+
+/** Every attack on a line of its own. */
+const LINES = concatenate(
+  [...ATTACKS, bytes(LAST)].flatMap((attack) => [attack, LINE_FEED]),
+);
+/** Every attack in a frame of its own. */
+const FRAMES = concatenate(
+  [...ATTACKS, bytes(LAST)].map((attack) => u32.encode(attack)),
+);
+
+/** Runs a script at a terminal; what that gets is its standard output. */
+function atTerminal(script: string, ...args: string[]): Running {
+  const unstable = script.startsWith("udp") ? ["--unstable-net"] : [];
+  return rude(
+    ...["terminal", Deno.execPath(), "run", "--quiet", "--no-prompt"],
+    ...["--allow-net", ...unstable, `scripts/${script}`, ...args],
+  );
+}
+
+/** Serves one client with some bytes, and waits for it to go. */
+async function serveOnce(listener: Deno.TcpListener, answer: Uint8Array) {
+  using conn = await listener.accept();
+  await writeAll(conn, answer);
+  await conn.read(new Uint8Array(1024)).catch(() => null);
+}
+
+Deno.test("there are at least 200 attacks on a terminal", () => {
+  report("the corpus", `${ATTACKS.length} attacks`);
+  assert(ATTACKS.length >= 200);
+});
+
+for (
+  const [args, sent] of [
+    [[], LINES],
+    [["-f", "lines"], LINES],
+    [["-f", "u32"], FRAMES],
+  ] as const
+) {
+  Deno.test(
+    `tcp_client.ts ${
+      args.join(" ")
+    } lets nothing through when a server attacks its terminal`,
+    RUDE,
+    async () => {
+      using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      const { port } = listener.addr;
+      const served = serveOnce(listener, sent);
+      {
+        await using client = atTerminal(
+          "tcp_client.ts",
+          `127.0.0.1:${port}`,
+          ...args,
+        );
+        const shown = assertHarmless(await client.stdout(LAST));
+        assert(shown.includes("hello\\x0d\\x1b[K<user1>"), shown);
+      }
+      await within(served);
+    },
+  );
+}
+
+for (const [args, sent] of [[[], LINES], [["-f", "u32"], FRAMES]] as const) {
+  Deno.test(
+    `tcp_server.ts -m chat ${
+      args.join(" ")
+    } lets nothing through when a client attacks its terminal`,
+    RUDE,
+    async () => {
+      await using server = atTerminal(
+        "tcp_server.ts",
+        ...[ANY_PORT, "-m", "chat", ...args],
+      );
+      const said = await server.stdout(/Listening on \S*:\d+ .*\n/);
+      const port = Number(/Listening on \S*:(\d+)/.exec(said)![1]);
+      using conn = await Deno.connect({ port });
+      await writeAll(conn, sent);
+      const shown = assertHarmless(await server.stdout(LAST));
+      assert(shown.includes("hello\\x0d\\x1b[K<user1>"), shown);
+    },
+  );
+}
+
+for (
+  const [framing, sent] of [["lines", LINES], ["u32", FRAMES]] as const
+) {
+  Deno.test(
+    `tcp_server.ts -m room -f ${framing} lets nobody forge a name when a member tries all it can`,
+    RUDE,
+    async () => {
+      await using server = await serverWith("-m", "room", "-f", framing);
+      await using member = atTerminal(
+        "tcp_client.ts",
+        `127.0.0.1:${server.port}`,
+        ...["-q", "-f", framing],
+      );
+      await member.stdout("you are user1");
+      using attacker = await Deno.connect({ port: server.port });
+      await writeAll(attacker, sent);
+      const shown = assertHarmless(await member.stdout(LAST));
+      const lines = shown.split("\n").map((line) => line.replace(/^ -> /, ""));
+      const count = lines.filter((line) => line.startsWith("<user2> ")).length;
+      assertEquals(count, ATTACKS.length + 1);
+      for (
+        const line of lines.slice(
+          0,
+          lines.findIndex((l) => l.endsWith(LAST)),
+        )
+      ) {
+        assertMatch(
+          line,
+          /^(<user2> |\* (you are user1, 1 here|user2 joined)$)|^$/,
+        );
+      }
+    },
+  );
+}
+
+for (const json of [false, true]) {
+  for (const framing of ["lines", "u32", "varint", "netstring"]) {
+    Deno.test(
+      `tcp_server.ts -f ${framing} ${
+        json ? "--json " : ""
+      }keeps its log in order when every client attacks it`,
+      RUDE,
+      async () => {
+        await using server = atTerminal(
+          "tcp_server.ts",
+          ...[ANY_PORT, "-v", "-f", framing, ...(json ? ["--json"] : [])],
+        );
+        const said = await server.stdout(/Listening on \S*:\d+.*\n/);
+        const port = Number(/Listening on \S*?:(\d+)/.exec(said)![1]);
+        let last = 0;
+        for (const attack of ATTACKS) {
+          using conn = await Deno.connect({ port });
+          await writeAll(conn, attack);
+          await conn.closeWrite();
+          last = conn.localAddr.port;
+          const buffer = new Uint8Array(1024);
+          while (await within(conn.read(buffer).catch(() => null)) !== null);
+        }
+        const all = new RegExp(`:${last} (closed|dropped.*)[^\n]*\n`);
+        const shown = assertHarmless(await server.stdout(all));
+        for (const line of shown.split("\n").slice(0, -1)) {
+          if (json) assertEquals(typeof JSON.parse(line).event, "string");
+          else {
+            assertMatch(
+              line,
+              /^(Listening on|127\.0\.0\.1:\d+ (connected$|closed$|dropped: ))/,
+            );
+          }
+        }
+      },
+    );
+  }
+}
+
+/** The attacks as datagrams, some in each, so that none is lost. */
+const DATAGRAMS = Array.from(
+  { length: Math.ceil(ATTACKS.length / 16) },
+  (_, i) => concatenate(ATTACKS.slice(16 * i, 16 * i + 16)),
+);
+
+Deno.test(
+  "udp_receiver.ts lets nothing through when a peer attacks its terminal",
+  RUDE,
+  async () => {
+    await using receiver = atTerminal("udp_receiver.ts", ANY_PORT, "-v");
+    const said = await receiver.stdout(/Listening on \S*:\d+\n/);
+    const port = Number(/Listening on \S*:(\d+)/.exec(said)![1]);
+    const socket = Deno.listenDatagram({
+      transport: "udp",
+      hostname: "127.0.0.1",
+      port: 0,
+    });
+    const to = { transport: "udp" as const, hostname: "127.0.0.1", port };
+    for (const datagram of [...DATAGRAMS, bytes(LAST)]) {
+      await socket.send(datagram, to);
+    }
+    const shown = assertHarmless(await receiver.stdout(LAST));
+    assert(shown.includes("hello\\x0d\\x1b[K<user1>"), shown);
+    socket.close();
+  },
+);
+
+Deno.test(
+  "udp_sender.ts lets nothing through when an answer attacks its terminal",
+  RUDE,
+  async () => {
+    const socket = Deno.listenDatagram({
+      transport: "udp",
+      hostname: "127.0.0.1",
+      port: 0,
+    });
+    const { port } = socket.addr as Deno.NetAddr;
+    await using sender = atTerminal(
+      "udp_sender.ts",
+      ...[`127.0.0.1:${port}`, "hello", "--wait", "20s"],
+      ...["--replies", String(DATAGRAMS.length + 1)],
+    );
+    const [, peer] = await within(socket.receive());
+    for (const datagram of [...DATAGRAMS, bytes(LAST)]) {
+      await socket.send(datagram, peer);
+    }
+    const { code, stdout } = await sender.ended();
+    socket.close();
+    assertEquals(code, 0);
+    assert(assertHarmless(stdout).includes("hello\\x0d\\x1b[K<user1>"), stdout);
+  },
+);
+
+/** Attacks as the rest of a status line, as many as one may hold. */
+const STATUS_LINES = Array.from({ length: 8 }, (_, i) => {
+  const size = Math.ceil(ATTACKS.length / 8);
+  return concatenate([
+    bytes("HTTP/1.1 200 "),
+    ...ATTACKS.slice(i * size, (i + 1) * size),
+    bytes(` ${LAST}\r\n\r\n`),
+  ]);
+});
+
+Deno.test(
+  "google_connect.ts lets nothing through when a server attacks its terminal",
+  RUDE,
+  async () => {
+    const notHttp = [
+      "\x1b]0;owned\x07",
+      "\x9b2J\r\x1b[Kgoogle_connect: all is well",
+      "\u202elleh\u2028x",
+    ].map((text) => bytes(`${text}\r\n`));
+    for (const answer of [...STATUS_LINES, ...notHttp]) {
+      for (const options of [[], ["--all"], ["--json"]]) {
+        using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+        const served = (async () => {
+          using conn = await listener.accept();
+          await conn.read(new Uint8Array(4096));
+          await writeAll(conn, answer);
+        })();
+        await using script = atTerminal(
+          "google_connect.ts",
+          ...[`127.0.0.1:${listener.addr.port}`, ...options],
+        );
+        const { stdout } = await script.ended();
+        await within(served);
+        assertHarmless(stdout);
+        assertEquals(stdout.includes(LAST), STATUS_LINES.includes(answer));
+      }
+    }
+  },
+);
