@@ -44,7 +44,7 @@ class ElasticBuffer {
       if (length < LARGEST_BUFFER) this.space = new Uint8Array(4 * length);
       return space;
     }
-    if (length <= space.length / 16) {
+    if (space.length > SMALLEST_BUFFER && length <= space.length / 16) {
       this.space = new Uint8Array(SMALLEST_BUFFER);
     }
     return space.subarray(0, length);

@@ -92,6 +92,19 @@ Deno.test("copy() grows its buffer when reads fill it and gives it back when the
   assertEquals(from.sizes.at(-1), 1024);
 });
 
+Deno.test("copy() makes no new buffer when every read is small", async () => {
+  const buffers = new Set<ArrayBufferLike>();
+  let reads = 0;
+  const from = {
+    read(buffer: Uint8Array): Promise<number | null> {
+      buffers.add(buffer.buffer);
+      return Promise.resolve(++reads > 10 ? null : 5);
+    },
+  };
+  assertEquals(await copy(from, collecting()), 50);
+  assertEquals(buffers.size, 1);
+});
+
 Deno.test("copy() reads no further when the writer is slow", async () => {
   const from = reading([bytes("one"), bytes("two")]);
   const taken = Promise.withResolvers<number>();
