@@ -73,7 +73,7 @@ Addresses:
 `,
   async run({ options, positionals: [place, ...texts], log }) {
     const { bind = "0", ttl, wait, replies } = options;
-    const to = cli.usage(() => parseUdpAddress(place ?? "127.0.0.1:8080"));
+    const to = cli.usage(() => destination(place));
     const hostname = to.hostname.includes(":") ? "::" : "0.0.0.0";
     const from = cli.usage(() => parseUdpAddress(bind, { hostname, port: 0 }));
     if (to.port === 0) throw new UsageError("port 0 is only for listening");
@@ -112,6 +112,15 @@ Addresses:
     }
   },
 };
+
+function destination(place = "127.0.0.1:8080"): NetAddress {
+  try {
+    return parseUdpAddress(place);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new UsageError(`${message}; the address comes before the messages`);
+  }
+}
 
 /** What to send; what is too long is refused before anything is sent. */
 function sourceOf(
