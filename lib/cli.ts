@@ -5,6 +5,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { inOrder, isSwitch } from "./arguments.ts";
 import { explain, type ExplainFormat } from "./explain.ts";
 import { Log, writeToStandardError } from "./log.ts";
 import { OutputError } from "./output.ts";
@@ -231,109 +232,6 @@ function parseCommandLine<T extends OptionTable>(
     common: values as Values<typeof COMMON>,
     positionals,
   };
-}
-
-interface Entry {
-  flag: string;
-  short?: string;
-  value?: string;
-  mayHaveValue?: boolean;
-}
-
-function isSwitch({ value, mayHaveValue }: Entry): boolean {
-  return value === undefined && !mayHaveValue;
-}
-
-/**
- * Gives each option its long name and its value, `-n VALUE` as `--name=VALUE`,
- * and puts positionals last: a value may be empty or start with a dash, a
- * missing one is found, and no switch takes the word after it for its own.
- */
-function inOrder(args: readonly string[], entries: Entry[]): string[] {
-  const options: string[] = [];
-  const positionals: string[] = [];
-  const rest = [...args];
-  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
-    if (arg === "--") {
-      positionals.push(...rest);
-      break;
-    }
-    if (!/^-./s.test(arg)) {
-      positionals.push(arg);
-      continue;
-    }
-    const grouped = /^-([a-z])([^=].*)$/is.exec(arg);
-    if (grouped !== null) {
-      // -qv is two switches, but -mchat one option and its value.
-      const [, letter, tail] = grouped;
-      const first = entries.find(({ short }) => short === letter);
-      rest.unshift(`-${letter}`, first?.value ? tail : `-${tail}`);
-      continue;
-    }
-    const [given, joined] = arg.split(/=(.*)/s);
-    const entry = entries.find(({ flag, short }) =>
-      [`--${flag}`, short && `-${short}`].includes(given)
-    );
-    if (entry === undefined) {
-      throw new UsageError(unknownOption(given, entries));
-    }
-    if (entry.mayHaveValue) {
-      options.push(`--${entry.flag}=${joined ?? ""}`);
-      continue;
-    }
-    if (entry.value === undefined) {
-      if (joined !== undefined) throw new UsageError(`${given} takes no value`);
-      options.push(`--${entry.flag}`);
-      continue;
-    }
-    const value = joined ?? rest.shift();
-    if (value === undefined) {
-      throw new UsageError(`${given} needs a value, ${entry.value}`);
-    }
-    options.push(`--${entry.flag}=${value}`);
-  }
-  return [...options, "--", ...positionals];
-}
-
-function unknownOption(given: string, entries: Entry[]): string {
-  const unknown = `there is no option ${given}`;
-  // Any letter is as near as any other.
-  if (!given.startsWith("--")) return unknown;
-  const names = entries.map(({ flag }) => `--${flag}`);
-  return `${unknown}; did you mean ${nearest(given, names)}?`;
-}
-
-/**
- * Finds what somebody may have meant.
- *
- * @param given What was typed.
- * @param words What there is, one at least.
- * @returns The word that takes the fewest changes.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(nearest("chta", ["echo", "chat", "room"]), "chat");
- * ```
- */
-export function nearest(given: string, words: readonly string[]): string {
-  const distances = words.map((word) => editDistance(given, word));
-  return words[distances.indexOf(Math.min(...distances))];
-}
-
-/** Levenshtein: how many characters to add, drop or change. */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= to.length; j++) {
-      const changed = row[j - 1] + (from[i - 1] === to[j - 1] ? 0 : 1);
-      next.push(Math.min(changed, row[j] + 1, next[j - 1] + 1));
-    }
-    row = next;
-  }
-  return row[to.length];
 }
 
 function helpText<T extends OptionTable>(command: Command<T>): string {

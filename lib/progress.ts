@@ -5,12 +5,11 @@
  */
 import { format } from "@std/fmt/bytes";
 import { writeToStandardError } from "./log.ts";
-
-const INTERVAL = 500;
+import { ProgressLine } from "./progress_line.ts";
 
 /**
  * Counts the bytes of a connection and says so on standard error: on a terminal
- * twice a second in one line, and in any case once at the end.
+ * a few times a second in one line, and in any case once at the end.
  *
  * @example
  * ```ts
@@ -28,7 +27,7 @@ export class Progress implements Disposable {
   #sent = 0;
   #received = 0;
   #start: number = performance.now();
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #shown: ProgressLine;
   #write: (text: string) => void;
 
   /**
@@ -50,17 +49,13 @@ export class Progress implements Disposable {
       this.#sent += length;
       return length;
     };
-    if (Deno.stderr.isTerminal()) {
-      const show = () => this.#write(`\r\x1b[K${this.#line()}`);
-      this.#timer = setInterval(show, INTERVAL);
-    }
+    this.#shown = new ProgressLine(() => this.#line());
   }
 
   /** Says how much it was in the end. */
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-    const erase = this.#timer === undefined ? "" : "\r\x1b[K";
-    this.#write(`${erase}${this.#line()}\n`);
+    this.#shown[Symbol.dispose]();
+    this.#write(`${this.#line()}\n`);
   }
 
   #line(): string {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { writeToStandardError } from "./log.ts";
 
 const INTERVAL = 200;
 
@@ -42,13 +43,5 @@ export class ProgressLine implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     this.#write?.("\r\x1b[K");
-  }
-}
-
-function writeToStandardError(text: string): void {
-  try {
-    Deno.stderr.writeSync(new TextEncoder().encode(text));
-  } catch {
-    // Nobody watches any more.
   }
 }

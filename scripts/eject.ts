@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { nearest } from "../lib/arguments.ts";
 import * as cli from "../lib/cli.ts";
 import { toggle } from "../lib/cli.ts";
 
@@ -77,7 +78,7 @@ function scriptName(given: string): string {
   const name = given.replace(/^(\.\/)?scripts\//, "").replace(/\.ts$/, "");
   if (SCRIPTS.includes(name)) return name;
   const all = SCRIPTS.join(", ");
-  const guess = cli.nearest(name, SCRIPTS);
+  const guess = nearest(name, SCRIPTS);
   throw new cli.UsageError(
     `there is no script ${given}; did you mean ${guess}? There are ${all}`,
   );
