@@ -19,6 +19,23 @@ export interface Framing {
    */
   encode(payload: Uint8Array): Uint8Array<ArrayBuffer>;
   /**
+   * Tells how long that form will be.
+   *
+   * @param payload The message.
+   * @returns Its length on the wire, in bytes.
+   * @throws {FrameTooLongError} If the message is over the limit.
+   * @throws {Deno.errors.InvalidData} If the framing cannot carry it.
+   */
+  encodedLength(payload: Uint8Array): number;
+  /**
+   * Writes that form into a buffer that has room for it, and is zero there.
+   *
+   * @param payload The message, whose length `encodedLength` has accepted.
+   * @param buffer The buffer.
+   * @param start Where in it the form begins.
+   */
+  encodeInto(payload: Uint8Array, buffer: Uint8Array, start: number): void;
+  /**
    * Starts reading one stream.
    *
    * @returns A decoder with nothing in it yet.
@@ -49,6 +66,23 @@ export interface FrameDecoder {
    * @throws {TruncatedFrameError} If the stream ends inside a frame.
    */
   finish(): Iterable<Uint8Array>;
+}
+
+/**
+ * Completes a framing: `encode` follows from the rest.
+ *
+ * @param parts What is particular to the framing.
+ * @returns The framing.
+ */
+export function framingOf(parts: Omit<Framing, "encode">): Framing {
+  return {
+    ...parts,
+    encode(payload) {
+      const frame = new Uint8Array(parts.encodedLength(payload));
+      parts.encodeInto(payload, frame, 0);
+      return frame;
+    },
+  };
 }
 
 /**

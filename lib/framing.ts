@@ -31,7 +31,12 @@
  *
  * @module
  */
-import { type FrameDecoder, FrameTooLongError, type Framing } from "./frame.ts";
+import {
+  type FrameDecoder,
+  FrameTooLongError,
+  type Framing,
+  framingOf,
+} from "./frame.ts";
 import { fixedLength, fixedWidth, netstring, varint } from "./prefixes.ts";
 import { lines } from "./lines.ts";
 
@@ -235,14 +240,15 @@ class RawDecoder implements FrameDecoder {
 }
 
 function raw(maxFrameLength: number): Framing {
-  return {
+  return framingOf({
     name: "raw",
-    encode(payload) {
-      if (payload.length > maxFrameLength) {
-        throw new FrameTooLongError(payload.length, maxFrameLength);
+    encodedLength({ length }) {
+      if (length > maxFrameLength) {
+        throw new FrameTooLongError(length, maxFrameLength);
       }
-      return new Uint8Array(payload);
+      return length;
     },
+    encodeInto: (payload, buffer, start) => buffer.set(payload, start),
     createDecoder: () => new RawDecoder(maxFrameLength),
-  };
+  });
 }

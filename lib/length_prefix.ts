@@ -8,6 +8,7 @@ import {
   type FrameDecoder,
   FrameTooLongError,
   type Framing,
+  framingOf,
   PartialFrame,
   TruncatedFrameError,
 } from "./frame.ts";
@@ -19,12 +20,20 @@ export interface Prefix {
   /** What follows the payload. */
   readonly trailer: Uint8Array;
   /**
+   * Tells how long a prefix will be.
+   *
+   * @param length Length of the payload, in bytes.
+   * @returns Length of the prefix, in bytes.
+   */
+  size(length: number): number;
+  /**
    * Writes a prefix.
    *
    * @param length Length of the payload, in bytes.
-   * @returns The prefix.
+   * @param buffer Where to write.
+   * @param start Where in it the prefix begins.
    */
-  write(length: number): Uint8Array;
+  write(length: number, buffer: Uint8Array, start: number): void;
   /**
    * Starts reading one stream.
    *
@@ -199,19 +208,20 @@ export function lengthPrefixed(
   maxFrameLength: number,
 ): Framing {
   const limit = Math.min(maxFrameLength, prefix.maxLength);
-  return {
+  return framingOf({
     name,
-    encode(payload) {
-      checkLimit(payload.length, limit);
-      const header = prefix.write(payload.length);
-      const end = header.length + payload.length;
-      const frame = new Uint8Array(end + prefix.trailer.length);
-      frame.set(header);
-      frame.set(payload, header.length);
-      frame.set(prefix.trailer, end);
-      return frame;
+    encodedLength({ length }) {
+      checkLimit(length, limit);
+      return prefix.size(length) + length + prefix.trailer.length;
+    },
+    encodeInto(payload, buffer, start) {
+      const { length } = payload;
+      prefix.write(length, buffer, start);
+      const middle = start + prefix.size(length);
+      buffer.set(payload, middle);
+      buffer.set(prefix.trailer, middle + length);
     },
     createDecoder: () =>
       new LengthPrefixDecoder(prefix.createReader(limit), prefix.trailer),
-  };
+  });
 }

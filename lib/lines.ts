@@ -7,6 +7,7 @@ import {
   type FrameDecoder,
   FrameTooLongError,
   type Framing,
+  framingOf,
   PartialFrame,
 } from "./frame.ts";
 
@@ -86,9 +87,12 @@ class LineDecoder implements FrameDecoder {
  * @returns The framing.
  */
 export function lines(maxFrameLength: number): Framing {
-  return {
+  // A line's own carriage return at its end survives only before a CRLF.
+  const needsCrlf = (payload: Uint8Array) =>
+    payload[payload.length - 1] === CARRIAGE_RETURN;
+  return framingOf({
     name: "lines",
-    encode(payload) {
+    encodedLength(payload) {
       const { length } = payload;
       if (length > maxFrameLength) {
         throw new FrameTooLongError(length, maxFrameLength);
@@ -96,15 +100,14 @@ export function lines(maxFrameLength: number): Framing {
       if (payload.includes(LINE_FEED)) {
         throw new Deno.errors.InvalidData("A line cannot hold a line feed");
       }
-      // A line's own carriage return at its end survives only before a CRLF.
-      const end = endOfLine(payload, 0, length) < length
-        ? [CARRIAGE_RETURN, LINE_FEED]
-        : [LINE_FEED];
-      const frame = new Uint8Array(length + end.length);
-      frame.set(payload);
-      frame.set(end, length);
-      return frame;
+      return length + (needsCrlf(payload) ? 2 : 1);
+    },
+    encodeInto(payload, buffer, start) {
+      buffer.set(payload, start);
+      let end = start + payload.length;
+      if (needsCrlf(payload)) buffer[end++] = CARRIAGE_RETURN;
+      buffer[end] = LINE_FEED;
     },
     createDecoder: () => new LineDecoder(maxFrameLength),
-  };
+  });
 }

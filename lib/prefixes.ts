@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Framing } from "./frame.ts";
+import { type Framing, framingOf } from "./frame.ts";
 import {
   checkLimit,
   LengthPrefixDecoder,
@@ -32,12 +32,11 @@ export function fixedWidth(
   return lengthPrefixed(name, {
     maxLength: 2 ** (8 * width) - 1,
     trailer: NO_TRAILER,
-    write(length) {
-      const header = new Uint8Array(width);
+    size: () => width,
+    write(length, buffer, start) {
       for (let i = 0; i < width; i++) {
-        header[littleEndian ? i : width - 1 - i] = length >>> (8 * i);
+        buffer[start + (littleEndian ? i : width - 1 - i)] = length >>> (8 * i);
       }
-      return header;
     },
     createReader: (limit) => ({
       payloadLength: 0,
@@ -77,12 +76,16 @@ export function varint(maxFrameLength: number): Framing {
   return lengthPrefixed("varint", {
     maxLength: Number.MAX_SAFE_INTEGER,
     trailer: NO_TRAILER,
-    write(length) {
-      const header: number[] = [];
+    size(length) {
+      let size = 1;
+      for (; length >= 0x80; length = Math.floor(length / 0x80)) size++;
+      return size;
+    },
+    write(length, buffer, start) {
       for (; length >= 0x80; length = Math.floor(length / 0x80)) {
-        header.push(length % 0x80 | 0x80);
+        buffer[start++] = length % 0x80 | 0x80;
       }
-      return new Uint8Array([...header, length]);
+      buffer[start] = length;
     },
     createReader: (limit) => ({
       payloadLength: 0,
@@ -127,7 +130,10 @@ export function netstring(maxFrameLength: number): Framing {
   return lengthPrefixed("netstring", {
     maxLength: Number.MAX_SAFE_INTEGER,
     trailer: new Uint8Array([COMMA]),
-    write: (length) => encoder.encode(`${length}:`),
+    size: (length) => `${length}:`.length,
+    write(length, buffer, start) {
+      encoder.encodeInto(`${length}:`, buffer.subarray(start));
+    },
     createReader: (limit) => ({
       payloadLength: 0,
       size: (have) => have + 1,
@@ -168,15 +174,14 @@ export function fixedLength(
   maxFrameLength: number,
 ): Framing {
   checkLimit(blockLength, maxFrameLength);
-  return {
+  return framingOf({
     name: `fixed:${blockLength}`,
-    encode(payload) {
-      checkLimit(payload.length, maxFrameLength);
-      const blocks = Math.max(1, Math.ceil(payload.length / blockLength));
-      const frame = new Uint8Array(blocks * blockLength);
-      frame.set(payload);
-      return frame;
+    encodedLength({ length }) {
+      checkLimit(length, maxFrameLength);
+      return Math.max(1, Math.ceil(length / blockLength)) * blockLength;
     },
+    // The padding is there already: a new buffer is all NUL.
+    encodeInto: (payload, buffer, start) => buffer.set(payload, start),
     // A prefix of no bytes that always announces the same length.
     createDecoder: () =>
       new LengthPrefixDecoder({
@@ -184,5 +189,5 @@ export function fixedLength(
         size: () => 0,
         read: (_bytes, start) => start,
       }, NO_TRAILER),
-  };
+  });
 }

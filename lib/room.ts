@@ -4,6 +4,7 @@
  * @module
  */
 import type { Framing } from "./frame.ts";
+import { FrameBatch } from "./frame_batch.ts";
 import { turn } from "./pause.ts";
 import { concatenate, reusedChunks } from "./stream.ts";
 import { safeLine } from "./text.ts";
@@ -12,14 +13,14 @@ import { safeLine } from "./text.ts";
 const QUEUE_LIMIT = 1_048_576;
 /** The most that one write puts together, in bytes. */
 const WRITE_LIMIT = 65_536;
-/** How many lines are passed on at a time: a chunk can hold 65,536 of them. */
-const MOST_LINES = 64;
 /**
  * How long a member over its limit may take nothing, in milliseconds. A kernel
  * takes more only when a good part of its own buffer, some megabytes, has been
  * read: a shorter time would drop members that are merely slow.
  */
 const STALL_TIMEOUT = 3000;
+
+const encoder = new TextEncoder();
 
 /** Told of who comes and goes. */
 export type RoomListener = (
@@ -99,40 +100,42 @@ export class Room {
 
   async #listen(member: Member): Promise<void> {
     const decoder = this.#framing.createDecoder();
+    const lines = new FrameBatch(this.#framing);
     for await (const chunk of reusedChunks(member.conn)) {
-      await this.#relay(member, decoder.push(chunk));
+      await this.#relay(member, decoder.push(chunk), lines);
     }
-    await this.#relay(member, decoder.finish());
+    await this.#relay(member, decoder.finish(), lines);
   }
 
-  async #relay(from: Member, frames: Iterable<Uint8Array>): Promise<void> {
+  async #relay(
+    from: Member,
+    frames: Iterable<Uint8Array>,
+    lines: FrameBatch,
+  ): Promise<void> {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    const lines: Uint8Array[] = [];
     try {
       for (const frame of frames) {
         const said = safeLine(decoder.decode(frame));
-        lines.push(this.#line(`<${from.name}> ${said}`));
-        if (lines.length < MOST_LINES) continue;
-        await this.#tell(from, lines.splice(0));
+        if (!lines.add(encoder.encode(`<${from.name}> ${said}`))) continue;
+        await this.#tell(from, lines.take());
         await turn();
       }
     } finally {
-      await this.#tell(from, lines);
+      await this.#tell(from, lines.take());
     }
   }
 
   /** Tells the others, who share one copy of what is said. */
-  async #tell(from: Member, lines: Uint8Array[]): Promise<void> {
+  async #tell(from: Member, lines: Uint8Array): Promise<void> {
     const others = [...this.#members].filter((member) => member !== from);
     // Members that are behind are waited for, so that the speaker, and not
     // the memory of the server, holds what is said next.
     await Promise.all(others.map((member) => member.caughtUp()));
-    const block = concatenate(lines);
-    for (const member of others) member.send(block);
+    for (const member of others) member.send(lines);
   }
 
   #line(text: string): Uint8Array {
-    return this.#framing.encode(new TextEncoder().encode(text));
+    return this.#framing.encode(encoder.encode(text));
   }
 
   /** Tells the others, but not those who have enough to read as it is. */

@@ -5,9 +5,10 @@
  * @module
  */
 import type { Framing } from "./frame.ts";
+import { FrameBatch } from "./frame_batch.ts";
 import { turn } from "./pause.ts";
 import type { Handler } from "./serve.ts";
-import { concatenate, copy, reusedChunks, writeAll } from "./stream.ts";
+import { copy, reusedChunks, writeAll } from "./stream.ts";
 
 /** What is thrown away, of all connections alike, goes here. */
 const nowhere = new Uint8Array(65_536);
@@ -16,9 +17,6 @@ const nowhere = new Uint8Array(65_536);
 async function readOut(conn: Deno.Conn): Promise<void> {
   while (await conn.read(nowhere) !== null);
 }
-
-/** How many frames may wait for one write: a chunk can hold 65,536 of them. */
-const MOST_REPLIES = 64;
 
 /**
  * Makes the service that sends back what comes (RFC 862).
@@ -29,29 +27,25 @@ const MOST_REPLIES = 64;
  */
 export function echo(framing?: Framing): Handler {
   if (framing === undefined || framing.name === "raw") {
-    return async (conn) => {
-      await copy(conn, conn);
-    };
+    return (conn) => copy(conn, conn);
   }
   return async (conn) => {
     const decoder = framing.createDecoder();
+    const replies = new FrameBatch(framing);
     for await (const chunk of reusedChunks(conn)) {
-      const replies: Uint8Array[] = [];
       try {
         for (const frame of decoder.push(chunk)) {
-          replies.push(framing.encode(frame));
-          if (replies.length < MOST_REPLIES) continue;
-          await writeAll(conn, concatenate(replies.splice(0)));
+          if (!replies.add(frame)) continue;
+          await writeAll(conn, replies.take());
           await turn();
         }
       } finally {
         // One write for many frames, those before a bad one too.
-        await writeAll(conn, concatenate(replies));
+        await writeAll(conn, replies.take());
       }
     }
-    for (const frame of decoder.finish()) {
-      await writeAll(conn, framing.encode(frame));
-    }
+    for (const frame of decoder.finish()) replies.add(frame);
+    await writeAll(conn, replies.take());
   };
 }
 

@@ -26,12 +26,12 @@ export interface Writer {
   write(bytes: Uint8Array): Promise<number>;
 }
 
-const SMALLEST_BUFFER = 1024;
+const SMALLEST_BUFFER = 256;
 const LARGEST_BUFFER = 262_144;
 
 /**
  * A read buffer that grows while reads fill it and shrinks when they don't: a
- * bulk stream gets 256 KiB, each of ten thousand idle connections 1 KiB.
+ * bulk stream gets 256 KiB, each of ten thousand idle connections 256 B.
  */
 class ElasticBuffer {
   /** Where the next read goes. */
