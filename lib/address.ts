@@ -58,8 +58,6 @@ const NET_SCHEME_REGEXP = /^(tcp|tls|udp):\/\//i;
 const OTHER_SCHEME_REGEXP = /^[a-z][a-z0-9+.-]*:\/\//i;
 const HOST_PORT_REGEXP = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
 const HOSTNAME_REGEXP = /^(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
-const INTERNATIONAL_REGEXP =
-  /^(?!.*\.\.)[\p{L}\p{M}\p{N}_](?:[\p{L}\p{M}\p{N}_.-]*[\p{L}\p{M}\p{N}_.])?$/u;
 const IPV4_PART = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const IPV4_REGEXP = new RegExp(`^${IPV4_PART}(?:\\.${IPV4_PART}){3}$`);
 /** A last label that is a number makes every resolver think of IPv4. */
@@ -247,12 +245,23 @@ function parsePort(text: string, digits: string): number {
   return port;
 }
 
+/**
+ * Tells whether a name is made of letters of any script. The expression is made
+ * for the name: all the world's letters take a millisecond, and a script that
+ * only starts has no such name.
+ */
+function isInternational(name: string): boolean {
+  const letters = String.raw`\p{L}\p{M}\p{N}_`;
+  return new RegExp(
+    `^(?!.*\\.\\.)[${letters}](?:[${letters}.-]*[${letters}.])?$`,
+    "u",
+  ).test(name);
+}
+
 function parseHostname(text: string, name: string): string {
-  // Compiling the regular expression for all the world's letters takes longer
-  // than anything else here, so it waits for the first name that needs it.
   const ascii = HOSTNAME_REGEXP.test(name)
     ? name
-    : INTERNATIONAL_REGEXP.test(name)
+    : isInternational(name)
     ? URL.parse(`http://${name}`)?.hostname
     : undefined;
   if (!ascii) throw invalid(text, `"${name}" is not a host name`);

@@ -10,12 +10,13 @@
  */
 
 /** Controls, bidirectional controls, line separators, invisible tags. */
-const UNSAFE_REGEXP =
-  /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
-const UNSAFE_IN_LINES_REGEXP = new RegExp(
-  UNSAFE_REGEXP.source.replace("[", "(?![\\n\\t])["),
-  "gu",
-);
+const UNSAFE = String
+  .raw`[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]`;
+
+// Made when first needed: a class of Unicode properties takes a part of a
+// millisecond, and a client that prints to a pipe needs none of them.
+let unsafe: RegExp | undefined;
+let unsafeInLines: RegExp | undefined;
 
 function escapeCharacter(character: string): string {
   const code = character.codePointAt(0)!;
@@ -38,7 +39,8 @@ function escapeCharacter(character: string): string {
  * ```
  */
 export function safeLine(text: string): string {
-  return text.replace(UNSAFE_REGEXP, escapeCharacter);
+  unsafe ??= new RegExp(UNSAFE, "gu");
+  return text.replace(unsafe, escapeCharacter);
 }
 
 /**
@@ -57,7 +59,8 @@ export function safeLine(text: string): string {
  * ```
  */
 export function safeJson(value: unknown): string {
-  return JSON.stringify(value).replace(UNSAFE_REGEXP, (character) => {
+  unsafe ??= new RegExp(UNSAFE, "gu");
+  return JSON.stringify(value).replace(unsafe, (character) => {
     // JSON names a character beyond U+FFFF by its two halves.
     const units = character.split("").map((unit) => unit.charCodeAt(0));
     const hex = units.map((unit) => unit.toString(16).padStart(4, "0"));
@@ -79,7 +82,8 @@ export function safeJson(value: unknown): string {
  * ```
  */
 export function safeText(text: string): string {
-  return text.replace(UNSAFE_IN_LINES_REGEXP, escapeCharacter);
+  unsafeInLines ??= new RegExp(String.raw`(?![\n\t])${UNSAFE}`, "gu");
+  return text.replace(unsafeInLines, escapeCharacter);
 }
 
 /**
