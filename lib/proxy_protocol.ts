@@ -88,7 +88,7 @@ function parseLine(bytes: Uint8Array): ProxyHeader | number {
   const length = text.indexOf("\r\n") + 2;
   if (length < 2 && text.length < LONGEST_LINE) return missingOf(text);
   const line = text.slice(0, length);
-  if (/^PROXY UNKNOWN[ \r]/.test(line)) return { length };
+  if (/^PROXY UNKNOWN(?: |\r\n)/.test(line)) return { length };
   const [, family, from, to, ...ports] = LINE_REGEXP.exec(line) ?? [];
   const hostname = parseHost(family, from);
   if (
@@ -106,14 +106,13 @@ function missingOf(line: string): number {
   if (line.length < SHORTEST_LINE) return SHORTEST_LINE - line.length;
   // Each of the five spaces of a line with addresses has something after it.
   const spaces = line.startsWith("PROXY T") ? line.split(" ").length - 1 : 5;
-  const missing = 2 * Math.max(0, 5 - spaces) + (line.endsWith("\r") ? 1 : 2);
-  return Math.min(missing, LONGEST_LINE - line.length);
+  return 2 * Math.max(0, 5 - spaces) + (line.endsWith("\r") ? 1 : 2);
 }
 
 function parseHost(family = "", host = ""): string | undefined {
   if (family === "6") return shortest(host);
   if (!/^[\d.]+\d$/.test(host)) return undefined;
-  // The parser of URLs reads 127.1 and 0177.0.0.1 as well, but never so.
+  // The parser of URLs also takes 127.1 and 0177.0.0.1, and writes them out.
   return URL.parse(`http://${host}`)?.hostname === host ? host : undefined;
 }
 
@@ -165,15 +164,14 @@ function ipv6Of(host: Uint8Array): string {
 
 /** Checks that vectors fill the rest of a header, and its checksum. */
 function checkVectors(header: Uint8Array, start: number): void {
-  let checksums = 0;
+  let checksum: number | undefined;
+  let isWrong = false;
   while (start < header.length) {
     const value = start + 3;
     const end = value + uint16(header, start + 1);
-    if (header[start] === CHECKSUM_TYPE && end <= header.length) {
-      // A second one could not be right, but 10,000 would take seconds.
-      if (++checksums > 1 || end - value !== 4 || !isIntact(header, value)) {
-        throw new ProxyHeaderError("the checksum of its PROXY header is wrong");
-      }
+    if (header[start] === CHECKSUM_TYPE) {
+      isWrong ||= checksum !== undefined || end - value !== 4;
+      checksum = value;
     }
     start = end;
   }
@@ -181,6 +179,9 @@ function checkVectors(header: Uint8Array, start: number): void {
     throw new ProxyHeaderError(
       "a part of its PROXY header goes beyond its end",
     );
+  }
+  if (isWrong || checksum !== undefined && !isIntact(header, checksum)) {
+    throw new ProxyHeaderError("the checksum of its PROXY header is wrong");
   }
 }
 

@@ -127,6 +127,11 @@ for (const [name, given, source] of GOOD) {
     // Also where it does not begin at the first byte of its buffer.
     const within = concatenate([bytes("before"), whole]).subarray(6);
     assertEquals(parseProxyHeader(within), expected);
+    for (let length = 0; length < whole.length; length++) {
+      const missing = parseProxyHeader(whole.subarray(0, length));
+      assert(typeof missing === "number", `a header after ${length} bytes`);
+      assert(missing >= 1 && missing <= whole.length - length);
+    }
   });
 }
 
@@ -169,6 +174,7 @@ const BAD: [string | Uint8Array, string][] = [
     "PROXY UDP4 1.2.3.4 1.2.3.4 1 2\r\n",
     "PROXY tcp4 1.2.3.4 1.2.3.4 1 2\r\n",
     "PROXY UNKNOWNS\r\n",
+    "PROXY UNKNOWN\r\r\n",
     "PROXY \r\n",
     `PROXY UNKNOWN ${"f".repeat(107 - 15)}\r\n`,
     `PROXY TCP4 ${"1".repeat(200)}`,
@@ -189,6 +195,15 @@ const BAD: [string | Uint8Array, string][] = [
     }),
   [
     header(TCP4, BLOCK4, { vectors: [[3, new Uint8Array(3)]] }),
+    "the checksum of its PROXY header is wrong",
+  ],
+  // Two, the second of which is right.
+  [
+    header(TCP4, BLOCK4, { vectors: [[3, bytes("four")]], checksum: true }),
+    "the checksum of its PROXY header is wrong",
+  ],
+  [
+    header(TCP4, BLOCK4, { vectors: [[3, new Uint8Array(5)]] }),
     "the checksum of its PROXY header is wrong",
   ],
   [
