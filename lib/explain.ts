@@ -190,22 +190,23 @@ function watchListener(listener: Deno.Listener, tell: Tell): Deno.Listener {
     });
     return watchConn(conn, tell);
   };
-  watchClose(listener, tell, "");
+  watchClose(listener, tell);
   return listener;
 }
 
 function watchConn<Conn extends Deno.Conn>(conn: Conn, tell: Tell): Conn {
-  const peer = addressOf(conn.remoteAddr).text;
+  // Each time anew: behind a proxy it becomes the client's.
+  const peer = () => addressOf(conn.remoteAddr).text;
   const { read, write, closeWrite } = conn;
   conn.read = async (buffer) => {
     const length = await read.call(conn, buffer);
     const got = length === null
       ? "the end: the peer says no more"
-      : `${length} bytes from ${peer}: ${preview(buffer, length)}`;
+      : `${length} bytes from ${peer()}: ${preview(buffer, length)}`;
     const call = `recv(fd, buffer, ${buffer.length}, 0) = ${length ?? 0}`;
     tell({
       ...step("receive", got, call, `data = s.recv(${buffer.length})`),
-      peer,
+      peer: peer(),
       incoming: true,
     });
     return length;
@@ -216,11 +217,11 @@ function watchConn<Conn extends Deno.Conn>(conn: Conn, tell: Tell): Conn {
     tell({
       ...step(
         "send",
-        `${length} bytes to ${peer}: ${data}`,
+        `${length} bytes to ${peer()}: ${data}`,
         `send(fd, buffer, ${bytes.length}, 0) = ${length}`,
         `s.send(data)`,
       ),
-      peer,
+      peer: peer(),
     });
     return length;
   };
@@ -229,11 +230,11 @@ function watchConn<Conn extends Deno.Conn>(conn: Conn, tell: Tell): Conn {
     tell({
       ...step(
         "half-close",
-        `nothing more to ${peer}`,
+        `nothing more to ${peer()}`,
         "shutdown(fd, SHUT_WR)",
         "s.shutdown(socket.SHUT_WR)",
       ),
-      peer,
+      peer: peer(),
     });
   };
   watchClose(conn, tell, peer);
@@ -275,7 +276,7 @@ function watchDatagrams(
     });
     return [bytes, from];
   };
-  watchClose(conn, tell, "");
+  watchClose(conn, tell);
   return conn;
 }
 
@@ -283,15 +284,16 @@ function watchDatagrams(
 function watchClose(
   socket: { close(): void },
   tell: Tell,
-  peer: string,
+  peer?: () => string,
 ): void {
   let open = true;
   const closing = () => {
     if (!open) return;
     open = false;
-    const what = peer === "" ? "the socket" : `the connection to ${peer}`;
+    const to = peer?.();
+    const what = to === undefined ? "the socket" : `the connection to ${to}`;
     const closed = step("close", what, "close(fd)", "s.close()");
-    tell(peer === "" ? closed : { ...closed, peer });
+    tell({ ...closed, peer: to });
   };
   const target = socket as { close(): void; [Symbol.dispose]?(): void };
   const { close } = target;

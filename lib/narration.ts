@@ -53,7 +53,7 @@ export function step(
 export function addressOf(address: unknown): { text: string; python: string } {
   const { hostname, port, path } = address as Record<string, string | null>;
   if (hostname === undefined) {
-    const text = path ? `unix:${path}` : "a local peer";
+    const text = path ? `unix:${safeLine(path)}` : "a local peer";
     return { text, python: JSON.stringify(path ?? "") };
   }
   const text = formatAddress({

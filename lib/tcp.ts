@@ -78,7 +78,9 @@ export function listen(
     }
     if (reusePort && typeof Deno.listenDatagram !== "function") {
       // Deno would end the process here.
-      throw new TypeError("sharing a port needs the flag --unstable-net");
+      throw new TypeError(
+        "sharing a port needs a flag; add --unstable-net after `deno run`",
+      );
     }
     const { hostname, port } = address;
     const common = { hostname, port, tcpBacklog: backlog, reusePort };

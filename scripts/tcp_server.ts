@@ -21,6 +21,7 @@ import { parseFraming } from "../lib/framing.ts";
 import type { Log } from "../lib/log.ts";
 import { MODES, runMode } from "../lib/modes.ts";
 import { OutputError } from "../lib/output.ts";
+import { behindProxy } from "../lib/proxy_protocol.ts";
 import type { RoomListener } from "../lib/room.ts";
 import { type Handler, isGonePeer, listen, serve } from "../lib/tcp.ts";
 
@@ -38,7 +39,8 @@ const OPTIONS = {
   once: toggle("serve one client, then exit"),
   cert: option("FILE", "certificate for TLS, PEM", cli.text),
   key: option("FILE", "its private key, PEM", cli.text),
-  reusePort: toggle("share the port with other processes"),
+  reusePort: toggle("share the port with other processes (Linux)"),
+  proxyProtocol: toggle("behind a load balancer: see below"),
 };
 
 type Options = cli.Values<typeof OPTIONS>;
@@ -64,6 +66,10 @@ Framings:
 
 Addresses:
   127.0.0.1:1234  :1234  [::1]:1234  tls://localhost:1234  unix:/tmp/socket
+
+With --proxy-protocol every connection must begin with a PROXY header, version 1
+or 2, which names the client. Whoever can connect can name any: listen where
+only the load balancer reaches.
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const address = cli.usage(() => listenAddress(place, options));
@@ -91,7 +97,9 @@ Addresses:
       const grace = `${options.grace / 1000}s`;
       log.info("stopping", `Stopping: open connections have ${grace} to end`);
     });
-    await serve(listener, logged(running.handler, log), {
+    const handler = logged(running.handler, log);
+    const proxied = options.proxyProtocol ? fromProxy(handler, log) : handler;
+    await serve(listener, proxied, {
       signal,
       grace: options.grace,
       idleTimeout: options.idleTimeout,
@@ -118,6 +126,11 @@ function listenAddress(place: string, options: Options): Address {
   }
   if (address.transport === "udp") {
     throw new cli.UsageError("datagrams are for udp_receiver.ts");
+  }
+  if (cert !== undefined && options.proxyProtocol) {
+    throw new cli.UsageError(
+      "--proxy-protocol does not go with --cert: the PROXY header comes before the TLS handshake, with which Deno begins; leave TLS to the load balancer",
+    );
   }
   return address.transport === "tcp" && cert !== undefined
     ? { ...address, transport: "tls" }
@@ -147,6 +160,15 @@ function logged(handler: Handler, log: Log): Handler {
   };
 }
 
+function fromProxy(handler: Handler, log: Log): Handler {
+  let refused = 0;
+  return behindProxy(handler, ({ message: reason }, conn) => {
+    const peer = peerName(conn);
+    const text = `${peer} refused: ${reason} (${++refused} refused so far)`;
+    log.info("refused", text, { peer, reason, refused });
+  });
+}
+
 function logError(log: Log, error: unknown, conn?: Deno.Conn): void {
   const reason = reasonFor(error);
   if (conn === undefined) {
@@ -158,11 +180,11 @@ function logError(log: Log, error: unknown, conn?: Deno.Conn): void {
   }
 }
 
-/** The other end of a unix socket has no name. */
-function peerName(conn: Deno.Conn): string {
-  return conn.remoteAddr.transport === "unix"
+/** The other end of a unix socket mostly has no name. */
+function peerName({ remoteAddr }: Deno.Conn): string {
+  return remoteAddr.transport === "unix" && !remoteAddr.path
     ? "a local client"
-    : formatAddress(conn.remoteAddr);
+    : formatAddress(remoteAddr);
 }
 
 if (import.meta.main) {

@@ -190,11 +190,12 @@ test("eject.ts writes a google_connect that reports when run as a copy", async (
   assertStringIncludes(probed.stdout, "200 OK");
 });
 
-for (const name of ["udp_sender", "udp_receiver"]) {
+for (const name of ["udp_sender", "udp_receiver", "tcp_server"]) {
   test(
     `eject.ts writes a ${name} that names its flag when run without it`,
     async () => {
-      const args = ["127.0.0.1:9", ...name === "udp_sender" ? ["hello"] : []];
+      const more = { udp_sender: ["hello"], tcp_server: ["--reuse-port"] };
+      const args = ["127.0.0.1:9", ...more[name as keyof typeof more] ?? []];
       const { code, stderr } = await runCopy(name, args, ["--allow-net"]);
       assertMatch(stderr, new RegExp(`^${name}: .*add --unstable-net.*\n$`));
       assertEquals(code, 1);

@@ -18,6 +18,15 @@ import {
   text,
   within,
 } from "./helpers.ts";
+import {
+  addresses4,
+  addressesUnix,
+  header,
+  LOCAL,
+  TCP4,
+  UNIX,
+} from "./proxy_headers.ts";
+import { Client } from "./sharing.ts";
 
 const ANY_PORT = "127.0.0.1:0";
 
@@ -336,18 +345,124 @@ Deno.test(
   },
 );
 
-Deno.test("tcp_server.ts shares its port when it is told to", {
-  ignore: Deno.build.os !== "linux",
+Deno.test(
+  "tcp_server.ts shares its port with another when both are told to, and stops alone",
+  {
+    ignore: Deno.build.os !== "linux",
+  },
+  async () => {
+    const permissions = ["--allow-net", "--unstable-net"];
+    const args = ["--reuse-port", "--grace", "50ms"];
+    await using one = start("tcp_server.ts", [ANY_PORT, ...args], {
+      permissions,
+    });
+    const port = await one.port();
+    const address = `127.0.0.1:${port}`;
+    await using two = start(
+      "tcp_server.ts",
+      [address, ...args, "-f", "lines"],
+      {
+        permissions,
+      },
+    );
+    assertEquals(await two.port(), port);
+
+    using clients = new DisposableStack();
+    const connect = async () => clients.use(await Client.connect(port));
+    // Linux deals them out by a hash: that one gets all 32 is 1 in 2^31.
+    const before = [];
+    for (let i = 0; i < 32; i++) before.push(await connect());
+    const ofOne = before.filter(({ framing }) => framing === "raw");
+    const ofTwo = before.filter(({ framing }) => framing === "lines");
+    assert(ofOne.length > 0 && ofTwo.length > 0, "one server had no client");
+    assertEquals(ofOne.length + ofTwo.length, before.length);
+
+    assertEquals(await stopped(one), 0);
+    for (const client of ofOne) assertEquals(await client.ask(), undefined);
+    for (const client of ofTwo) assertEquals(await client.ask(), "lines");
+    for (let i = 0; i < 8; i++) {
+      assertEquals((await connect()).framing, "lines");
+    }
+  },
+);
+
+Deno.test("tcp_server.ts shows the client and not its proxy when a PROXY header names it", async () => {
+  const args = [ANY_PORT, "--proxy-protocol", "--explain", "-m", "room"];
+  await using server = start("tcp_server.ts", args);
+  using conn = await Deno.connect({ port: await server.port() });
+  // In one piece with what the client says.
+  await writeAll(
+    conn,
+    bytes("PROXY TCP6 2001:db8::1 ::1 5000 80\r\nhello\n"),
+  );
+  await readUntil(conn, "you are user1");
+  conn.close();
+  const log = await server.stderr("closed");
+  const proxy = `127.0.0.1:${conn.localAddr.port}`;
+  const client = "[2001:db8::1]:5000";
+  assertStringIncludes(log, `accept     ${proxy} has connected`);
+  assertStringIncludes(log, `15 bytes from ${proxy}: "PROXY TCP6 2001"`);
+  assertStringIncludes(log, `\n${client} connected\n`);
+  assertStringIncludes(log, `\n${client} joined as user1\n`);
+  assertStringIncludes(log, `6 bytes from ${client}: "hello\\n"`);
+  assertStringIncludes(log, `\n${client} left as user1\n`);
+  assertStringIncludes(log, `close      the connection to ${client}`);
+  assertStringIncludes(log, `\n${client} closed\n`);
+});
+
+Deno.test("tcp_server.ts shows the proxy when it speaks for itself", async () => {
+  const args = [ANY_PORT, "--proxy-protocol"];
+  await using server = start("tcp_server.ts", args);
+  using conn = await Deno.connect({ port: await server.port() });
+  await writeAll(conn, header(0, new Uint8Array(), { command: LOCAL }));
+  await writeAll(conn, bytes("fit?"));
+  await readUntil(conn, "fit?");
+  await server.stderr(`127.0.0.1:${conn.localAddr.port} connected`);
+});
+
+Deno.test("tcp_server.ts refuses and counts who sends no PROXY header when it is to", async () => {
+  const args = [ANY_PORT, "--proxy-protocol"];
+  await using server = start("tcp_server.ts", args);
+  const port = await server.port();
+  using silent = await Deno.connect({ port });
+  using direct = await Deno.connect({ port });
+  await writeAll(direct, bytes("GET / HTTP/1.1\r\n"));
+  await server.stderr(
+    `127.0.0.1:${direct.localAddr.port} refused: it began with "GET / HTTP/1", not with a PROXY header (1 refused so far)\n`,
+  );
+  await server.stderr(
+    `127.0.0.1:${silent.localAddr.port} refused: no PROXY header came in 3s (2 refused so far)\n`,
+  );
+  assertEquals(text(await within(readAll(silent))), "");
+  assert(!(await server.stderr("")).includes("connected"));
+});
+
+Deno.test("tcp_server.ts reads PROXY headers on a unix socket when it is to", {
+  ignore: Deno.build.os === "windows",
 }, async () => {
-  const permissions = ["--allow-net", "--unstable-net"];
-  await using one = start("tcp_server.ts", [ANY_PORT, "--reuse-port"], {
-    permissions,
-  });
-  const address = `127.0.0.1:${await one.port()}`;
-  await using two = start("tcp_server.ts", [address, "--reuse-port"], {
-    permissions,
-  });
-  assertEquals(await two.port(), await one.port());
+  const directory = await Deno.makeTempDir();
+  const path = `${directory}/socket`;
+  try {
+    await using server = start(
+      "tcp_server.ts",
+      [`unix:${path}`, "--proxy-protocol", "--json"],
+      { permissions: ["--allow-net", "--allow-read", "--allow-write"] },
+    );
+    await server.stderr("Listening");
+    for (
+      const [addresses, family, peer] of [
+        [addresses4("192.0.2.1", "192.0.2.9", 5, 80), TCP4, "192.0.2.1:5"],
+        [addressesUnix("/run/\x1b]0;x", ""), UNIX, "unix:/run/\\u001b]0;x"],
+        [addressesUnix("", "/run/server"), UNIX, "a local client"],
+      ] as const
+    ) {
+      using conn = await Deno.connect({ transport: "unix", path });
+      await writeAll(conn, header(family, addresses));
+      await server.stderr(`"peer":"${peer}"`);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });
 
 Deno.test("tcp_server.ts writes its log as JSON lines when it is told to", async () => {
@@ -398,6 +513,11 @@ const BAD: [string[], number, string | RegExp, string[]?][] = [
   [["127.0.0.1", "1234"], 2, "one argument too many"],
   [["tls://:0"], 2, "--cert FILE and --key FILE"],
   [["--cert", "x.pem"], 2, "--cert and --key belong together"],
+  [
+    ["--cert", "x", "--key", "y", "--proxy-protocol"],
+    2,
+    "leave TLS to the load balancer",
+  ],
   [["-m", "greet", "-f", "u8", "--greeting", "x".repeat(256)], 2, "256 bytes"],
   [["--cert", "x", "--key", "y"], 1, "it needs --allow-read=x"],
   [["--cert", "none", "--key", "none"], 1, "there is no such file", [
@@ -449,7 +569,7 @@ Deno.test("tcp_server.ts says what to do when another program uses its port", as
 Deno.test("tcp_server.ts prints its help when asked", async () => {
   const { code, stdout, stderr } = await run("tcp_server.ts", ["--help"]);
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  for (const flag of ["--mode", "--framing", "--once", "--idle-timeout"]) {
+  for (const flag of ["--mode", "--framing", "--once", "--proxy-protocol"]) {
     assert(stdout.includes(flag), flag);
   }
 });
