@@ -40,6 +40,7 @@ import {
 import { fixedLength, fixedWidth, netstring, varint } from "./prefixes.ts";
 import { lines } from "./lines.ts";
 
+export { decodeFrames } from "./decode_frames.ts";
 export {
   type FrameDecoder,
   FrameTooLongError,
@@ -111,46 +112,6 @@ export function parseFraming(
       Object.keys(FRAMINGS).join(", ")
     }, or fixed:N with a block length from 1`,
   );
-}
-
-/**
- * Reads frames from a source on demand: the next chunk is not asked for before
- * the frames of this one are used up.
- *
- * That makes it right for a socket that one answers. A `TransformStream` reads
- * ahead, meets the end, and Deno closes the socket before the last answer.
- *
- * @param source Chunks of bytes: `conn.readable`, standard input, an array.
- * @param framing What marks the frames.
- * @returns The frames, in order.
- * @throws {FrameTooLongError} If a frame is over the limit.
- * @throws {TruncatedFrameError} If the source ends inside a frame.
- * @throws {Deno.errors.InvalidData} If the bytes are not of this framing.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const source = ["one\ntw", "o\r\nthree"].map((text) =>
- *   new TextEncoder().encode(text)
- * );
- * const lines: string[] = [];
- * for await (const line of decodeFrames(source, parseFraming("lines"))) {
- *   lines.push(new TextDecoder().decode(line));
- * }
- * assertEquals(lines, ["one", "two", "three"]);
- * ```
- */
-export async function* decodeFrames(
-  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  framing: Framing,
-): AsyncGenerator<Uint8Array, void> {
-  const decoder = framing.createDecoder();
-  for await (const chunk of source) {
-    // Not yield*: that would await every frame twice.
-    for (const frame of decoder.push(chunk)) yield frame;
-  }
-  for (const frame of decoder.finish()) yield frame;
 }
 
 /**

@@ -647,6 +647,40 @@ Deno.test("decodeFrames() gives the frames before a bad one and lets its source 
   assertEquals(log, ['pull "1:a,1:b,x"', "a", "b", "released"]);
 });
 
+Deno.test("decodeFrames() answers in order when it is asked several times at once", async () => {
+  const frames = decodeFrames(
+    logged([], "a\nb\nc", "d\n\ne\n"),
+    parseFraming("lines"),
+  );
+  const results = await Promise.all(
+    Array.from({ length: 7 }, () => frames.next()),
+  );
+  assertEquals(
+    results.map(({ value }) => value && text(value)),
+    ["a", "b", "cd", "", "e", undefined, undefined],
+  );
+});
+
+Deno.test("decodeFrames() gives nothing more when it was told to return, or has thrown", async () => {
+  const log: string[] = [];
+  const returned = decodeFrames(logged(log, "a\nb\n"), parseFraming("lines"));
+  await returned.next();
+  const results = [returned.return(), returned.next()];
+  const end = { done: true as const, value: undefined };
+  assertEquals(await Promise.all(results), [end, end]);
+
+  const thrown = decodeFrames(logged(log, "1:a,x"), parseFraming("netstring"));
+  await thrown.next();
+  await assertRejects(() => thrown.next(), Deno.errors.InvalidData);
+  assertEquals(await thrown.next(), end);
+
+  await using told = decodeFrames(logged(log, "c\n"), parseFraming("lines"));
+  await told.next();
+  await assertRejects(() => told.throw(new Error("Enough")), Error, "Enough");
+  assertEquals(await told.next(), end);
+  assertEquals(log.filter((line) => line === "released").length, 3);
+});
+
 Deno.test("decodeFrames() throws when the source ends inside a frame", async () => {
   const error = await assertRejects(
     () => Array.fromAsync(decodeFrames([b("\x05he")], parseFraming("u8"))),

@@ -12,8 +12,8 @@
  *   load bulk PORT SECONDS                       one stream and back: MB a second
  *   load room PORT MEMBERS LINES                 one speaks: lines heard a second
  *   load echo PORT                               serves, until it is ended
- *   load udp-send PORT SIZE SECONDS              datagrams a second
- *   load udp-receive PORT SECONDS                datagrams a second
+ *   load udp-send PORT SIZE COUNT                seconds that it took
+ *   load udp-receive PORT                        datagrams, until none come
  *
  * Prints one number. Everything happens on 127.0.0.1.
  */
@@ -230,28 +230,25 @@ static void echo(void) {
   }
 }
 
-static void udp_send(size_t size, double seconds) {
+static void udp_send(size_t size, long count) {
   int fd = socket(AF_INET, SOCK_DGRAM, 0);
   double begin = now();
-  unsigned long sent = 0;
-  while (now() < begin + seconds)
-    sent += sendto(fd, bytes, size, 0, (void *)&server, sizeof server) > 0;
-  printf("%.1f\n", sent / (now() - begin));
+  while (count > 0)
+    count -= sendto(fd, bytes, size, 0, (void *)&server, sizeof server) > 0;
+  printf("%.6f\n", now() - begin);
 }
 
-static void udp_receive(double seconds) {
+static void udp_receive(void) {
   int fd = socket(AF_INET, SOCK_DGRAM, 0);
-  struct timeval patience = {0, 200000};
+  struct timeval patience = {1, 0};
   if (bind(fd, (void *)&server, sizeof server) < 0) fail("bind");
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  double end = now() + seconds, first = 0, last = 0;
   unsigned long received = 0;
-  while (now() < end) {
-    if (recv(fd, bytes, sizeof bytes, 0) < 0) continue;
-    last = now();
-    if (received++ == 0) first = last;
+  for (;;) {
+    if (recv(fd, bytes, sizeof bytes, 0) >= 0) received++;
+    else if (received > 0) break;
   }
-  printf("%.1f\n", received > 1 ? (received - 1) / (last - first) : 0.0);
+  printf("%lu\n", received);
 }
 
 int main(int argc, char **argv) {
@@ -278,7 +275,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(mode, "room")) room(number[0], number[1]);
   else if (!strcmp(mode, "echo")) echo();
   else if (!strcmp(mode, "udp-send")) udp_send(number[0], number[1]);
-  else if (!strcmp(mode, "udp-receive")) udp_receive(number[0]);
+  else if (!strcmp(mode, "udp-receive")) udp_receive();
   else return fprintf(stderr, "no such load: %s\n", mode), 2;
   return 0;
 }
