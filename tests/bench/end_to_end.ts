@@ -11,6 +11,7 @@
  * @module
  */
 import { installed } from "../helpers.ts";
+import { pause } from "../../lib/pause.ts";
 import {
   Background,
   type CommandLine,
@@ -98,82 +99,19 @@ const SERVERS: Record<string, CommandOnPort> = {
     `ncat -l -k -m 1000 --chat 127.0.0.1 ${port}`.split(" "),
 };
 
-/** Clients and other programs that are given a port. */
+/** Clients that are given the port of an echo server. */
 const CLIENTS: Record<string, CommandOnPort> = {
-  "ours": (port) => script("tcp_client", `127.0.0.1:${port}`),
+  "ours": (port) =>
+    script("tcp_client", `127.0.0.1:${port}`, "--send", "hello"),
+  "our pipe": (port) => script("tcp_client", `127.0.0.1:${port}`),
   "bare Deno": (port) => peer("deno_client.ts", port),
   "Python": (port) => peer("python_client.py", port),
   "socat": (port) => ["socat", "-t10", "-", `TCP:127.0.0.1:${port}`],
 };
 
-/** Servers under a load, each started anew for each measurement. */
-function servers(
-  names: string[],
-  measure: (port: number, server: Background) => Promise<number>,
-): Contender[] {
-  return names.filter((name) => HAS[programOf(SERVERS[name](0))] ?? true)
-    .map((name) => ({
-      name,
-      async measure() {
-        const port = freePort();
-        await using server = await serving(SERVERS[name](port), port);
-        return await measure(port, server);
-      },
-    }));
-}
-
-function programOf([program]: CommandLine): string {
-  return program;
-}
-
-/** Opens connections, each of which has been echoed to; they are held. */
-async function holding(
-  port: number,
-  count: number,
-): Promise<Background & { seconds: number }> {
-  const holder = new Background(load("once", port, count, 64));
-  return Object.assign(holder, { seconds: Number(await holder.line()) });
-}
-
-const SECONDS = 2;
-const HELD = 8000;
 const DATAGRAM = 1200;
 const DATAGRAMS = 200_000;
-const GIBIBYTE = 2 ** 30;
 
-/** Servers that say a line a second on each of so many connections. */
-function paced(count: number): Contender {
-  const [contender] = servers(["ours"], async (port, server) => {
-    const before = await server.processorTime();
-    const rate = await figure(load("paced", port, count, 64, 5));
-    const used = await server.processorTime() - before;
-    return used / (rate * 5) * 1e6;
-  });
-  return { ...contender, name: `${count}` };
-}
-
-/** Clients of one echo server, timed from start to end. */
-function clients(
-  names: string[],
-  command: (run: CommandLine) => CommandLine,
-  times = 1,
-): Contender[] {
-  return names.filter((name) => HAS[programOf(CLIENTS[name](0))] ?? true)
-    .map((name) => ({
-      name,
-      async measure() {
-        const port = freePort();
-        await using _server = await serving(SERVERS["C epoll"](port), port);
-        const seconds = [];
-        for (let i = 0; i < times; i++) {
-          seconds.push((await finish(command(CLIENTS[name](port)))).seconds);
-        }
-        return median(seconds);
-      },
-    }));
-}
-
-/** Programs that send datagrams, in datagrams a second. */
 const DATAGRAM_SENDERS: Record<string, CommandOnPort> = {
   "ours": (port) =>
     script(
@@ -188,10 +126,313 @@ const DATAGRAM_SENDERS: Record<string, CommandOnPort> = {
     peer("node_datagrams.mjs", "send", port, DATAGRAM, DATAGRAMS),
 };
 
-/** Programs that receive datagrams until none come, and say how many. */
+/** They receive until none come, and then say how many came. */
 const DATAGRAM_RECEIVERS: Record<string, CommandOnPort> = {
   "ours": (port) =>
     script("udp_receiver", `127.0.0.1:${port}`, "--stats", "--timeout=1s"),
   "C recv": (port) => load("udp-receive", port),
   "Node dgram": (port) => peer("node_datagrams.mjs", "receive", port),
 };
+
+/** Those of a table that are installed, measured in one way. */
+function contenders(
+  table: Record<string, CommandOnPort>,
+  names: string[],
+  measure: (command: CommandLine, port: number) => Promise<number>,
+): Contender[] {
+  return names.filter((name) => HAS[table[name](0)[0]] ?? true)
+    .map((name) => ({
+      name,
+      measure() {
+        const port = freePort();
+        return measure(table[name](port), port);
+      },
+    }));
+}
+
+/** Servers, each started anew for each measurement. */
+function servers(
+  names: string[],
+  measure: (port: number, server: Background) => Promise<number>,
+): Contender[] {
+  return contenders(SERVERS, names, async (command, port) => {
+    await using server = await serving(command, port);
+    return await measure(port, server);
+  });
+}
+
+/** Servers under a load that prints a rate. */
+function loaded(
+  names: string[],
+  mode: string,
+  ...rest: number[]
+): Contender[] {
+  return servers(names, (port) => figure(load(mode, port, ...rest)));
+}
+
+/** Clients of an echo server that is never slower than they are. */
+function clients(
+  names: string[],
+  measure: (command: CommandLine) => Promise<number>,
+): Contender[] {
+  return names.filter((name) => HAS[CLIENTS[name](0)[0]] ?? true)
+    .map((name) => ({
+      name,
+      async measure() {
+        const port = freePort();
+        await using _server = await serving(SERVERS["C epoll"](port), port);
+        return await measure(CLIENTS[name](port));
+      },
+    }));
+}
+
+/** What a connection costs that has been echoed to and says no more. */
+async function idleMemory(port: number, server: Background): Promise<number> {
+  const before = await server.memory();
+  await using holder = new Background(load("once", port, HELD, 64));
+  await holder.line();
+  return (await server.memory() - before) / HELD;
+}
+
+/** Processor time a message, where each connection says one a second. */
+async function costOfMessage(
+  port: number,
+  server: Background,
+  count: number,
+): Promise<number> {
+  const before = await server.processorTime();
+  const rate = await figure(load("paced", port, count, 64, PACED_SECONDS));
+  const used = await server.processorTime() - before;
+  return used / (rate * PACED_SECONDS) * 1e6;
+}
+
+/** Datagrams a second that a receiver gets while one sends all it can. */
+async function received(command: CommandLine, port: number): Promise<number> {
+  await using receiver = new Background(command);
+  await bound(port);
+  const count = receiver.end();
+  const seconds = await figure(load("udp-send", port, DATAGRAM, DATAGRAMS));
+  return Number(/(\d+) received|^(\d+)$/m.exec(await count)!.find(Number)) /
+    seconds;
+}
+
+/** Waits until somebody has the port. */
+async function bound(port: number): Promise<void> {
+  for (;;) {
+    try {
+      Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port })
+        .close();
+    } catch {
+      return;
+    }
+    await pause(20);
+  }
+}
+
+/** Datagrams a second that a sender sends to somebody who listens. */
+async function sent(command: CommandLine, port: number): Promise<number> {
+  await using _sink = new Background(load("udp-receive", port));
+  await bound(port);
+  return DATAGRAMS / (await finish(command)).seconds;
+}
+
+/** Frames a second that libraries decode, each in a process of its own. */
+function frames(names: string[], ...chunkLength: number[]): Contender[] {
+  const run = ["deno", "run", "--no-prompt", "--allow-env", "--allow-import"];
+  return names.map((name) => ({
+    name,
+    async measure() {
+      const file = `${FOLDER}frames.ts`;
+      const args = [name, ...chunkLength.map(String)];
+      return await figure([...run, file, ...args]).catch(() => NaN);
+    },
+  }));
+}
+
+const SECONDS = 2;
+const PACED_SECONDS = 5;
+const HELD = 8000;
+const ONE_SHOTS = 20;
+const GIBIBYTE = 2 ** 30;
+
+const ROWS: Row[] = [
+  {
+    what: "echo ping-pong, 50 connections, 64 B",
+    unit: "messages/s",
+    contenders: loaded(
+      ["ours", "C epoll", "Node net", "asyncio", "socat"],
+      "rounds",
+      50,
+      64,
+      SECONDS,
+    ),
+  },
+  {
+    what: "echo, one bulk stream",
+    unit: "MB/s",
+    contenders: loaded(
+      ["ours", "C epoll", "Node net", "asyncio", "socat", "ncat"],
+      "bulk",
+      SECONDS,
+    ),
+  },
+  {
+    what: "connect, echo, close, 16 at once",
+    unit: "connections/s",
+    contenders: loaded(
+      ["ours", "C epoll", "Node net", "socat"],
+      "churn",
+      16,
+      64,
+      SECONDS,
+    ),
+  },
+  {
+    what: "memory an idle connection, 8,000 held",
+    unit: "B",
+    less: true,
+    contenders: servers(["ours", "Node net", "bare Deno"], idleMemory),
+  },
+  {
+    what: "2,000 connections opened at once, all served",
+    unit: "s",
+    less: true,
+    contenders: loaded(["ours", "bare Deno"], "once", 2000, 64),
+  },
+  {
+    what: "64-byte lines decoded",
+    unit: "lines/s",
+    contenders: frames([
+      "lines",
+      "lines as text",
+      "decodeFrames",
+      "@std TextLineStream",
+      "split2",
+      "node:readline",
+    ]),
+  },
+  {
+    what: "64-byte frames after u32 or varint decoded",
+    unit: "frames/s",
+    contenders: frames([
+      "u32",
+      "varint",
+      "it-length-prefixed",
+      "length-prefixed-stream",
+    ]),
+  },
+  {
+    what: "64-byte lines cut into chunks of 64 KiB; 1,000; 100; 7 bytes",
+    unit: "lines/s",
+    contenders: [65_536, 1000, 100, 7].flatMap((length) =>
+      frames(["lines"], length).map((contender) => ({
+        ...contender,
+        name: `${length}`,
+      }))
+    ),
+  },
+  {
+    what: "echo of 100 lines at once, 50 connections",
+    unit: "rounds/s",
+    contenders: loaded(
+      ["ours, lines", "ours, raw", "Node net"],
+      "rounds",
+      50,
+      6400,
+      SECONDS,
+    ),
+  },
+  {
+    what: "UDP received, 1,200 B",
+    unit: "datagrams/s",
+    contenders: contenders(
+      DATAGRAM_RECEIVERS,
+      ["ours", "C recv", "Node dgram"],
+      received,
+    ),
+  },
+  {
+    what: "UDP sent, 1,200 B",
+    unit: "datagrams/s",
+    contenders: contenders(
+      DATAGRAM_SENDERS,
+      ["ours", "C sendto", "Node dgram"],
+      sent,
+    ),
+  },
+  {
+    what: "room, 100 members, one speaking",
+    unit: "lines heard/s",
+    contenders: loaded(["our room", "ncat --chat"], "room", 100, 2000),
+  },
+  {
+    what: "a gibibyte through the client and back",
+    unit: "s",
+    less: true,
+    contenders: clients(["our pipe", "socat"], async (command) => {
+      const pipe = `head -c ${GIBIBYTE} /dev/zero | ${command.join(" ")}`;
+      return (await finish(["sh", "-c", `${pipe} >/dev/null`])).seconds;
+    }),
+  },
+  {
+    what: "client that says one line, start to end",
+    unit: "ms",
+    less: true,
+    contenders: clients(["ours", "bare Deno", "Python"], async (command) => {
+      const times = [];
+      for (let i = 0; i < ONE_SHOTS; i++) {
+        times.push((await finish(command)).seconds * 1000);
+      }
+      return median(times);
+    }),
+  },
+  {
+    what: "processor time a message; 10, 100, 1,000, 8,000 connections",
+    unit: "µs",
+    less: true,
+    contenders: [10, 100, 1000, 8000].flatMap((count) =>
+      servers(["ours"], (port, server) => costOfMessage(port, server, count))
+        .map((contender) => ({ ...contender, name: `${count}` }))
+    ),
+  },
+];
+
+function median(figures: number[]): number {
+  return figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)];
+}
+
+/** A figure with about three digits that count. */
+function shown(figure: number): string {
+  return figure.toLocaleString("en", { maximumSignificantDigits: 3 });
+}
+
+/** Measures a row, everybody in turn so that drift meets all alike. */
+async function measured(row: Row, repeats: number): Promise<string> {
+  const figures = row.contenders.map((): number[] => []);
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    for (const [i, { measure }] of row.contenders.entries()) {
+      figures[i].push(await measure());
+    }
+  }
+  const [mine, ...theirs] = figures.map(median);
+  const peers = theirs.map((figure, i) => {
+    const ratio = row.less ? figure / mine : mine / figure;
+    return `${row.contenders[i + 1].name} ${ratio.toFixed(2)}`;
+  });
+  const cells = [row.what, `${shown(mine)} ${row.unit}`, peers.join(", ")];
+  return `| ${cells.join(" | ")} |`;
+}
+
+const repeats = Number(
+  Deno.args.find((arg) => arg.startsWith("--repeats="))?.split("=")[1] ?? 5,
+);
+const words = Deno.args.filter((arg) => !arg.startsWith("-"));
+console.log("| what | ours | ours against them: more than 1 is better |");
+console.log("| ---- | ---- | -------------------------------------- |");
+for (const row of ROWS) {
+  if (words.length > 0 && !words.some((word) => row.what.includes(word))) {
+    continue;
+  }
+  console.log(await measured(row, repeats));
+}
+await Deno.remove(LOAD);
