@@ -73,6 +73,12 @@ export interface Command<T extends OptionTable> {
   /** What comes after the options in the help: permissions, examples. */
   epilogue: string;
   /**
+   * Whether it opens sockets, so that there is something to `--explain`.
+   *
+   * @default {true}
+   */
+  sockets?: boolean;
+  /**
    * Does the command's work.
    *
    * @throws {UsageError} If the command line is wrong: exit code 2.
@@ -180,7 +186,10 @@ function flagName(name: string): string {
 
 /** The command's own, then the common ones that it does not explain itself. */
 function allOptions<T extends OptionTable>(command: Command<T>): OptionTable {
-  return { ...command.options, ...COMMON, ...command.options };
+  const { options, sockets = true } = command;
+  const { explain: _explain, ...others } = COMMON;
+  const common = sockets ? COMMON : others;
+  return { ...options, ...common, ...options };
 }
 
 interface Parsed<T extends OptionTable> {

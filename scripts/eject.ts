@@ -31,6 +31,7 @@ export const command: cli.Command<typeof OPTIONS> = {
   positionals: "SCRIPT... DIRECTORY",
   most: Infinity,
   options: OPTIONS,
+  sockets: false,
   epilogue: `
 Scripts:
   ${SCRIPTS.join("  ")}
