@@ -126,19 +126,20 @@ const HELP = `Shows what a command is.
 Usage: example.ts [options] [FAULT] [WORD]
 
 Options:
-  -m --mode MODE       echo or chat (echo)
-     --max-frame SIZE  longest message
-  -c --count N         how many (1)
-     --text TEXT       may be repeated
-     --even N          an even number
-     --once            only once
-     --no-stdin        only listen
-  -v --verbose         say more
-  -q --quiet           say only what goes wrong
-     --json            write the log as JSON lines
-     --explain         tell each socket call; =mermaid draws them
-  -h --help            print this help and leave
-  -V --version         print the version and leave
+  -m --mode MODE          echo or chat (echo)
+     --max-frame SIZE     longest message
+  -c --count N            how many (1)
+     --text TEXT          may be repeated
+     --even N             an even number
+     --once               only once
+     --no-stdin           only listen
+  -v --verbose            say more
+  -q --quiet              say only what goes wrong
+     --json               write the log as JSON lines
+     --explain            tell each socket call; =mermaid draws them
+     --completions SHELL  print completions for bash, zsh or fish
+  -h --help               print this help and leave
+  -V --version            print the version and leave
 
 Examples:
   example.ts closed

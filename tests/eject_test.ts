@@ -22,7 +22,8 @@ const NAMES = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
 
 /** Whole-process tests; what a copy does is to be what the original does. */
 const TESTS = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
-  .concat("udp_faults", "udp_peers", "google_connect", "explain");
+  .concat("udp_faults", "udp_peers", "google_connect")
+  .concat("explain", "completions");
 
 // With copies under test, the originals are not.
 const test = SCRIPTS === "scripts" ? Deno.test : Deno.test.ignore;
