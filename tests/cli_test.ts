@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Invocation, runCommand, VERSION } from "../lib/cli.ts";
 import { command, END } from "./cli_child.ts";
-import { Running } from "./helpers.ts";
+import { run, Running } from "./helpers.ts";
 
 type Given = Invocation<typeof command.options>;
 
@@ -214,6 +214,16 @@ Deno.test("runCommand() answers on the real streams, in a line an error", async 
     });
   }
 });
+
+for (
+  const { name } of Deno.readDirSync(new URL("../scripts", import.meta.url))
+) {
+  Deno.test(`${name} keeps to 80 columns when asked for --help`, async () => {
+    const { code, stdout } = await run(name, ["--help"]);
+    assertEquals(code, 0);
+    assertEquals(stdout.split("\n").filter((line) => line.length > 80), []);
+  });
+}
 
 Deno.test("runCommand() logs JSON where it is asked to", async () => {
   await using running = child(JSON.stringify([["--json", "network"]]));
