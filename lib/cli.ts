@@ -6,10 +6,11 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { inOrder, isSwitch } from "./arguments.ts";
+import { completions, SHELLS } from "./completions.ts";
 import { explain, type ExplainFormat } from "./explain.ts";
 import { Log, writeToStandardError } from "./log.ts";
 import { OutputError } from "./output.ts";
-import { oneOf, type Option, toggle, UsageError } from "./options.ts";
+import { oneOf, type Option, option, toggle, UsageError } from "./options.ts";
 
 export {
   duration,
@@ -19,6 +20,7 @@ export {
   type Option,
   option,
   size,
+  suggesting,
   text,
   toggle,
   usage,
@@ -54,6 +56,11 @@ const COMMON = {
   quiet: toggle("say only what goes wrong", "q"),
   json: toggle("write the log as JSON lines"),
   explain: EXPLAIN,
+  completions: option(
+    "SHELL",
+    "print completions for bash, zsh or fish",
+    oneOf(...SHELLS),
+  ),
   help: toggle("print this help and leave", "h"),
   version: toggle("print the version and leave", "V"),
 };
@@ -72,6 +79,12 @@ export interface Command<T extends OptionTable> {
   options: T;
   /** What comes after the options in the help: permissions, examples. */
   epilogue: string;
+  /**
+   * Whether it opens sockets, so that there is something to `--explain`.
+   *
+   * @default {true}
+   */
+  sockets?: boolean;
   /**
    * Does the command's work.
    *
@@ -125,7 +138,9 @@ export async function runCommand<T extends OptionTable>(
     log = new Log(common);
     if (common.help) print(helpText(command));
     else if (common.version) print(`${command.name} ${VERSION}\n`);
-    else {
+    else if (common.completions) {
+      print(completions(common.completions, command.name, entriesOf(command)));
+    } else {
       using _explaining = common.explain &&
         explain(command.name, common.explain, writeToStandardError);
       await command.run({ options, positionals, log });
@@ -179,8 +194,16 @@ function flagName(name: string): string {
 }
 
 /** The command's own, then the common ones that it does not explain itself. */
-function allOptions<T extends OptionTable>(command: Command<T>): OptionTable {
-  return { ...command.options, ...COMMON, ...command.options };
+function entriesOf<T extends OptionTable>(command: Command<T>) {
+  const { options, sockets = true } = command;
+  const { explain: _explain, ...others } = COMMON;
+  const common = sockets ? COMMON : others;
+  const table: OptionTable = { ...options, ...common, ...options };
+  return Object.entries(table).map(([name, option]) => ({
+    name,
+    flag: flagName(name),
+    ...option,
+  }));
 }
 
 interface Parsed<T extends OptionTable> {
@@ -193,12 +216,7 @@ function parseCommandLine<T extends OptionTable>(
   command: Command<T>,
   args: readonly string[],
 ): Parsed<T> {
-  const table = allOptions(command);
-  const entries = Object.entries(table).map(([name, option]) => ({
-    name,
-    flag: flagName(name),
-    ...option,
-  }));
+  const entries = entriesOf(command);
   const [switches, withValue] = [
     entries.filter(isSwitch),
     entries.filter((entry) => !isSwitch(entry)),
@@ -235,12 +253,11 @@ function parseCommandLine<T extends OptionTable>(
 }
 
 function helpText<T extends OptionTable>(command: Command<T>): string {
-  const rows = Object.entries(allOptions(command))
-    .map(([name, { short, value, help }]) => {
-      const letter = short === undefined ? "   " : `-${short} `;
-      const argument = value === undefined ? "" : ` ${value}`;
-      return [`${letter}--${flagName(name)}${argument}`, help];
-    });
+  const rows = entriesOf(command).map(({ flag, short, value, help }) => {
+    const letter = short === undefined ? "   " : `-${short} `;
+    const argument = value === undefined ? "" : ` ${value}`;
+    return [`${letter}--${flag}${argument}`, help];
+  });
   const width = Math.max(...rows.map(([flags]) => flags.length)) + 2;
   const lines = rows.map(([flags, help]) => `  ${flags.padEnd(width)}${help}`);
   return `${command.summary}

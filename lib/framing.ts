@@ -73,6 +73,9 @@ const FRAMINGS: Record<string, (maxFrameLength: number) => Framing> = {
   netstring,
 };
 
+/** The names of the framings, without `fixed:N`, of which there are many. */
+export const FRAMING_NAMES: string[] = Object.keys(FRAMINGS);
+
 /**
  * Finds a framing by its name.
  *
@@ -109,7 +112,7 @@ export function parseFraming(
   if (blockLength > 0) return fixedLength(blockLength, maxFrameLength);
   throw new SyntaxError(
     `Cannot parse framing "${name}": it must be one of ${
-      Object.keys(FRAMINGS).join(", ")
+      FRAMING_NAMES.join(", ")
     }, or fixed:N with a block length from 1`,
   );
 }

@@ -15,8 +15,9 @@ const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
 /** Where a line ends, without the carriage return of a CRLF. */
-function endOfLine(bytes: Uint8Array, start: number, end: number): number {
-  return end > start && bytes[end - 1] === CARRIAGE_RETURN ? end - 1 : end;
+function endOfLine(bytes: Uint8Array, end: number): number {
+  // Before an empty line is a line feed, or nothing.
+  return bytes[end - 1] === CARRIAGE_RETURN ? end - 1 : end;
 }
 
 class LineDecoder implements FrameDecoder {
@@ -54,7 +55,7 @@ class LineDecoder implements FrameDecoder {
   }
 
   #line(bytes: Uint8Array, start: number, end: number): Uint8Array {
-    const last = endOfLine(bytes, start, end);
+    const last = endOfLine(bytes, end);
     if (last - start > this.#limit) this.#fail();
     return bytes.subarray(start, last);
   }
@@ -66,10 +67,8 @@ class LineDecoder implements FrameDecoder {
 
   #keep(bytes: Uint8Array): void {
     const partial = this.#partial;
-    const most = this.#limit + 1; // and one carriage return
-    if (partial.length + bytes.length > most) this.#fail();
-    partial.append(bytes, most);
-    if (endOfLine(partial.bytes, 0, partial.length) > this.#limit) this.#fail();
+    partial.append(bytes, this.#limit + 1); // and one carriage return
+    if (endOfLine(partial.bytes, partial.length) > this.#limit) this.#fail();
   }
 
   /** How long the line would get is unknown; that it is one too many is not. */

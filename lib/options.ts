@@ -14,12 +14,21 @@ export interface Option<Value> {
   readonly value?: string;
   /** Whether it may be given with `=VALUE` or without, which reads as "". */
   readonly mayHaveValue?: boolean;
+  /** Words that a shell may offer as its value. */
+  readonly words?: readonly string[];
   /**
    * Reads the values given, in order; none where the option is not given.
    *
    * @throws {UsageError} If a value is not what the option takes.
    */
   readonly read: (texts: readonly string[]) => Value;
+}
+
+/** Reads a value, and throws {@linkcode UsageError} if it is wrong. */
+export interface Parser<Value> {
+  (text: string): Value;
+  /** Words that a shell may offer as the value. */
+  readonly words?: readonly string[];
 }
 
 /** The command line is wrong; the message says how. */
@@ -66,7 +75,7 @@ export function toggle(help: string, short?: string): Option<boolean> {
  *
  * @param value What the value is called in the help.
  * @param help What it does.
- * @param parse Reads the value; throws {@linkcode UsageError} if it is wrong.
+ * @param parse Reads the value.
  * @param fallback The value where the option is not given.
  * @param short One letter for it.
  * @returns The option.
@@ -74,7 +83,7 @@ export function toggle(help: string, short?: string): Option<boolean> {
 export function option<Value, Fallback extends Value | undefined = undefined>(
   value: string,
   help: string,
-  parse: (text: string) => Value,
+  parse: Parser<Value>,
   fallback?: Fallback,
   short?: string,
 ): Option<Value | Fallback> {
@@ -82,7 +91,7 @@ export function option<Value, Fallback extends Value | undefined = undefined>(
     const last = texts.at(-1);
     return last === undefined ? fallback as Fallback : parse(last);
   };
-  return { help, short, value, read };
+  return { help, short, value, words: parse.words, read };
 }
 
 /**
@@ -107,6 +116,16 @@ export function text(value: string): string {
 }
 
 /**
+ * Makes a parser that takes any text; a shell suggests some words.
+ *
+ * @param words The words.
+ * @returns The parser.
+ */
+export function suggesting(...words: string[]): Parser<string> {
+  return Object.assign((value: string) => value, { words });
+}
+
+/**
  * Makes a parser that takes one of several words.
  *
  * @param words The words.
@@ -122,13 +141,14 @@ export function text(value: string): string {
  */
 export function oneOf<Word extends string>(
   ...words: Word[]
-): (value: string) => Word {
-  return (value) => {
+): Parser<Word> {
+  const parse = (value: string): Word => {
     const found = words.find((word) => word === value);
     if (found !== undefined) return found;
     const most = words.slice(0, -1).join(", ");
     throw new UsageError(`must be ${most} or ${words.at(-1)}, not ${value}`);
   };
+  return Object.assign(parse, { words });
 }
 
 /**

@@ -19,10 +19,10 @@ let unsafe: RegExp | undefined;
 let unsafeInLines: RegExp | undefined;
 
 function escapeCharacter(character: string): string {
-  const code = character.codePointAt(0)!;
-  if (code < 0x100) return `\\x${code.toString(16).padStart(2, "0")}`;
-  if (code < 0x10000) return `\\u${code.toString(16).padStart(4, "0")}`;
-  return `\\u{${code.toString(16)}}`;
+  const digits = character.codePointAt(0)!.toString(16);
+  if (digits.length <= 2) return `\\x${digits.padStart(2, "0")}`;
+  if (digits.length <= 4) return `\\u${digits.padStart(4, "0")}`;
+  return `\\u{${digits}}`;
 }
 
 /**

@@ -20,7 +20,7 @@ const SCRIPTS = ["google_connect", "tcp_client", "tcp_server"]
   .concat("udp_receiver", "udp_sender");
 
 const OPTIONS = {
-  jsr: toggle("import @std from jsr.io, instead of stand-ins in the file"),
+  jsr: toggle("import @std from jsr.io, not stand-ins in the file"),
   force: toggle("write over files that are there"),
 };
 
@@ -31,6 +31,7 @@ export const command: cli.Command<typeof OPTIONS> = {
   positionals: "SCRIPT... DIRECTORY",
   most: Infinity,
   options: OPTIONS,
+  sockets: false,
   epilogue: `
 Scripts:
   ${SCRIPTS.join("  ")}

@@ -19,7 +19,7 @@ import * as cli from "../lib/cli.ts";
 import { option, toggle } from "../lib/cli.ts";
 import { explain } from "../lib/failure.ts";
 import { readCertificate } from "../lib/files.ts";
-import { type Framing, parseFraming } from "../lib/framing.ts";
+import { type Framing, FRAMING_NAMES, parseFraming } from "../lib/framing.ts";
 import { IdleSweep } from "../lib/idle.ts";
 import { Keyboard, releaseStandardInput } from "../lib/keyboard.ts";
 import { inputOf, MessagePrinter, withoutPadding } from "../lib/messages.ts";
@@ -28,9 +28,11 @@ import { Progress } from "../lib/progress.ts";
 import { Screen } from "../lib/screen.ts";
 import { connectPatiently, duplex } from "../lib/tcp.ts";
 
+const FRAMINGS = cli.suggesting(...FRAMING_NAMES);
+
 const OPTIONS = {
   send: cli.list("TEXT", "send this and no input; may be repeated"),
-  framing: option("FRAMING", "see below (raw)", cli.text, "raw", "f"),
+  framing: option("FRAMING", "see below (raw)", FRAMINGS, "raw", "f"),
   crlf: toggle("end lines with CRLF"),
   hex: toggle("show what comes in hexadecimal"),
   timeout: option("DURATION", "for connecting (10s)", cli.duration, 10_000),

@@ -17,7 +17,7 @@ import * as cli from "../lib/cli.ts";
 import { option, toggle } from "../lib/cli.ts";
 import { reasonFor } from "../lib/failure.ts";
 import { readCertificate, readFile } from "../lib/files.ts";
-import { parseFraming } from "../lib/framing.ts";
+import { FRAMING_NAMES, parseFraming } from "../lib/framing.ts";
 import type { Log } from "../lib/log.ts";
 import { MODES, runMode } from "../lib/modes.ts";
 import { OutputError } from "../lib/output.ts";
@@ -27,9 +27,11 @@ import { type Handler, isGonePeer, listen, serve } from "../lib/tcp.ts";
 
 const GREETING = "Thank you for connecting";
 
+const FRAMINGS = cli.suggesting(...FRAMING_NAMES);
+
 const OPTIONS = {
   mode: option("MODE", "see below (echo)", cli.oneOf(...MODES), "echo", "m"),
-  framing: option("FRAMING", "see below (raw)", cli.text, undefined, "f"),
+  framing: option("FRAMING", "see below (raw)", FRAMINGS, undefined, "f"),
   greeting: option("TEXT", `for greet (${GREETING})`, cli.text, GREETING),
   maxFrame: option("SIZE", "longest message (64k)", cli.size, 65_536),
   maxConnections: option("N", "at a time (1000)", cli.integer(1), 1000),

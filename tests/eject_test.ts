@@ -22,7 +22,8 @@ const NAMES = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
 
 /** Whole-process tests; what a copy does is to be what the original does. */
 const TESTS = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
-  .concat("udp_faults", "udp_peers", "google_connect");
+  .concat("udp_faults", "udp_peers", "google_connect")
+  .concat("explain", "completions");
 
 // With copies under test, the originals are not.
 const test = SCRIPTS === "scripts" ? Deno.test : Deno.test.ignore;
@@ -298,6 +299,7 @@ const MISTAKES: [string[], number, RegExp][] = [
   [["eject", "."], 2, /there is no script eject/],
   [["../lib/cli.ts", "."], 2, /there is no script/],
   [["--jrs", "tcp_server", "."], 2, /did you mean --jsr/],
+  [["--explain", "tcp_server", "."], 2, /there is no option --explain/],
   [["tcp_server", "nowhere/at/all"], 1, /nowhere\/at\/all: there is no such/],
   [["tcp_server", "deno.json"], 1, /deno.json is not a folder/],
 ];

@@ -167,6 +167,7 @@ Deno.test("raw refuses every byte when the limit is 0", () => {
   const framing = limited("raw", 0);
   assertEquals(decode(framing, "", ""), { frames: [], error: undefined });
   assertTooLong(decode(framing, "", "ab").error, 2, 0);
+  assertTooLong(decode(framing, "a").error, 1, 0);
   assertTooLong(assertThrows(() => framing.encode(b("a"))), 1, 0);
 });
 
@@ -509,6 +510,15 @@ Deno.test("PartialFrame grows with what has come, not with what is to come", () 
   assertEquals([text(bytes), text(partial.bytes)], ["abc" + x(997), "new"]);
 });
 
+Deno.test("PartialFrame grows no more when the bytes just fit", () => {
+  const partial = new PartialFrame();
+  partial.append(b("abc"), 6);
+  const { buffer } = partial.bytes;
+  assertEquals(buffer.byteLength, 6);
+  partial.append(b("def"), 6);
+  assertStrictEquals(partial.bytes.buffer, buffer);
+});
+
 Deno.test("PartialFrame grows in few steps when bytes come singly", () => {
   const partial = new PartialFrame();
   const buffers = new Set<ArrayBuffer>();
@@ -561,6 +571,7 @@ for (
     "fixed:1.5",
     "fixed:1e3",
     "fixed:8 ",
+    "unfixed:8",
     "toString",
     "__proto__",
   ]

@@ -1,6 +1,12 @@
 /** What a peer sent, on its way to a terminal: every unsafe character shown, all others untouched. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { hexDump, safeLine, safeText, SafeTextDecoder } from "../lib/text.ts";
+import {
+  hexDump,
+  safeJson,
+  safeLine,
+  safeText,
+  SafeTextDecoder,
+} from "../lib/text.ts";
 
 /** First and last of each run of code points that a terminal must not get. */
 const UNSAFE: [number, number][] = [
@@ -69,6 +75,16 @@ Deno.test("safeLine() shows escape sequences when they lie within text", () => {
     ["x\u{e0041}\u{e007f}", "x\\u{e0041}\\u{e007f}"],
   ];
   for (const [text, shown] of cases) assertEquals(safeLine(text), shown);
+});
+
+Deno.test("safeJson() means the same and holds nothing unsafe when given what is unsafe", () => {
+  for (const code of [...UNSAFE.flat(), 0x1b, 0x85, 0x202e, 0xe0041]) {
+    const text = `a"${String.fromCodePoint(code)}\\`;
+    const json = safeJson({ text });
+    assertEquals(safeLine(json), json);
+    assertEquals(JSON.parse(json), { text });
+  }
+  assertEquals(safeJson("\x9b\u{e0041}é😀"), '"\\u009b\\udb40\\udc41é😀"');
 });
 
 Deno.test("safeText() shows a carriage return when it could overwrite a line", () => {
@@ -176,6 +192,10 @@ for (const [bytes, offset, dump] of DUMPS) {
     assertEquals(hexDump(bytes, offset), dump);
   });
 }
+
+Deno.test("hexDump() counts from 0 when no offset is given", () => {
+  assertEquals(hexDump(counting(20)), hexDump(counting(20), 0));
+});
 
 Deno.test("hexDump() shows a byte as itself when it is printable ASCII", () => {
   const columns = hexDump(counting(256)).trimEnd().split("\n")

@@ -1,10 +1,14 @@
 /** Each script uses no more than the permission in its first lines. */
 import { assertEquals } from "@std/assert";
+import { permissionFor } from "../../lib/address.ts";
 import { writeAll } from "../../lib/stream.ts";
+import { listen } from "../../lib/tcp.ts";
+import { hasOpenssl, makeCertificates } from "../certificates.ts";
 import { type Running, start, within } from "../helpers.ts";
 import { ANY_PORT, onLinux } from "./support.ts";
 
 const options = { ignore: !onLinux };
+const withTls = { ignore: !onLinux || !hasOpenssl };
 
 /** Runs a script, and gives what it has asked Deno for. */
 async function asked(
@@ -33,6 +37,12 @@ async function asked(
   }
 }
 
+/** Sends a byte and waits for what comes back. */
+async function exchange(conn: Deno.Conn): Promise<void> {
+  await writeAll(conn, new Uint8Array(1));
+  await within(conn.read(new Uint8Array(1)));
+}
+
 Deno.test(
   "tcp_server.ts asks for its own address and nothing else",
   options,
@@ -42,8 +52,7 @@ Deno.test(
       [`--allow-net=${ANY_PORT}`],
       async (server) => {
         using conn = await Deno.connect({ port: await server.port() });
-        await writeAll(conn, new Uint8Array(1));
-        await within(conn.read(new Uint8Array(1)));
+        await exchange(conn);
         conn.close();
         server.process.kill("SIGTERM");
       },
@@ -113,5 +122,115 @@ Deno.test(
       },
     );
     assertEquals(got, [`net ${place}`]);
+  },
+);
+
+/** The three that a unix socket takes, as flags and as they are asked for. */
+async function withSocketPath(
+  meet: (path: string, flags: string[], needs: string[]) => Promise<void>,
+): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = `${directory}/socket`;
+    const flags = permissionFor({ transport: "unix", path }).split(" ");
+    const needs = [`net unix:${path}`, `read ${path}`, `write ${path}`];
+    await meet(path, flags, needs);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+Deno.test(
+  "tcp_server.ts asks for its unix socket and nothing else",
+  options,
+  () =>
+    withSocketPath(async (path, flags, needs) => {
+      const got = await asked(
+        ...["tcp_server.ts", [`unix:${path}`]] as const,
+        flags,
+        async (server) => {
+          await server.stderr("Listening on");
+          using conn = await Deno.connect({ transport: "unix", path });
+          await exchange(conn);
+          conn.close();
+          server.process.kill("SIGTERM");
+        },
+      );
+      assertEquals(got.toSorted(), needs);
+    }),
+);
+
+Deno.test(
+  "tcp_client.ts asks for the server's unix socket and nothing else",
+  options,
+  () =>
+    withSocketPath(async (path, flags, needs) => {
+      using listener = listen({ transport: "unix", path });
+      const got = await asked(
+        ...["tcp_client.ts", [`unix:${path}`, "--send", "hello"]] as const,
+        flags,
+        async () => {
+          using conn = await listener.accept();
+          await within(conn.read(new Uint8Array(16)));
+        },
+      );
+      assertEquals(got.toSorted(), needs);
+    }),
+);
+
+Deno.test(
+  "tcp_server.ts asks for its address and its two files and nothing else when it serves TLS",
+  withTls,
+  async () => {
+    await using made = await makeCertificates();
+    const { certFile, keyFile } = made.good;
+    const place = `tls://${ANY_PORT}`;
+    const got = await asked(
+      ...["tcp_server.ts", [
+        place,
+        "--cert",
+        certFile,
+        "--key",
+        keyFile,
+      ]] as const,
+      [`--allow-net=${ANY_PORT}`, `--allow-read=${certFile},${keyFile}`],
+      async (server) => {
+        using conn = await Deno.connectTls({
+          hostname: "localhost",
+          port: await server.port(),
+          caCerts: [made.ca.cert],
+        });
+        await exchange(conn);
+        conn.close();
+        server.process.kill("SIGTERM");
+      },
+    );
+    assertEquals(got.toSorted(), [
+      `net ${ANY_PORT}`,
+      ...[`read ${keyFile}`, `read ${certFile}`],
+    ]);
+  },
+);
+
+Deno.test(
+  "tcp_client.ts asks for the server's address and its authority's file and nothing else when it speaks TLS",
+  withTls,
+  async () => {
+    await using made = await makeCertificates();
+    const { cert, key } = made.good;
+    const local = { transport: "tls" as const, hostname: "127.0.0.1", port: 0 };
+    using listener = listen(local, { cert, key }) as Deno.TlsListener;
+    const place = `127.0.0.1:${listener.addr.port}`;
+    const file = made.ca.certFile;
+    const got = await asked(
+      "tcp_client.ts",
+      [`tls://${place}`, "--ca", file, "--send", "hello"],
+      [`--allow-net=${place}`, `--allow-read=${file}`],
+      async () => {
+        using conn = await listener.accept();
+        await within(conn.read(new Uint8Array(16)));
+      },
+    );
+    assertEquals(got.toSorted(), [`net ${place}`, `read ${file}`]);
   },
 );
