@@ -328,19 +328,14 @@ Deno.test("udp_sender.ts refuses a line that is too long", async () => {
 });
 
 Deno.test("udp_sender.ts names the permission that it needs", async () => {
-  for (
-    const [allowed, needed] of [
-      ["127.0.0.1:9", "0.0.0.0:0"],
-      ["0.0.0.0:0", "127.0.0.1:9"],
-    ]
-  ) {
+  for (const allowed of ["127.0.0.1:9", "0.0.0.0:0"]) {
     const { code, stderr } = await run("udp_sender.ts", ["127.0.0.1:9", "x"], {
       permissions: ["--unstable-net", `--allow-net=${allowed}`],
     });
     assertEquals(code, 1);
     assertMatch(
       stderr,
-      new RegExp(`^udp_sender: .*it needs --allow-net=${needed}\n$`),
+      /^udp_sender: .*it needs --allow-net=0.0.0.0:0,127.0.0.1:9\n$/,
     );
   }
 });
