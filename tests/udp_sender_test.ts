@@ -339,3 +339,22 @@ Deno.test("udp_sender.ts names the permission that it needs", async () => {
     );
   }
 });
+
+Deno.test(
+  "udp_sender.ts says how to receive when it starts at a terminal with no arguments",
+  {
+    ignore: Deno.build.os === "windows" || !installed("python3", "-V"),
+  },
+  async () => {
+    const deno = [Deno.execPath(), "run", "--allow-net", "--unstable-net"];
+    const args = ["tests/python/terminal.py", ...deno];
+    await using sender = new Running("python3", [
+      ...args,
+      `${SCRIPTS}/udp_sender.ts`,
+    ], { input: "open" });
+    await sender.stdout("scripts/udp_receiver.ts (or nc -u -l 8080)\r\n");
+    await sender.stdout("Ctrl-D ends the input");
+    await sender.type("\x04");
+    assertEquals((await sender.ended()).code, 0);
+  },
+);
