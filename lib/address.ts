@@ -171,6 +171,7 @@ export function formatAddress(address: Address | Deno.Addr): string {
  * `127.0.0.1`; a unix socket is a file as well, to be read and written.
  *
  * @param address The address.
+ * @param others Addresses that the same flag shall cover.
  * @returns The flags, as they stand on a command line.
  *
  * @example
@@ -187,15 +188,20 @@ export function formatAddress(address: Address | Deno.Addr): string {
  * );
  * ```
  */
-export function permissionFor(address: Address): string {
+export function permissionFor(
+  address: Address,
+  ...others: { hostname: string; port: number }[]
+): string {
   if (address.transport === "unix") {
     const path = address.path.startsWith("/")
       ? address.path
       : `${Deno.cwd()}/${address.path}`;
     return `--allow-net=unix:${path} --allow-read=${path} --allow-write=${path}`;
   }
-  const [hostname] = address.hostname.split("%"); // Deno leaves the zone out
-  return `--allow-net=${formatHostPort({ hostname, port: address.port })}`;
+  const places = [address, ...others].map(({ hostname, port }) =>
+    formatHostPort({ hostname: hostname.split("%")[0], port }) // no zone for Deno
+  );
+  return `--allow-net=${places.join()}`;
 }
 
 function formatHostPort(

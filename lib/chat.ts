@@ -44,7 +44,7 @@ export interface ConversationOptions {
   encode: (line: Uint8Array) => Uint8Array;
   /** Shows what the peer says. */
   show: (message: Uint8Array) => Promise<void>;
-  /** Told when a typed line has been sent. */
+  /** Told when a typed line has been sent, or has ended the conversation. */
   onSent?: () => void;
 }
 
@@ -74,7 +74,10 @@ export async function converse(
       if (over) return; // and leave the line to the next conversation
       keyboard.take();
       if (line === undefined) return await conn.closeWrite();
-      if (isFarewell(line)) return end.resolve();
+      if (isFarewell(line)) {
+        onSent?.();
+        return end.resolve();
+      }
       sending.waiting = false;
       await writeAll(conn, encode(line));
       sending.waiting = true;

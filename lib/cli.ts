@@ -180,6 +180,19 @@ export function stopSignal(): AbortSignal {
   return stop.signal;
 }
 
+/**
+ * Says what to type in the other terminal, to who starts a script at a terminal
+ * with no arguments at all: for the first time, perhaps.
+ *
+ * @param log Where to say it.
+ * @param text What to say.
+ */
+export function hint(log: Log, text: string): void {
+  if (Deno.args.length === 0 && Deno.stderr.isTerminal()) {
+    log.info("hint", text);
+  }
+}
+
 function print(output: string): void {
   try {
     Deno.stdout.writeSync(new TextEncoder().encode(output));

@@ -79,13 +79,17 @@ function chat(framing: Framing): RunningMode {
     async handler(conn) {
       using screen = new Screen(output, keyboard.terminal);
       screen.prompt();
-      await converse(conn, {
-        framing,
-        keyboard,
-        encode: (line) => encodeTyped(line, framing),
-        show: (message) => screen.message(withoutPadding(message, framing)),
-        onSent: () => screen.entered(),
-      });
+      try {
+        await converse(conn, {
+          framing,
+          keyboard,
+          encode: (line) => encodeTyped(line, framing),
+          show: (message) => screen.message(withoutPadding(message, framing)),
+          onSent: () => screen.entered(),
+        });
+      } finally {
+        await screen.end();
+      }
     },
     [Symbol.dispose]: () => keyboard[Symbol.dispose](),
   };

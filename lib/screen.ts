@@ -73,13 +73,14 @@ export class Screen implements Disposable {
     this.prompt();
   }
 
-  /** Ends the line that the cursor is on; asks for no more. */
+  /** Takes the prompt away, ends the line of a message; asks for no more. */
   async end(): Promise<void> {
     clearTimeout(this.#timer);
     if (!this.#prompting || this.#lineStart && !this.#promptShown) return;
+    const ending = this.#promptShown ? ERASE_LINE : "\n";
     this.#promptShown = false;
     this.#lineStart = true;
-    await this.#output.text("\n");
+    await this.#output.text(ending);
   }
 
   /** Asks for no more lines. */

@@ -134,6 +134,7 @@ export class UdpSocket implements Disposable {
   /** Longest payload that it sends, in bytes. */
   readonly limit: number;
   #socket: Deno.DatagramConn;
+  #asked: NetAddress;
   #closed = false;
 
   /**
@@ -141,11 +142,16 @@ export class UdpSocket implements Disposable {
    *
    * @param address Where to bind it; port 0 is any free one.
    * @param options Whether other sockets may have the port too, as those that
-   * hear the same multicast group need it.
+   * hear the same multicast group need it; and who shall be sent to, so that an
+   * error can name the permission for all of it.
    * @throws {Error} If the system refuses, or Deno has not been asked for UDP.
    */
-  constructor(address: NetAddress, options: { shared?: boolean } = {}) {
-    const { hostname, port } = address;
+  constructor(
+    address: NetAddress,
+    options: { shared?: boolean; to?: NetAddress } = {},
+  ) {
+    const { hostname, port } = this.#asked = address;
+    const { shared, to } = options;
     // In Deno 2 the function is there only with the flag, or deno.json's.
     if (typeof Deno.listenDatagram !== "function") {
       throw new Error(
@@ -157,7 +163,7 @@ export class UdpSocket implements Disposable {
         transport: "udp",
         hostname,
         port,
-        reuseAddress: options.shared,
+        reuseAddress: shared,
         // Off, nobody on this machine would hear what it sends to a group.
         loopback: true,
       });
@@ -165,7 +171,7 @@ export class UdpSocket implements Disposable {
       throw explain(
         error,
         `listen on ${formatAddress(address)}`,
-        permissionFor(address),
+        permissionFor(address, ...to ? [to] : []),
       );
     }
     this.address = this.#socket.addr as Deno.NetAddr;
@@ -202,7 +208,7 @@ export class UdpSocket implements Disposable {
       if (hint !== undefined) {
         throw new Error(`Cannot ${attempt}: ${hint}`, { cause: error });
       }
-      throw explain(error, attempt, permissionFor(address));
+      throw explain(error, attempt, permissionFor(this.#asked, address));
     }
   }
 

@@ -47,6 +47,8 @@ const OPTIONS = {
 
 type Options = cli.Values<typeof OPTIONS>;
 
+const SERVER =
+  "First, in another terminal: deno run --allow-net scripts/tcp_server.ts (or nc -l 1234)";
 /** How long what is under way may take to end after SIGINT, in milliseconds. */
 const GRACE = 5000;
 
@@ -83,6 +85,9 @@ Addresses:
       serverName: options.serverName,
       retries: options.retry,
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
+    }).catch((error) => {
+      if (error instanceof Deno.errors.ConnectionRefused) cli.hint(log, SERVER);
+      throw error;
     });
     const elapsed = (performance.now() - start).toFixed(1);
     const connected = `Connected to ${where} in ${elapsed} ms`;

@@ -93,6 +93,11 @@ only the load balancer reaches.
     const listening = { address: where, mode, framing: framing.name };
     log.info("listening", `Listening on ${where} (${what})`, listening);
 
+    cli.hint(
+      log,
+      "In another terminal: deno run --allow-net scripts/tcp_client.ts (or nc 127.0.0.1 1234)",
+    );
+
     const failed = new AbortController();
     const signal = AbortSignal.any([stop, failed.signal]);
     signal.addEventListener("abort", () => {

@@ -88,6 +88,11 @@ Addresses:
     const where = formatAddress(socket.address);
     log.info("listening", `Listening on ${where}`, { address: where });
 
+    cli.hint(
+      log,
+      "In another terminal: deno run --allow-net scripts/udp_sender.ts (or nc -u 127.0.0.1 8080)",
+    );
+
     const handler = new Handler(socket, options, log);
     let count = 0;
     try {

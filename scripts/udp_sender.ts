@@ -77,7 +77,7 @@ Addresses:
     const hostname = to.hostname.includes(":") ? "::" : "0.0.0.0";
     const from = cli.usage(() => parseUdpAddress(bind, { hostname, port: 0 }));
     if (to.port === 0) throw new UsageError("port 0 is only for listening");
-    using socket = new UdpSocket(from);
+    using socket = new UdpSocket(from, { to });
     const source = sourceOf(texts, options, socket.limit);
     if (ttl !== undefined) {
       if (!isMulticast(to.hostname) || to.hostname.includes(":")) {
@@ -87,6 +87,10 @@ Addresses:
     }
 
     if (totalOf(source) === undefined && Deno.stdin.isTerminal()) {
+      cli.hint(
+        log,
+        "In another terminal: deno run --allow-net scripts/udp_receiver.ts (or nc -u -l 8080)",
+      );
       log.info("typing", "Each line is a datagram; Ctrl-D ends the input");
     }
     const stop = cli.stopSignal();

@@ -68,7 +68,7 @@ for (const farewell of ["bye", "BYE", "  Bye "]) {
     assertEquals(await peer.line(), "hello");
     await over;
     assertEquals(await peer.line(), undefined);
-    assertEquals(side.sent, 1);
+    assertEquals(side.sent, 2);
   });
 
   Deno.test(`converse() ends when the peer says "${farewell}"`, async () => {

@@ -79,7 +79,7 @@ export class Running implements AsyncDisposable {
   }
 
   /** Waits until standard output holds a text; gives all of it. */
-  stdout(expected: string | RegExp): Promise<string> {
+  stdout(expected: string | Pick<RegExp, "test">): Promise<string> {
     return this.#stdout.waitFor(expected, () => this.#describe());
   }
 
@@ -144,7 +144,10 @@ class Collected {
     this.#wake();
   }
 
-  async waitFor(expected: string | RegExp, describe: () => string) {
+  async waitFor(
+    expected: string | Pick<RegExp, "test">,
+    describe: () => string,
+  ) {
     const found = () =>
       typeof expected === "string"
         ? this.text.includes(expected)

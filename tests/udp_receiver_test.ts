@@ -350,7 +350,7 @@ Deno.test("udp_receiver.ts stays when it may not answer a peer", async () => {
   assertEquals([code, stdout], [0, "onetwo"]);
   assertStringIncludes(
     stderr,
-    `it needs --allow-net=127.0.0.1:${sender.address.port}`,
+    `it needs --allow-net=127.0.0.1:${port},127.0.0.1:${sender.address.port}`,
   );
 });
 

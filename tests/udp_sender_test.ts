@@ -328,19 +328,33 @@ Deno.test("udp_sender.ts refuses a line that is too long", async () => {
 });
 
 Deno.test("udp_sender.ts names the permission that it needs", async () => {
-  for (
-    const [allowed, needed] of [
-      ["127.0.0.1:9", "0.0.0.0:0"],
-      ["0.0.0.0:0", "127.0.0.1:9"],
-    ]
-  ) {
+  for (const allowed of ["127.0.0.1:9", "0.0.0.0:0"]) {
     const { code, stderr } = await run("udp_sender.ts", ["127.0.0.1:9", "x"], {
       permissions: ["--unstable-net", `--allow-net=${allowed}`],
     });
     assertEquals(code, 1);
     assertMatch(
       stderr,
-      new RegExp(`^udp_sender: .*it needs --allow-net=${needed}\n$`),
+      /^udp_sender: .*it needs --allow-net=0.0.0.0:0,127.0.0.1:9\n$/,
     );
   }
 });
+
+Deno.test(
+  "udp_sender.ts says how to receive when it starts at a terminal with no arguments",
+  {
+    ignore: Deno.build.os === "windows" || !installed("python3", "-V"),
+  },
+  async () => {
+    const deno = [Deno.execPath(), "run", "--allow-net", "--unstable-net"];
+    const args = ["tests/python/terminal.py", ...deno];
+    await using sender = new Running("python3", [
+      ...args,
+      `${SCRIPTS}/udp_sender.ts`,
+    ], { input: "open" });
+    await sender.stdout("scripts/udp_receiver.ts (or nc -u -l 8080)\r\n");
+    await sender.stdout("Ctrl-D ends the input");
+    await sender.type("\x04");
+    assertEquals((await sender.ended()).code, 0);
+  },
+);

@@ -266,7 +266,7 @@ Deno.test({
     await assertRejects(
       () => socket.send(bytes("x"), { ...LOOPBACK, port: 9 }),
       Deno.errors.NotCapable,
-      "Cannot send to udp://127.0.0.1:9: Deno was not allowed to; it needs --allow-net=127.0.0.1:9",
+      "Cannot send to udp://127.0.0.1:9: Deno was not allowed to; it needs --allow-net=127.0.0.1:0,127.0.0.1:9",
     );
   },
 });
