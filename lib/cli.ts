@@ -5,6 +5,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { dim } from "@std/fmt/colors";
 import { inOrder, isSwitch } from "./arguments.ts";
 import { completions, SHELLS } from "./completions.ts";
 import { explain, type ExplainFormat } from "./explain.ts";
@@ -142,7 +143,12 @@ export async function runCommand<T extends OptionTable>(
       print(completions(common.completions, command.name, entriesOf(command)));
     } else {
       using _explaining = common.explain &&
-        explain(command.name, common.explain, writeToStandardError);
+        explain(
+          command.name,
+          common.explain,
+          (text) =>
+            writeToStandardError(Deno.stderr.isTerminal() ? dim(text) : text),
+        );
       await command.run({ options, positionals, log });
     }
     return 0;

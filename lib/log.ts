@@ -28,7 +28,7 @@ type Level = "error" | "info" | "debug";
  * Says what happens.
  *
  * A line stays one line: control characters in it, which a peer may have sent,
- * are shown and not obeyed.
+ * are shown and not obeyed. On a terminal it is dim, or red for what went wrong.
  *
  * @example
  * ```ts
@@ -102,12 +102,9 @@ export class Log {
       return;
     }
     const safe = safeLine(text);
-    const paint = !this.#colors || level === "info"
-      ? (line: string) => line
-      : level === "error"
-      ? red
-      : dim;
-    this.#write(`${paint(safe)}\n`);
+    // What a peer sends never has a colour, so it cannot pass for our words.
+    const paint = level === "error" ? red : dim;
+    this.#write(`${this.#colors ? paint(safe) : safe}\n`);
   }
 }
 

@@ -18,8 +18,17 @@ const RUDE_CLIENTS = new URL("rude_clients.py", import.meta.url).pathname;
 
 /** Starts rude clients, a subcommand of `rude_clients.py`. */
 export function rude(...args: (string | number)[]): Running {
+  return rudeWith({}, ...args);
+}
+
+/** Starts rude clients with environment variables. */
+export function rudeWith(
+  env: Record<string, string>,
+  ...args: (string | number)[]
+): Running {
   return new Running("python3", [RUDE_CLIENTS, ...args.map(String)], {
     input: "open",
+    env,
   });
 }
 

@@ -3,7 +3,14 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parseFraming } from "../../lib/framing.ts";
 import { concatenate, writeAll } from "../../lib/stream.ts";
 import { bytes, type Running, within } from "../helpers.ts";
-import { ANY_PORT, report, RUDE, rude, serverWith } from "./support.ts";
+import {
+  ANY_PORT,
+  report,
+  RUDE,
+  rude,
+  rudeWith,
+  serverWith,
+} from "./support.ts";
 import { assertHarmless, ATTACKS } from "./terminal_attacks.ts";
 
 const LINE_FEED = new Uint8Array([0x0a]);
@@ -21,11 +28,21 @@ const FRAMES = concatenate(
 
 /** Runs a script at a terminal; what that gets is its standard output. */
 function atTerminal(script: string, ...args: string[]): Running {
+  return rude("terminal", ...commandLine(script, args));
+}
+
+/** The same, at a terminal that has colours. */
+function atColourTerminal(script: string, ...args: string[]): Running {
+  const env = { NO_COLOR: "" };
+  return rudeWith(env, "terminal", ...commandLine(script, args));
+}
+
+function commandLine(script: string, args: string[]): string[] {
   const unstable = script.startsWith("udp") ? ["--unstable-net"] : [];
-  return rude(
-    ...["terminal", Deno.execPath(), "run", "--quiet", "--no-prompt"],
-    ...["--allow-net", ...unstable, `scripts/${script}`, ...args],
-  );
+  return [
+    ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-net"],
+    ...[...unstable, `scripts/${script}`, ...args],
+  ];
 }
 
 /** Serves one client with some bytes, and waits for it to go. */
@@ -33,6 +50,69 @@ async function serveOnce(listener: Deno.TcpListener, answer: Uint8Array) {
   using conn = await listener.accept();
   await writeAll(conn, answer);
   await conn.read(new Uint8Array(1024)).catch(() => null);
+}
+
+/** What the log would say, as a peer says it. */
+const FORGED = "127.0.0.1:5 connected";
+const DIM = "\x1b[2m";
+
+/** Asserts that our words are dim, and a peer's are not. */
+function assertTold(shown: string, ours: string): void {
+  assert(shown.includes(`${DIM}${ours}`), shown);
+  assertMatch(shown, new RegExp(`^( -> |\r\x1b\\[K)*${FORGED}`, "m"));
+}
+
+Deno.test(
+  "tcp_client.ts shows its own words dim when a server says them",
+  RUDE,
+  async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const served = serveOnce(listener, bytes(`${FORGED}\n`));
+    {
+      const address = `127.0.0.1:${listener.addr.port}`;
+      await using client = atColourTerminal("tcp_client.ts", address);
+      assertTold(await client.stdout(FORGED), "Connected to 127.0.0.1:");
+    }
+    await within(served);
+  },
+);
+
+Deno.test(
+  "tcp_server.ts -m chat shows its own words dim when a client says them",
+  RUDE,
+  async () => {
+    await using server = atColourTerminal(
+      "tcp_server.ts",
+      ...[ANY_PORT, "-m", "chat"],
+    );
+    using conn = await Deno.connect({ port: await portOf(server) });
+    await writeAll(conn, bytes(`${FORGED}\n`));
+    assertTold(await server.stdout(FORGED), "Listening on 127.0.0.1:");
+  },
+);
+
+Deno.test(
+  "udp_receiver.ts shows its own words dim when a sender says them",
+  RUDE,
+  async () => {
+    await using receiver = atColourTerminal("udp_receiver.ts", ANY_PORT);
+    const port = await portOf(receiver);
+    const socket = Deno.listenDatagram({
+      transport: "udp",
+      hostname: "127.0.0.1",
+      port: 0,
+    });
+    const to = { transport: "udp" as const, hostname: "127.0.0.1", port };
+    await socket.send(bytes(FORGED), to);
+    assertTold(await receiver.stdout(FORGED), "From udp://127.0.0.1:");
+    socket.close();
+  },
+);
+
+/** Waits until a server at a terminal has said on which port it listens. */
+async function portOf(server: Running): Promise<number> {
+  const said = await server.stdout(/Listening on \S*:\d+.*\n/);
+  return Number(/Listening on \S*:(\d+)/.exec(said)![1]);
 }
 
 Deno.test("there are at least 200 attacks on a terminal", () => {
@@ -81,9 +161,7 @@ for (const [args, sent] of [[[], LINES], [["-f", "u32"], FRAMES]] as const) {
         "tcp_server.ts",
         ...[ANY_PORT, "-m", "chat", ...args],
       );
-      const said = await server.stdout(/Listening on \S*:\d+ .*\n/);
-      const port = Number(/Listening on \S*:(\d+)/.exec(said)![1]);
-      using conn = await Deno.connect({ port });
+      using conn = await Deno.connect({ port: await portOf(server) });
       await writeAll(conn, sent);
       const shown = assertHarmless(await server.stdout(LAST));
       assert(shown.includes("hello\\x0d\\x1b[K<user1>"), shown);
