@@ -179,7 +179,7 @@ async function transfer(
   stop: AbortSignal,
   silence: AbortSignal,
 ): Promise<void> {
-  const output = new Output({ hex: options.hex });
+  const output = new Output({ hex: options.hex, queued: true });
   const printer = framing.name === "raw"
     ? undefined
     : new MessagePrinter(output, framing);
@@ -196,7 +196,7 @@ async function transfer(
       printer ?? output,
       {
         stop,
-        signal: AbortSignal.any([silence, grace.signal]),
+        signal: AbortSignal.any([silence, grace.signal, output.failed]),
         linger: options.noStdin ? 0 : undefined,
       },
     );
