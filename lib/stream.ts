@@ -32,20 +32,27 @@ export interface Writer {
  */
 const SMALLEST_BUFFER = 1024;
 const LARGEST_BUFFER = 262_144;
+/** What is looked at byte by byte is no faster for coming in larger pieces. */
+const LARGEST_CHUNK = 65_536;
 
 /**
  * A read buffer that grows while reads fill it and shrinks when they don't: a
  * bulk stream gets 256 KiB, each of ten thousand idle connections 1 KiB.
  */
 class ElasticBuffer {
+  #largest: number;
   /** Where the next read goes. */
   space = new Uint8Array(SMALLEST_BUFFER);
+
+  constructor(largest = LARGEST_BUFFER) {
+    this.#largest = largest;
+  }
 
   /** Takes note of how much was read, and gives it. */
   filled(length: number): Uint8Array<ArrayBuffer> {
     const { space } = this;
     if (length === space.length) {
-      if (length < LARGEST_BUFFER) this.space = new Uint8Array(4 * length);
+      if (length < this.#largest) this.space = new Uint8Array(4 * length);
       return space;
     }
     if (space.length > SMALLEST_BUFFER && length <= space.length / 16) {
@@ -198,7 +205,7 @@ export async function* chunks(
 export async function* reusedChunks(
   from: Reader,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  const buffer = new ElasticBuffer();
+  const buffer = new ElasticBuffer(LARGEST_CHUNK);
   for (;;) {
     const length = await from.read(buffer.space);
     if (length === null) return;

@@ -365,7 +365,7 @@ const ROWS: Row[] = [
   {
     what: "room, 100 members, one speaking",
     unit: "lines heard/s",
-    contenders: loaded(["our room", "ncat --chat"], "room", 100, 2000),
+    contenders: loaded(["our room", "ncat --chat"], "room", 100, 20_000),
   },
   {
     what: "a gibibyte through the client and back",
