@@ -136,7 +136,8 @@ class Collected {
   async collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
-      this.#pieces.push(chunk);
+      // A copy: the stream's own buffer has 64 KiB for a line of a log.
+      this.#pieces.push(chunk.slice());
       this.text += decoder.decode(chunk, { stream: true });
       this.#wake();
     }
