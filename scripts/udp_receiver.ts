@@ -23,7 +23,8 @@ import { EchoGuard } from "../lib/echo_guard.ts";
 import type { Log } from "../lib/log.ts";
 import { Output } from "../lib/output.ts";
 import { peerFilter } from "../lib/peer_filter.ts";
-import { describeReport, Statistics } from "../lib/stats.ts";
+import { describeReport } from "../lib/describe_report.ts";
+import { Statistics } from "../lib/stats.ts";
 import {
   addressForGroups,
   type Datagram,

@@ -1,8 +1,8 @@
 /** Statistics of numbered datagrams: exact, in any order that they come. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Histogram } from "../lib/histogram.ts";
+import { describeReport } from "../lib/describe_report.ts";
 import {
-  describeReport,
   type Header,
   HEADER_LENGTH,
   MAX_NUMBERED,
