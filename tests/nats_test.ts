@@ -8,7 +8,14 @@ import {
   hasOpenssl,
   makeCertificates,
 } from "./certificates.ts";
-import { bytes, closedPort, run, type Running, text } from "./helpers.ts";
+import {
+  bytes,
+  closedPort,
+  run,
+  type Running,
+  text,
+  within,
+} from "./helpers.ts";
 import { makeCredentials, Member, MISSING, NatsServer } from "./nats_server.ts";
 
 const MEMBERS = 50;
@@ -177,7 +184,7 @@ Deno.test(
     await speaker.note("user2@");
     // Far more than all buffers on the way hold together.
     const line = `${"x".repeat(999)}\n`;
-    const COUNT = 30_000;
+    const COUNT = 40_000;
     const said = (async () => {
       for (let i = 0; i < COUNT; i += 100) {
         await speaker.write(line.repeat(100));
@@ -186,10 +193,10 @@ Deno.test(
     })();
     let length = 0;
     let end = "";
-    const buffer = new Uint8Array(262_144);
+    const buffer = new Uint8Array(131_072);
     while (!end.includes("the end")) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-      const read = (await slow.read(buffer))!;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      const read = (await within(slow.read(buffer)))!;
       length += read;
       end = text(buffer.subarray(0, read)).slice(-100);
     }
