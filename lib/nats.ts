@@ -111,11 +111,14 @@ const CONNECT_TIMEOUT = 10_000;
  * @throws {Error} If the client cannot be loaded, or NATS cannot be reached.
  *
  * @example
- * ```ts no-run
- * const nats = await connectNats(parseNatsAddress("nats://127.0.0.1:4222"));
- * nats.publish("greeting", new TextEncoder().encode("hello"));
- * await nats.flush();
- * await nats.close();
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ *
+ * await assertRejects(
+ *   () => connectNats(parseNatsAddress("nats://127.0.0.1:1")),
+ *   Error,
+ *   "Cannot relay by NATS at 127.0.0.1:1: nobody listens there",
+ * );
  * ```
  */
 export async function connectNats(

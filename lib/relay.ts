@@ -122,14 +122,22 @@ interface Arrival {
  * kept for later, so that memory has a bound.
  *
  * @example
- * ```ts no-run
+ * ```ts
+ * import { assertMatch } from "@std/assert";
  * import { parseFraming } from "./framing.ts";
- * import { connectNats, parseNatsAddress } from "./nats.ts";
  * import { Room } from "./room.ts";
  *
- * const nats = await connectNats(parseNatsAddress("nats://127.0.0.1:4222"));
+ * // In earnest, what connectNats gives.
+ * const nats = {
+ *   publish() {},
+ *   subscribe() {},
+ *   flush: () => Promise.resolve(),
+ *   status: () => new ReadableStream(),
+ *   close: () => Promise.resolve(),
+ * };
  * await using relay = new Relay(nats);
- * const room = new Room(parseFraming("lines"), undefined, relay);
+ * const _room = new Room(parseFraming("lines"), undefined, relay);
+ * assertMatch(relay.suffix, /^@\w{6}$/);
  * ```
  */
 export class Relay implements RoomRelay, AsyncDisposable {

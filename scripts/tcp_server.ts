@@ -8,7 +8,8 @@
  *
  * Listens on loopback unless told otherwise; `0.0.0.0:1234` lets the network
  * in. TLS needs `--allow-read` for its two files as well, a unix socket
- * `--allow-read` and `--allow-write` for its path.
+ * `--allow-read` and `--allow-write` for its path, `--relay` also
+ * `--allow-net=HOST:PORT` for NATS, and `--allow-read` for credentials.
  *
  * @module
  */
@@ -76,7 +77,7 @@ or 2, which names the client. Whoever can connect can name any: listen where
 only the load balancer reaches.
 
 With --relay nats://HOST:PORT (or tls://) servers that share a NATS server share
-the room. That needs --allow-net for it, and npm:@nats-io/transport-node.
+the room. Its client comes from npm, when first asked for.
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const address = cli.usage(() => listenAddress(place, options));

@@ -1,5 +1,10 @@
 /** A real nats-server between our servers: rooms that span them. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import * as transport from "@nats-io/transport-node";
 import config from "../deno.json" with { type: "json" };
 import { NATS_CLIENT, type NatsClient } from "../lib/nats.ts";
@@ -13,6 +18,7 @@ import {
   closedPort,
   run,
   type Running,
+  start,
   text,
   within,
 } from "./helpers.ts";
@@ -25,6 +31,26 @@ Deno.test("NATS_CLIENT is what deno.json names, and does what NatsClient says", 
   assertEquals(NATS_CLIENT, config.imports["@nats-io/transport-node"]);
   const client: NatsClient = transport; // a matter of types
   assertEquals(typeof client.connect, "function");
+});
+
+Deno.test("tcp_server.ts loads the client for NATS only when it is to relay", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "relay_" });
+  await using _ = {
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+  // Nothing is in that cache, and nothing can be fetched.
+  const options = {
+    permissions: ["--allow-net", "--cached-only"],
+    env: { DENO_DIR: folder },
+  };
+  const args = ["127.0.0.1:0", "-m", "room"];
+  await using local = start("tcp_server.ts", args, options);
+  await local.port();
+  args.push("--relay", "nats://127.0.0.1:1");
+  const { code, stderr } = await run("tcp_server.ts", args, options);
+  assertMatch(stderr, /^tcp_server: Cannot load the client for NATS: .*\n$/);
+  assertStringIncludes(stderr, `\`deno cache ${NATS_CLIENT}\` fetches it once`);
+  assertEquals(code, 1);
 });
 
 /** Lets members into the room of each server, one server after the other. */

@@ -74,8 +74,11 @@ class FakeNats implements NatsConnection, AsyncDisposable {
     }
   }
 
-  async *status(): AsyncGenerator<never> {
-    await this.#closed.promise;
+  status(): ReadableStream<never> {
+    const { promise } = this.#closed;
+    return new ReadableStream({
+      start: (controller) => void promise.then(() => controller.close()),
+    });
   }
 
   close(): Promise<void> {
