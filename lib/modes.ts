@@ -8,7 +8,7 @@ import type { Framing } from "./frame.ts";
 import { Keyboard } from "./keyboard.ts";
 import { withoutPadding } from "./messages.ts";
 import { Output } from "./output.ts";
-import { Room, type RoomListener } from "./room.ts";
+import { Room, type RoomListener, type RoomRelay } from "./room.ts";
 import { Screen } from "./screen.ts";
 import type { Handler } from "./serve.ts";
 import { discard, echo, generateCharacters, greet } from "./services.ts";
@@ -34,6 +34,8 @@ export interface ModeOptions {
   greeting: string;
   /** Told of who comes to a room, and who goes. */
   onRoomEvent: RoomListener;
+  /** What joins a room with rooms elsewhere. */
+  relay?: RoomRelay;
 }
 
 /** A mode at work. */
@@ -51,7 +53,7 @@ export interface RunningMode extends Disposable {
  * @throws {FrameTooLongError} If the greeting does not fit the framing.
  */
 export function runMode(mode: Mode, options: ModeOptions): RunningMode {
-  const { framing, greeting, onRoomEvent } = options;
+  const { framing, greeting, onRoomEvent, relay } = options;
   const running = (handler: Handler) => ({ handler, [Symbol.dispose]() {} });
   switch (mode) {
     case "echo":
@@ -63,7 +65,7 @@ export function runMode(mode: Mode, options: ModeOptions): RunningMode {
     case "chargen":
       return running(generateCharacters);
     case "room": {
-      const room = new Room(framing, onRoomEvent);
+      const room = new Room(framing, onRoomEvent, relay);
       return running((conn) => room.join(conn));
     }
     case "chat":

@@ -30,6 +30,28 @@ export type RoomListener = (
   conn: Deno.Conn,
 ) => void;
 
+/** A room as its relay knows it. */
+export interface RelayedRoom {
+  /** How many members it has. */
+  readonly size: number;
+  /** Tells all of them what was said elsewhere; {@linkcode Room.hear}. */
+  hear(lines: Iterable<string>): Promise<number>;
+}
+
+/** Carries what is said in a room to rooms elsewhere, and back. */
+export interface RoomRelay {
+  /** What every name here ends with, so that nobody elsewhere has it. */
+  readonly suffix: string;
+  /** How many members there are elsewhere. */
+  readonly members: number;
+  /** Begins to relay. */
+  open(room: RelayedRoom): void;
+  /** Passes a line on; never waits. */
+  say(line: Uint8Array): void;
+  /** Waits until little of what was said is on its way. */
+  caughtUp(): Promise<void>;
+}
+
 /**
  * Members who hear each other.
  *
@@ -54,9 +76,10 @@ export type RoomListener = (
  * await served;
  * ```
  */
-export class Room {
+export class Room implements RelayedRoom {
   #framing: Framing;
   #onEvent: RoomListener;
+  #elsewhere: RoomRelay | undefined;
   #members = new Set<Member>();
   #count = 0;
 
@@ -65,10 +88,22 @@ export class Room {
    *
    * @param framing What separates the lines.
    * @param onEvent Told of who comes and goes.
+   * @param relay What joins it with rooms elsewhere.
    */
-  constructor(framing: Framing, onEvent: RoomListener = () => {}) {
+  constructor(
+    framing: Framing,
+    onEvent: RoomListener = () => {},
+    relay?: RoomRelay,
+  ) {
     this.#framing = framing;
     this.#onEvent = onEvent;
+    this.#elsewhere = relay;
+    relay?.open(this);
+  }
+
+  /** How many members it has. */
+  get size(): number {
+    return this.#members.size;
   }
 
   /**
@@ -81,12 +116,15 @@ export class Room {
    * @throws {FrameTooLongError} If the member says too much in one line.
    */
   async join(conn: Deno.Conn): Promise<void> {
-    const member = new Member(`user${++this.#count}`, conn);
+    const elsewhere = this.#elsewhere;
+    const suffix = elsewhere?.suffix ?? "";
+    const member = new Member(`user${++this.#count}${suffix}`, conn);
     const { name } = member;
     this.#members.add(member);
     this.#onEvent("joined", name, conn);
     try {
-      member.send(this.#line(`* you are ${name}, ${this.#members.size} here`));
+      const count = this.size + (elsewhere?.members ?? 0);
+      member.send(this.#line(`* you are ${name}, ${count} here`));
       this.#announce(member, `* ${name} joined`);
       await this.#listen(member);
     } catch (error) {
@@ -97,6 +135,28 @@ export class Room {
       this.#onEvent(member.dropped ? "dropped" : "left", name, conn);
       member.leave();
     }
+  }
+
+  /**
+   * Tells all members what was said elsewhere; slow ones are waited for.
+   *
+   * Control characters are shown here, too: who sent them may not have cared.
+   *
+   * @param said The lines, with the names of those who said them.
+   * @returns How many of them the framing cannot carry: too long, mostly.
+   */
+  async hear(said: Iterable<string>): Promise<number> {
+    const lines = new FrameBatch(this.#framing);
+    let refused = 0;
+    for (const line of said) {
+      try {
+        lines.add(encoder.encode(safeLine(line)));
+      } catch {
+        refused++;
+      }
+    }
+    await this.#tell(undefined, lines.take());
+    return refused;
   }
 
   async #listen(member: Member): Promise<void> {
@@ -115,7 +175,10 @@ export class Room {
   ): Promise<void> {
     try {
       for (const frame of frames) {
-        if (!lines.add(from.marked(frame))) continue;
+        const line = from.marked(frame);
+        const full = lines.add(line);
+        this.#elsewhere?.say(line);
+        if (!full) continue;
         await this.#tell(from, lines.take());
         await turn();
       }
@@ -125,11 +188,14 @@ export class Room {
   }
 
   /** Tells the others, who share one copy of what is said. */
-  async #tell(from: Member, lines: Uint8Array): Promise<void> {
+  async #tell(from: Member | undefined, lines: Uint8Array): Promise<void> {
+    if (lines.length === 0) return;
     const others = [...this.#members].filter((member) => member !== from);
     // Members that are behind are waited for, so that the speaker, and not
     // the memory of the server, holds what is said next.
-    await Promise.all(others.map((member) => member.caughtUp()));
+    const behind: { caughtUp(): Promise<void> }[] = [...others];
+    if (from && this.#elsewhere) behind.push(this.#elsewhere);
+    await Promise.all(behind.map((each) => each.caughtUp()));
     for (const member of others) member.send(lines);
   }
 
@@ -139,6 +205,7 @@ export class Room {
 
   /** Tells the others, but not those who have enough to read as it is. */
   #announce(about: Member, text: string): void {
+    this.#elsewhere?.say(encoder.encode(text));
     for (const member of this.#members) {
       if (member !== about && !member.behind) member.send(this.#line(text));
     }

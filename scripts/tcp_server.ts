@@ -8,7 +8,8 @@
  *
  * Listens on loopback unless told otherwise; `0.0.0.0:1234` lets the network
  * in. TLS needs `--allow-read` for its two files as well, a unix socket
- * `--allow-read` and `--allow-write` for its path.
+ * `--allow-read` and `--allow-write` for its path, `--relay` also
+ * `--allow-net=HOST:PORT` for NATS, and `--allow-read` for credentials.
  *
  * @module
  */
@@ -20,8 +21,10 @@ import { readCertificate, readFile } from "../lib/files.ts";
 import { FRAMING_NAMES, parseFraming } from "../lib/framing.ts";
 import type { Log } from "../lib/log.ts";
 import { MODES, runMode } from "../lib/modes.ts";
+import { connectNats, parseNatsAddress } from "../lib/nats.ts";
 import { OutputError } from "../lib/output.ts";
 import { behindProxy } from "../lib/proxy_protocol.ts";
+import { Relay } from "../lib/relay.ts";
 import type { RoomListener } from "../lib/room.ts";
 import { type Handler, isGonePeer, listen, serve } from "../lib/tcp.ts";
 
@@ -43,6 +46,8 @@ const OPTIONS = {
   key: option("FILE", "its private key, PEM", cli.text),
   reusePort: toggle("share the port with other processes (Linux)"),
   proxyProtocol: toggle("behind a load balancer: see below"),
+  relay: option("NATS", "share the room: see below", parseNatsAddress),
+  relayCreds: option("FILE", "credentials for NATS", cli.text),
 };
 
 type Options = cli.Values<typeof OPTIONS>;
@@ -72,6 +77,9 @@ Addresses:
 With --proxy-protocol every connection must begin with a PROXY header, version 1
 or 2, which names the client. Whoever can connect can name any: listen where
 only the load balancer reaches.
+
+With --relay nats://HOST:PORT (or tls://) servers that share a NATS server share
+the room. Its client comes from npm, when first asked for.
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const address = cli.usage(() => listenAddress(place, options));
@@ -80,8 +88,9 @@ only the load balancer reaches.
       const name = options.framing ?? (mode === "room" ? "lines" : "raw");
       return parseFraming(name, { maxFrameLength: maxFrame });
     });
+    await using relay = await openRelay(options, log);
     using running = cli.usage(() =>
-      runMode(mode, { framing, greeting, onRoomEvent: roomLog(log) })
+      runMode(mode, { framing, greeting, onRoomEvent: roomLog(log), relay })
     );
     const cert = options.cert && await readCertificate(options.cert);
     const key = options.key && await readFile(options.key);
@@ -142,6 +151,20 @@ function listenAddress(place: string, options: Options): Address {
   return address.transport === "tcp" && cert !== undefined
     ? { ...address, transport: "tls" }
     : address;
+}
+
+async function openRelay(
+  { mode, relay: address, relayCreds: path }: Options,
+  log: Log,
+): Promise<Relay | undefined> {
+  if (address === undefined) {
+    if (path === undefined) return undefined;
+    throw new cli.UsageError("--relay-creds goes with --relay");
+  }
+  if (mode !== "room") throw new cli.UsageError("--relay is for --mode room");
+  const credentials = path && { path, text: await readFile(path) };
+  const nats = await connectNats(address, credentials || undefined);
+  return new Relay(nats, (event, text) => log.info(event, text));
 }
 
 /** The address with the port that the system chose, if it was to choose. */

@@ -22,7 +22,7 @@ const NAMES = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
 
 /** Whole-process tests; what a copy does is to be what the original does. */
 const TESTS = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
-  .concat("udp_faults", "udp_peers", "google_connect")
+  .concat("udp_faults", "udp_peers", "google_connect", "nats")
   .concat("explain", "completions");
 
 // With copies under test, the originals are not.
@@ -468,6 +468,20 @@ import path from "node:path";
   assertStringIncludes(source, 'import { EOL } from "node:os";');
   assertStringIncludes(source, 'import { join as joinPaths } from "node:path"');
   assertStringIncludes(source, 'import path from "node:path"');
+});
+
+Deno.test("eject() keeps a package imported where it is when it is loaded on demand", async () => {
+  const { source, stdout } = await ejected({
+    "main.ts": `import { load } from "./load.ts";
+console.log(Deno.args.length > 0 ? await load() : "not loaded");
+`,
+    // In no registry: who would fetch it before it is asked for would fail.
+    "load.ts": `const PACKAGE = "npm:@socket/no-such-package@^1.0.0";
+export const load = (): Promise<unknown> => import(PACKAGE);
+`,
+  });
+  assertEquals(stdout, "not loaded\n");
+  assertStringIncludes(source, "import(PACKAGE)");
 });
 
 Deno.test("eject() refuses when a script does not fit in one file", async () => {

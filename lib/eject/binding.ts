@@ -98,7 +98,7 @@ export class Resolver {
           throw misfit(`all of ${node.text} is used as one value`, node);
         }
       }
-      const reason = whyUnfit(node);
+      const reason = whyUnfit(node, this.#project.checker);
       if (reason !== undefined) throw misfit(reason, node);
       ts.forEachChild(node, visit);
     };
@@ -264,11 +264,15 @@ function nameOf(declaration: ts.Declaration): string {
 }
 
 /** Why something cannot move to another file, if it cannot. */
-function whyUnfit(node: ts.Node): string | undefined {
+function whyUnfit(
+  node: ts.Node,
+  checker: ts.TypeChecker,
+): string | undefined {
   if (
     ts.isImportTypeNode(node) ||
     ts.isCallExpression(node) &&
-      node.expression.kind === ts.SyntaxKind.ImportKeyword
+      node.expression.kind === ts.SyntaxKind.ImportKeyword &&
+      !isPackage(checker.getTypeAtLocation(node.arguments[0]))
   ) return "a module is imported in the middle of it";
   const isMain = ts.isPropertyAccessExpression(node.parent) &&
     node.parent.name.text === "main";
@@ -276,6 +280,11 @@ function whyUnfit(node: ts.Node): string | undefined {
       node.keywordToken === ts.SyntaxKind.ImportKeyword
     ? "import.meta says where it is, which will be elsewhere"
     : undefined;
+}
+
+/** A package in full, `npm:name@version`, is the same wherever it is named. */
+function isPackage(specifier: ts.Type): boolean {
+  return specifier.isStringLiteral() && /^(npm|jsr):/.test(specifier.value);
 }
 
 /** Something does not fit in one file. */
