@@ -31,18 +31,18 @@ const FRAMINGS = cli.suggesting(...FRAMING_NAMES);
 
 const OPTIONS = {
   mode: option("MODE", "see below (echo)", cli.oneOf(...MODES), "echo", "m"),
+  greeting: option("TEXT", `for greet (${GREETING})`, cli.text),
+  once: toggle("serve one client, then exit"),
+  reusePort: toggle("share the port with other processes (Linux)"),
+  proxyProtocol: toggle("clients come with a PROXY header: see below"),
   framing: option("FRAMING", "see below (raw)", FRAMINGS, undefined, "f"),
-  greeting: option("TEXT", `for greet (${GREETING})`, cli.text, GREETING),
-  maxFrame: option("SIZE", "longest message (64k)", cli.size, 65_536),
-  maxConnections: option("N", "at a time (1000)", cli.integer(1), 1000),
+  maxFrame: option("SIZE", "longest message (64k)", cli.size),
+  maxConnections: option("N", "at a time (1000)", cli.integer(1)),
   backlog: option("N", "may wait (4096)", cli.integer(1, 65_535), 4096),
   idleTimeout: option("DURATION", "close a silent connection", cli.duration),
   grace: option("DURATION", "to finish when stopped (5s)", cli.duration, 5000),
-  once: toggle("serve one client, then exit"),
-  cert: option("FILE", "certificate for TLS, PEM", cli.text),
+  cert: option("FILE", "certificate, PEM", cli.text),
   key: option("FILE", "its private key, PEM", cli.text),
-  reusePort: toggle("share the port with other processes (Linux)"),
-  proxyProtocol: toggle("behind a load balancer: see below"),
 };
 
 type Options = cli.Values<typeof OPTIONS>;
@@ -54,32 +54,34 @@ export const command: cli.Command<typeof OPTIONS> = {
   positionals: "[ADDRESS=127.0.0.1:1234]",
   most: 1,
   options: OPTIONS,
+  headings: {
+    mode: "What it does",
+    framing: "Messages",
+    maxConnections: "Limits",
+    cert: "TLS",
+  },
   epilogue: `
-Modes:
-  echo     sends back what comes, frame by frame if there is a framing
-  greet    sends the greeting and closes
-  chat     one client at a time talks with this keyboard; bye ends it
-  room     passes each line to everyone else in the room
-  discard  reads and says nothing
-  chargen  sends characters until the client goes
+Modes:      echo   sends back what comes     room     passes lines to all others
+            greet  sends a greeting, closes  discard  reads and says nothing
+            chat   is with this keyboard     chargen  sends without end
+Framings:   raw lines fixed:N u8 u16 u32 u16le u32le varint netstring
+Addresses:  127.0.0.1:1234 :1234 [::1]:1234 tls://localhost:1234 unix:/tmp/s
+PROXY:      version 1 or 2 must come first, and is believed whoever sends it:
+            listen where only the load balancer reaches
 
-Framings:
-  raw  lines  fixed:N  u8  u16  u32  u16le  u32le  varint  netstring
-
-Addresses:
-  127.0.0.1:1234  :1234  [::1]:1234  tls://localhost:1234  unix:/tmp/socket
-
-With --proxy-protocol every connection must begin with a PROXY header, version 1
-or 2, which names the client. Whoever can connect can name any: listen where
-only the load balancer reaches.
+Permission: --allow-net=HOST:PORT; for TLS --allow-read=FILE,FILE too; a unix
+            socket: --allow-net=unix:PATH --allow-read=PATH --allow-write=PATH
+Examples:
+  deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts --framing lines
+  deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts --mode chat
+  deno run --allow-net=0.0.0.0:1234 scripts/tcp_server.ts 0.0.0.0:1234 -m room
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const address = cli.usage(() => listenAddress(place, options));
-    const { mode, maxFrame, greeting, backlog, reusePort } = options;
-    const framing = cli.usage(() => {
-      const name = options.framing ?? (mode === "room" ? "lines" : "raw");
-      return parseFraming(name, { maxFrameLength: maxFrame });
-    });
+    const { mode, greeting = GREETING, backlog, reusePort } = options;
+    const name = options.framing ?? (mode === "room" ? "lines" : "raw");
+    const address = cli.usage(() => listenAddress(place, options, name));
+    const limit = { maxFrameLength: options.maxFrame };
+    const framing = cli.usage(() => parseFraming(name, limit));
     using running = cli.usage(() =>
       runMode(mode, { framing, greeting, onRoomEvent: roomLog(log) })
     );
@@ -122,24 +124,29 @@ only the load balancer reaches.
   },
 };
 
-function listenAddress(place: string, options: Options): Address {
+function listenAddress(
+  place: string,
+  options: Options,
+  framing: string,
+): Address {
   const address = parseAddress(place);
-  const { cert, key } = options;
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new cli.UsageError("--cert and --key belong together");
-  }
-  if (address.transport === "tls" && cert === undefined) {
-    throw new cli.UsageError("TLS needs --cert FILE and --key FILE");
-  }
-  if (address.transport === "udp") {
-    throw new cli.UsageError("datagrams are for udp_receiver.ts");
-  }
-  if (cert !== undefined && options.proxyProtocol) {
-    throw new cli.UsageError(
-      "--proxy-protocol does not go with --cert: the PROXY header comes before the TLS handshake, with which Deno begins; leave TLS to the load balancer",
-    );
-  }
-  return address.transport === "tcp" && cert !== undefined
+  const { transport } = address;
+  const { mode, cert, key } = options;
+  const deaf = mode === "discard" || mode === "chargen";
+  cli.refuse({
+    "datagrams are for udp_receiver.ts": transport === "udp",
+    "--cert and --key belong together": !cert !== !key,
+    "TLS needs --cert FILE and --key FILE": transport === "tls" && !cert,
+    "--proxy-protocol does not go with --cert: the PROXY header comes before the TLS handshake, with which Deno begins; leave TLS to the load balancer":
+      cert && options.proxyProtocol,
+    "--reuse-port needs a port": options.reusePort && transport === "unix",
+    "--greeting needs --mode greet": options.greeting && mode !== "greet",
+    "--max-frame needs a --framing": options.maxFrame && framing === "raw",
+    [`--mode ${mode} takes no --framing`]: deaf && options.framing,
+    "--mode chat takes no --max-connections, it is with one client at a time":
+      mode === "chat" && options.maxConnections,
+  });
+  return transport === "tcp" && cert
     ? { ...address, transport: "tls" }
     : address;
 }

@@ -352,7 +352,7 @@ Deno.test(
       ...args,
       `${SCRIPTS}/udp_sender.ts`,
     ], { input: "open" });
-    await sender.stdout("scripts/udp_receiver.ts (or nc -u -l 8080)\r\n");
+    await sender.stdout("udp_receiver.ts (or nc -u -l 8080)\r\n");
     await sender.stdout("Ctrl-D ends the input");
     await sender.type("\x04");
     assertEquals((await sender.ended()).code, 0);
