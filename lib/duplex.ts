@@ -5,8 +5,8 @@
  */
 import {
   copy,
+  readAhead,
   type Reader,
-  reusedChunks,
   writeAll,
   type Writer,
 } from "./stream.ts";
@@ -208,7 +208,7 @@ class Sender implements Direction {
 
   constructor(conn: Connection, source: Reader | AsyncIterable<Uint8Array>) {
     this.#conn = conn;
-    this.#source = "read" in source ? reusedChunks(source) : source;
+    this.#source = "read" in source ? readAhead(source) : source;
   }
 
   /** Never rejects: what goes wrong is in `failure`. */

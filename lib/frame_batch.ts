@@ -7,6 +7,11 @@ import type { Framing } from "./frame.ts";
 
 /** From how many bytes on a batch is worth a write of its own. */
 const FULL = 65_536;
+/**
+ * From how many frames on, however short: a chunk can hold 262,144 empty lines,
+ * which take long enough for others to notice.
+ */
+const MANY = 1024;
 
 /**
  * Frames that wait for one write, encoded into one buffer. An array of encoded
@@ -29,6 +34,7 @@ export class FrameBatch {
   #framing: Framing;
   #buffer = new Uint8Array(0);
   #length = 0;
+  #count = 0;
   /** Length of the last batch, in bytes: the next is likely to be as long. */
   #usual = 0;
 
@@ -54,7 +60,7 @@ export class FrameBatch {
     if (end > this.#buffer.length) this.#grow(end);
     this.#framing.encodeInto(payload, this.#buffer, this.#length);
     this.#length = end;
-    return end >= FULL;
+    return end >= FULL || ++this.#count >= MANY;
   }
 
   /**
@@ -67,6 +73,7 @@ export class FrameBatch {
     this.#usual = this.#length;
     this.#buffer = new Uint8Array(0);
     this.#length = 0;
+    this.#count = 0;
     return frames;
   }
 

@@ -62,6 +62,11 @@ export class Log {
     return this.#options.quiet ?? false;
   }
 
+  /** Whether it says everything: what costs time can be left out otherwise. */
+  get verbose(): boolean {
+    return this.#options.verbose ?? false;
+  }
+
   /**
    * Says what went wrong.
    *

@@ -7,6 +7,7 @@
 import { reasonFor } from "./failure.ts";
 import { writeAll, type Writer } from "./stream.ts";
 import { hexDump, SafeTextDecoder } from "./text.ts";
+import { WriteQueue } from "./write_queue.ts";
 
 /** Standard output takes no more. */
 export class OutputError extends Error {
@@ -25,6 +26,8 @@ export class OutputError extends Error {
   }
 }
 
+const never = new AbortController().signal;
+
 /** Options for {@linkcode Output}. */
 export interface OutputOptions {
   /** Shows bytes in hexadecimal. */
@@ -33,6 +36,13 @@ export interface OutputOptions {
   terminal?: boolean;
   /** Where it goes, if not to standard output. */
   to?: Writer;
+  /**
+   * Takes more while the last is being written, unless a terminal reads it:
+   * `finish` waits for all of it, and `failed` tells when it cannot be written.
+   *
+   * @default {false}
+   */
+  queued?: boolean;
 }
 
 /**
@@ -60,6 +70,7 @@ export class Output implements Writer {
   /** Whether bytes are shown in hexadecimal. */
   readonly hex: boolean;
   #to: Writer;
+  #queue: WriteQueue | undefined;
   #offset = 0;
   #decoder = new SafeTextDecoder();
   #encoder = new TextEncoder();
@@ -70,10 +81,25 @@ export class Output implements Writer {
    * @param options How to show bytes, and where.
    */
   constructor(options: OutputOptions = {}) {
-    const { hex = false, to = Deno.stdout, terminal } = options;
+    const { hex = false, to = Deno.stdout, terminal, queued = false } = options;
     this.terminal = terminal ?? Deno.stdout.isTerminal();
-    this.#to = to;
     this.hex = hex;
+    this.#to = {
+      async write(bytes) {
+        try {
+          return await to.write(bytes);
+        } catch (error) {
+          throw new OutputError(error);
+        }
+      },
+    };
+    // A person sees each message before the line of the log that follows it.
+    if (queued && !this.terminal) this.#queue = new WriteQueue(this.#to);
+  }
+
+  /** Aborted when standard output takes no more, with an {@linkcode OutputError}. */
+  get failed(): AbortSignal {
+    return this.#queue?.failed ?? never;
   }
 
   /**
@@ -84,13 +110,7 @@ export class Output implements Writer {
    * @throws {OutputError} If standard output takes no more.
    */
   async write(bytes: Uint8Array): Promise<number> {
-    const shown = this.#shown(bytes);
-    try {
-      if (shown === bytes) return await this.#to.write(bytes);
-      await writeAll(this.#to, shown);
-    } catch (error) {
-      throw new OutputError(error);
-    }
+    await this.#write(this.#shown(bytes));
     return bytes.length;
   }
 
@@ -101,7 +121,7 @@ export class Output implements Writer {
    * @throws {OutputError} If standard output takes no more.
    */
   async writeAll(bytes: Uint8Array): Promise<void> {
-    await writeAll(this, bytes);
+    await this.write(bytes);
   }
 
   /**
@@ -112,6 +132,7 @@ export class Output implements Writer {
   async finish(): Promise<void> {
     const held = this.#decoder.finish();
     if (held !== "") await this.text(held);
+    await this.#queue?.drained();
   }
 
   /**
@@ -121,11 +142,12 @@ export class Output implements Writer {
    * @throws {OutputError} If standard output takes no more.
    */
   async text(ours: string): Promise<void> {
-    try {
-      await writeAll(this.#to, this.#encoder.encode(ours));
-    } catch (error) {
-      throw new OutputError(error);
-    }
+    await this.#write(this.#encoder.encode(ours));
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    if (this.#queue !== undefined) await this.#queue.push(bytes);
+    else await writeAll(this.#to, bytes);
   }
 
   #shown(bytes: Uint8Array): Uint8Array {

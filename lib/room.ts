@@ -21,6 +21,7 @@ const WRITE_LIMIT = 65_536;
 const STALL_TIMEOUT = 3000;
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Told of who comes and goes. */
 export type RoomListener = (
@@ -112,11 +113,9 @@ export class Room {
     frames: Iterable<Uint8Array>,
     lines: FrameBatch,
   ): Promise<void> {
-    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     try {
       for (const frame of frames) {
-        const said = safeLine(decoder.decode(frame));
-        if (!lines.add(encoder.encode(`<${from.name}> ${said}`))) continue;
+        if (!lines.add(from.marked(frame))) continue;
         await this.#tell(from, lines.take());
         await turn();
       }
@@ -160,14 +159,33 @@ class Member {
   /** Bytes that the connection has taken: it stands still when nobody reads. */
   #taken = 0;
   #onCaughtUp: (() => void)[] = [];
+  /** What stands before each of its lines. */
+  #mark: Uint8Array;
+  #line = new Uint8Array(0);
 
   constructor(name: string, conn: Deno.Conn) {
     this.name = name;
     this.conn = conn;
+    this.#mark = encoder.encode(`<${name}> `);
   }
 
   get behind(): boolean {
     return this.#queued > QUEUE_LIMIT;
+  }
+
+  /** What it says, after its name and safe; until it says something else. */
+  marked(said: Uint8Array): Uint8Array {
+    const safe = isPrintable(said)
+      ? said
+      : encoder.encode(safeLine(decoder.decode(said)));
+    const start = this.#mark.length;
+    const length = start + safe.length;
+    if (length > this.#line.length) {
+      this.#line = new Uint8Array(2 * length);
+      this.#line.set(this.#mark);
+    }
+    this.#line.set(safe, start);
+    return this.#line.subarray(0, length);
   }
 
   /** Queues a line; never waits. */
@@ -240,4 +258,10 @@ class Member {
   #wake(): void {
     for (const resolve of this.#onCaughtUp.splice(0)) resolve();
   }
+}
+
+/** Whether all is ASCII that needs no change to be safe, as most is. */
+function isPrintable(bytes: Uint8Array): boolean {
+  for (const byte of bytes) if (byte < 0x20 || byte > 0x7e) return false;
+  return true;
 }

@@ -26,22 +26,33 @@ export interface Writer {
   write(bytes: Uint8Array): Promise<number>;
 }
 
-const SMALLEST_BUFFER = 256;
+/**
+ * Less would save memory, but tear the packet of a peer that sends up to 1,024
+ * bytes and takes what one `recv` gives for the whole echo.
+ */
+const SMALLEST_BUFFER = 1024;
 const LARGEST_BUFFER = 262_144;
+/** What is looked at byte by byte is no faster for coming in larger pieces. */
+const LARGEST_CHUNK = 65_536;
 
 /**
  * A read buffer that grows while reads fill it and shrinks when they don't: a
- * bulk stream gets 256 KiB, each of ten thousand idle connections 256 B.
+ * bulk stream gets 256 KiB, each of ten thousand idle connections 1 KiB.
  */
 class ElasticBuffer {
+  #largest: number;
   /** Where the next read goes. */
   space = new Uint8Array(SMALLEST_BUFFER);
+
+  constructor(largest = LARGEST_BUFFER) {
+    this.#largest = largest;
+  }
 
   /** Takes note of how much was read, and gives it. */
   filled(length: number): Uint8Array<ArrayBuffer> {
     const { space } = this;
     if (length === space.length) {
-      if (length < LARGEST_BUFFER) this.space = new Uint8Array(4 * length);
+      if (length < this.#largest) this.space = new Uint8Array(4 * length);
       return space;
     }
     if (space.length > SMALLEST_BUFFER && length <= space.length / 16) {
@@ -194,10 +205,36 @@ export async function* chunks(
 export async function* reusedChunks(
   from: Reader,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  const buffer = new ElasticBuffer();
+  const buffer = new ElasticBuffer(LARGEST_CHUNK);
   for (;;) {
     const length = await from.read(buffer.space);
     if (length === null) return;
     yield buffer.filled(length);
+  }
+}
+
+/**
+ * Gives what a reader reads, like {@linkcode reusedChunks}, and reads the next
+ * chunk while this one is used. Deno reads pipes in another thread: a gibibyte
+ * from one to a socket takes a quarter less time. Only for a source that may
+ * lose what is read ahead: nobody else will read it.
+ *
+ * @param from Where bytes come from.
+ * @returns The chunks, none of them empty.
+ */
+export async function* readAhead(
+  from: Reader,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+  let [current, other] = [new ElasticBuffer(), new ElasticBuffer()];
+  let reading = from.read(current.space);
+  for (;;) {
+    const length = await reading;
+    if (length === null) return;
+    const chunk = current.filled(length);
+    [current, other] = [other, current];
+    reading = from.read(current.space);
+    // Whoever leaves the loop hears nothing more of it, errors included.
+    reading.catch(() => {});
+    yield chunk;
   }
 }

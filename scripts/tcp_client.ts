@@ -185,7 +185,7 @@ async function transfer(
   stop: AbortSignal,
   silence: AbortSignal,
 ): Promise<void> {
-  const output = new Output({ hex: options.hex });
+  const output = new Output({ hex: options.hex, queued: true });
   const printer = framing.name === "raw"
     ? undefined
     : new MessagePrinter(output, framing);
@@ -202,7 +202,7 @@ async function transfer(
       printer ?? output,
       {
         stop,
-        signal: AbortSignal.any([silence, grace.signal]),
+        signal: AbortSignal.any([silence, grace.signal, output.failed]),
         linger: options.noStdin ? 0 : undefined,
       },
     );

@@ -83,7 +83,7 @@ Examples:
     if (isMulticast(local.hostname) && groups.length === 0) {
       groups.push(parseGroup(local.hostname));
     }
-    const signal = cli.stopSignal();
+    const stop = cli.stopSignal();
     const address = addressForGroups(local, groups);
     using socket = new UdpSocket(address, { shared: groups.length > 0 });
     for (const group of groups) await socket.join(group);
@@ -95,7 +95,9 @@ Examples:
       "In another terminal: deno run --allow-net scripts/udp_sender.ts (or nc -u 127.0.0.1 8080)",
     );
 
-    const handler = new Handler(socket, options, log);
+    const output = new Output({ hex: options.hex, queued: true });
+    const signal = AbortSignal.any([stop, output.failed]);
+    const handler = new Handler(socket, options, output, log);
     let count = 0;
     try {
       const wanted = { maxSize, signal, timeout, accept };
@@ -103,6 +105,7 @@ Examples:
         await handler.handle(datagram);
         if (++count === options.count) break;
       }
+      await output.finish();
     } catch (error) {
       if (!(error instanceof Deno.errors.TimedOut)) throw error;
       log.info("timeout", `Leaving: ${error.message}`);
@@ -121,22 +124,31 @@ class Handler {
   #guard: EchoGuard;
   #statistics = new Statistics();
   #last = "";
+  #peer: Deno.NetAddr | undefined;
+  #name = "";
 
-  constructor(socket: UdpSocket, options: Options, log: Log) {
+  constructor(
+    socket: UdpSocket,
+    options: Options,
+    output: Output,
+    log: Log,
+  ) {
     this.#socket = socket;
     this.#options = options;
     this.#log = log;
-    this.#output = new Output({ hex: options.hex });
+    this.#output = output;
     this.#guard = new EchoGuard(socket.address);
   }
 
   async handle({ payload, peer, cut }: Datagram): Promise<void> {
     const { stats, echo, maxSize } = this.#options;
     const { length } = payload;
-    const from = formatAddress(peer);
+    const from = this.#nameOf(peer);
     const message = stats ? this.#statistics.record(payload, from) : payload;
     const details = { peer: from, bytes: length };
-    this.#log.debug("datagram", `${length} bytes from ${from}`, details);
+    if (this.#log.verbose) {
+      this.#log.debug("datagram", `${length} bytes from ${from}`, details);
+    }
     if (cut) {
       const what = `The datagram from ${from} is longer than ${maxSize} bytes`;
       this.#log.error(`${what}: its end is lost (--max-size)`, details);
@@ -145,6 +157,17 @@ class Handler {
     if (from !== this.#last) this.#log.info("peer", `From ${from}:`, details);
     this.#last = from;
     await printDatagram(this.#output, message);
+  }
+
+  /** Most datagrams come from whoever sent the one before. */
+  #nameOf(peer: Deno.NetAddr): string {
+    if (
+      this.#peer?.port !== peer.port || this.#peer.hostname !== peer.hostname
+    ) {
+      this.#peer = peer;
+      this.#name = formatAddress(peer);
+    }
+    return this.#name;
   }
 
   async #answer(payload: Uint8Array, peer: Deno.NetAddr, from: string) {

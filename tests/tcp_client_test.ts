@@ -6,6 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { parseFraming } from "../lib/framing.ts";
+import { pause } from "../lib/pause.ts";
 import { copy, type Handler, listen, serve, writeAll } from "../lib/tcp.ts";
 import { hasOpenssl, makeCertificates } from "./certificates.ts";
 import {
@@ -309,6 +310,34 @@ Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
   assertEquals(text(stdout), "line\n0\n");
   assertEquals(text(stderr), "");
 });
+
+Deno.test(
+  "tcp_client.ts notices that nobody reads its output when the server is silent afterwards",
+  {
+    ignore: !installed("bash", "--version"),
+  },
+  async () => {
+    const left = Promise.withResolvers<void>();
+    await using server = serving(async (conn) => {
+      // When the second line comes, head has long had enough.
+      await writeAll(conn, bytes("line\n"));
+      await pause(500);
+      await writeAll(conn, bytes("line\n"));
+      await conn.read(new Uint8Array(1)).catch(() => null);
+      left.resolve();
+    });
+    const script = `${SCRIPTS}/tcp_client.ts`;
+    const { stdout } = await new Deno.Command("bash", {
+      args: [
+        "-c",
+        `${Deno.execPath()} run --no-prompt --allow-net ${script} ${server.address} --no-stdin | head -1; echo \${PIPESTATUS[0]}`,
+      ],
+      cwd: new URL("../", import.meta.url),
+    }).output();
+    assertEquals(text(stdout), "line\n0\n");
+    await within(left.promise);
+  },
+);
 
 Deno.test("tcp_client.ts says so when its output cannot be written", {
   ignore: Deno.build.os !== "linux" || !installed("bash", "--version"),

@@ -8,10 +8,10 @@ import { report, RUDE, rude, serverWith, short } from "./support.ts";
 /** How much more memory 20 flooders may cost, in MiB. */
 const MOST = 32;
 /**
- * The same where each byte can be a message: a million small objects a second
- * make the engine's own heap grow, if not without end.
+ * The same where each byte can be a message: millions of small objects a second
+ * make the engine's own heap grow, by some 20 MiB and no more.
  */
-const MOST_WITH_MESSAGES = 96;
+const MOST_WITH_MESSAGES = 64;
 
 for (
   const [name, args, piece, question, answer] of [
