@@ -161,12 +161,16 @@ Deno.test("udp_sender.ts keeps its pace over 2,000 datagrams", async () => {
   await within(collecting);
   // By the sender's own clock, and for what came: on a busy machine this
   // process may be late, or miss some.
-  const first = headers[0];
-  const last = headers.at(-1)!;
-  const taken = (last.time - first.time) | 0;
+  const [first, last] = [headers[0], headers.at(-1)!];
   const wanted = 1000 * (last.sequence - first.sequence);
   assert(wanted > 1_000_000, `${headers.length} came`);
-  assert(Math.abs(taken / wanted - 1) < 0.01, `${taken} for ${wanted} us`);
+  // Any one datagram may be late, but not all of the last ones.
+  const delays = headers.map(({ time, sequence }) =>
+    ((time - first.time) | 0) - 1000 * (sequence - first.sequence)
+  );
+  const drift = Math.min(...delays.slice(-200)) -
+    Math.min(...delays.slice(0, 200));
+  assert(Math.abs(drift) < wanted / 100, `${drift} us in ${wanted} us`);
   // No burst, whatever had to be caught up with: ten take 10 ms, or 2.5 ms,
   // and a busy machine may add something to the time of the first.
   for (let i = 10; i < headers.length; i++) {
