@@ -10,6 +10,7 @@
  *   and run by a terminal of the same section.
  * - `sh`: tasks of deno.json, which are too long for a test.
  * - `mermaid`: a sequence diagram.
+ * - `haproxy`, `ini`: what HAProxy and systemd read; they are asked.
  *
  * All of it happens in a copy of the collection, with free ports in place of
  * those of the README.
@@ -295,7 +296,9 @@ for (const section of SECTIONS) {
 }
 
 Deno.test("README: each block of code is of a kind that is checked", () => {
-  const kinds = ["console", "jsonc", "mermaid", "sh", "ts"];
+  const kinds = [
+    ...["console", "haproxy", "ini", "jsonc", "mermaid", "sh", "ts"],
+  ];
   const all = SECTIONS.flatMap(({ blocks }) => blocks);
   for (const { language } of all) assert(kinds.includes(language), language);
   assertEquals(README.match(/^\s*(```|~~~)/gm)!.length, 2 * all.length);
@@ -331,6 +334,37 @@ testBlocks("mermaid", "is a diagram of participants that there are", (text) => {
   );
   for (const each of lines) assertMatch(each, line);
 });
+
+/** Blocks that another program reads, in a file, and complains if it cannot. */
+function testConfigurations(
+  language: string,
+  name: string,
+  program: string,
+  ...args: string[]
+) {
+  Deno.test({
+    name: `README: each ${language} block is one that ${program} takes`,
+    ignore: !installed(program, args[0] === "-c" ? "-v" : "--version"),
+    fn() {
+      for (const text of SECTIONS.flatMap((each) => blocks(language, each))) {
+        const path = `${HOME}/${name}`;
+        // Deno may be somewhere else here.
+        Deno.writeTextFileSync(
+          path,
+          text.replace("/usr/local/bin/deno", Deno.execPath()),
+        );
+        const { code, stdout, stderr } = new Deno.Command(program, {
+          args: [...args, path],
+        }).outputSync();
+        const said = [stdout, stderr].map((it) => new TextDecoder().decode(it));
+        assertEquals(code, 0, said.join(""));
+      }
+    },
+  });
+}
+
+testConfigurations("haproxy", "haproxy.cfg", "haproxy", "-c", "-q", "-f");
+testConfigurations("ini", "x@.service", "systemd-analyze", "verify");
 
 Deno.test("README: each framing puts on the wire what its table shows", () => {
   const rows = README.matchAll(

@@ -110,7 +110,7 @@ const CLIENTS: Record<string, CommandOnPort> = {
 };
 
 const DATAGRAM = 1200;
-const DATAGRAMS = 200_000;
+const DATAGRAMS = 1_000_000;
 
 const DATAGRAM_SENDERS: Record<string, CommandOnPort> = {
   "ours": (port) =>
@@ -126,12 +126,24 @@ const DATAGRAM_SENDERS: Record<string, CommandOnPort> = {
     peer("node_datagrams.mjs", "send", port, DATAGRAM, DATAGRAMS),
 };
 
+/**
+ * Our receiver, with what it counted on standard output. At a terminal, which
+ * `script` gives it, it only counts; elsewhere it prints what comes, too.
+ */
+function counting(port: number, where: string): CommandLine {
+  const receiver = script(
+    "udp_receiver",
+    `127.0.0.1:${port}`,
+    "--stats",
+    "--timeout=1s",
+  ).join(" ");
+  return ["script", "-qec", `${receiver} 2>&1 ${where}`, "/dev/null"];
+}
+
 /** They receive until none come, and then say how many came. */
 const DATAGRAM_RECEIVERS: Record<string, CommandOnPort> = {
-  "ours": (port) => [
-    ...["sh", "-c", 'exec "$@" 2>&1 >/dev/null', "-"],
-    ...script("udp_receiver", `127.0.0.1:${port}`, "--stats", "--timeout=1s"),
-  ],
+  "ours": (port) => counting(port, ">/dev/tty"),
+  "ours, printing": (port) => counting(port, ">/dev/null"),
   "C recv": (port) => load("udp-receive", port),
   "Node dgram": (port) => peer("node_datagrams.mjs", "receive", port),
 };
@@ -202,10 +214,11 @@ async function costOfMessage(
   server: Background,
   count: number,
 ): Promise<number> {
+  await figure(load("rounds", port, count, 64, SECONDS));
   const before = await server.processorTime();
   const rate = await figure(load("paced", port, count, 64, PACED_SECONDS));
   const used = await server.processorTime() - before;
-  return used / (rate * PACED_SECONDS) * 1e6;
+  return used / (rate * PACED_SECONDS);
 }
 
 /** Datagrams a second that a receiver gets while one sends all it can. */
@@ -214,8 +227,8 @@ async function received(command: CommandLine, port: number): Promise<number> {
   await bound(port);
   const count = receiver.end();
   const seconds = await figure(load("udp-send", port, DATAGRAM, DATAGRAMS));
-  const [, number] = /^(\d+)(?: received|$)/m.exec(await count)!;
-  return Number(number) / seconds;
+  const [, ours, theirs] = /(\d+) received|^(\d+)$/m.exec(await count)!;
+  return Number(ours ?? theirs) / seconds;
 }
 
 /** Waits until somebody has the port. */
@@ -349,7 +362,7 @@ const ROWS: Row[] = [
     unit: "datagrams/s",
     contenders: contenders(
       DATAGRAM_RECEIVERS,
-      ["ours", "C recv", "Node dgram"],
+      ["ours", "ours, printing", "C recv", "Node dgram"],
       received,
     ),
   },
@@ -417,9 +430,10 @@ async function measured(row: Row, repeats: number): Promise<string> {
     }
   }
   const [mine, ...theirs] = figures.map(median);
-  const peers = theirs.map((figure, i) => {
+  const peers = theirs.flatMap((figure, i) => {
     const ratio = row.less ? figure / mine : mine / figure;
-    return `${row.contenders[i + 1].name} ${ratio.toFixed(2)}`;
+    const { name } = row.contenders[i + 1];
+    return Number.isFinite(ratio) ? [`${name} ${ratio.toFixed(2)}`] : [];
   });
   const cells = [row.what, `${shown(mine)} ${row.unit}`, peers.join(", ")];
   return `| ${cells.join(" | ")} |`;

@@ -47,12 +47,15 @@ export class Background implements AsyncDisposable {
     return 1024 * Number(/VmRSS:\s+(\d+)/.exec(status)![1]);
   }
 
-  /** The processor time that it has used, in seconds. */
+  /** The processor time that all its threads have used, in microseconds. */
   async processorTime(): Promise<number> {
-    const stat = await Deno.readTextFile(`/proc/${this.#child.pid}/stat`);
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const ticksPerSecond = 100;
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    const folder = `/proc/${this.#child.pid}/task`;
+    let nanoseconds = 0;
+    for await (const { name } of Deno.readDir(folder)) {
+      const stat = await Deno.readTextFile(`${folder}/${name}/schedstat`);
+      nanoseconds += parseInt(stat);
+    }
+    return nanoseconds / 1000;
   }
 
   /** Waits until it has printed a line, and gives it. */
