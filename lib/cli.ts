@@ -20,6 +20,7 @@ export {
   oneOf,
   type Option,
   option,
+  refuse,
   size,
   suggesting,
   text,
@@ -55,15 +56,11 @@ const EXPLAIN: Option<ExplainFormat | undefined> = {
 const COMMON = {
   verbose: toggle("say more", "v"),
   quiet: toggle("say only what goes wrong", "q"),
-  json: toggle("write the log as JSON lines"),
-  explain: EXPLAIN,
-  completions: option(
-    "SHELL",
-    "print completions for bash, zsh or fish",
-    oneOf(...SHELLS),
-  ),
+  json: toggle("log as JSON"),
   help: toggle("print this help and leave", "h"),
   version: toggle("print the version and leave", "V"),
+  explain: EXPLAIN,
+  completions: option("SHELL", "print completions", oneOf(...SHELLS)),
 };
 
 /** What a command is called, what it takes, and what it does. */
@@ -78,7 +75,9 @@ export interface Command<T extends OptionTable> {
   most: number;
   /** The options, in the order of the help. */
   options: T;
-  /** What comes after the options in the help: permissions, examples. */
+  /** What the help has above an option, where a group of them begins. */
+  headings: { readonly [Name in keyof T]?: string };
+  /** What comes after the options in the help: permission, examples. */
   epilogue: string;
   /**
    * Whether it opens sockets, so that there is something to `--explain`.
@@ -123,6 +122,7 @@ export interface Invocation<T extends OptionTable> {
  *   positionals: "",
  *   most: 0,
  *   options: { long: toggle("sleep longer") },
+ *   headings: { long: "How long" },
  *   epilogue: "",
  *   run: ({ options }) => Promise.resolve(assertEquals(options.long, true)),
  * }, ["--long"]);
@@ -272,20 +272,31 @@ function parseCommandLine<T extends OptionTable>(
 }
 
 function helpText<T extends OptionTable>(command: Command<T>): string {
-  const rows = entriesOf(command).map(({ flag, short, value, help }) => {
-    const letter = short === undefined ? "   " : `-${short} `;
-    const argument = value === undefined ? "" : ` ${value}`;
-    return [`${letter}--${flag}${argument}`, help];
+  const { options, headings } = command;
+  const entries = entriesOf(command);
+  const own = entries.filter(({ name }) => name in options);
+  const flags = ({ flag, short, value }: typeof own[number]) =>
+    `${short ? `-${short} ` : ""}--${flag}${value ? ` ${value}` : ""}`;
+  const indent = own.some(({ short }) => short) ? 5 : 2;
+  const left = own.map((entry) =>
+    " ".repeat(entry.short ? 2 : indent) + flags(entry)
+  );
+  const width = Math.max(...left.map(({ length }) => length)) + 2;
+  const rows = own.map(({ name, help }, i) => {
+    const heading = headings[name] === undefined ? "" : `${headings[name]}:\n`;
+    return `${heading}${left[i].padEnd(width)}${help}\n`;
   });
-  const width = Math.max(...rows.map(([flags]) => flags.length)) + 2;
-  const lines = rows.map(([flags, help]) => `  ${flags.padEnd(width)}${help}`);
+  const common = entries.filter((entry) => !own.includes(entry)).map((entry) =>
+    entry.short || entry.value
+      ? flags(entry)
+      : `${flags(entry)} (${entry.help})`
+  );
   return `${command.summary}
 
 Usage: ${command.name}.ts [options] ${command.positionals}
 
-Options:
-${lines.join("\n")}
-
+${rows.join("")}Every script:
+${common.join("  ").replace(/(.{1,78})(?: {2}|$)/g, "  $1\n")}
 ${command.epilogue.trim()}
 `;
 }

@@ -56,7 +56,9 @@ export async function eject(
     printImports(used.bindings, names, config.imports),
   ];
   for (const module of modules) {
-    const text = printModule(module, used, names, module === script);
+    const text = withoutFolder(
+      printModule(module, used, names, module === script),
+    );
     // The script's documentation is at the top already.
     const heading = module === script
       ? `// ${pathOf(module)}`
@@ -72,7 +74,11 @@ function printHead(script: ts.SourceFile): string {
   const path = pathOf(script);
   const origin =
     `// Ejected from ${path} of ${config.name} ${config.version}; lib is in here.`;
-  // It shows command lines; this copy and its peer are in no such folder.
-  const here = documentation.replaceAll(/\bscripts\/(?=\w+\.ts\b)/g, "");
-  return [shebang, origin, here].filter((line) => line !== "").join("\n");
+  return [shebang, origin, withoutFolder(documentation)]
+    .filter((line) => line !== "").join("\n");
+}
+
+/** It shows command lines; this copy and its peer are in no such folder. */
+function withoutFolder(text: string): string {
+  return text.replaceAll(/\bscripts\/(?=\w+\.ts\b)/g, "");
 }

@@ -13,7 +13,6 @@ import {
   diagramOf,
   preview,
   type Step,
-  step,
   textOf,
 } from "./narration.ts";
 
@@ -76,18 +75,13 @@ function explained(
 ): Partial<Record<keyof Calls, unknown>> {
   const listening = (listener: Deno.Listener, options: Options) => {
     const { tcpBacklog = 511 } = options;
-    const at = addressOf(listener.addr);
-    create(tell, listener.addr, "STREAM");
-    tell(step("bind", at.text, `bind(fd, ${at.text})`, `s.bind(${at.python})`));
-    const queue = `listen(fd, ${tcpBacklog})`;
-    tell(
-      step(
-        "listen",
-        `${tcpBacklog} may wait`,
-        queue,
-        `s.${queue.replace("fd, ", "")}`,
-      ),
-    );
+    bind(tell, listener.addr, "STREAM");
+    tell({
+      name: "listen",
+      what: `${tcpBacklog} may wait`,
+      c: `listen(fd, ${tcpBacklog})`,
+      python: `s.listen(${tcpBacklog})`,
+    });
     return watchListener(listener, tell);
   };
   return {
@@ -98,28 +92,20 @@ function explained(
       const { transport = "tcp", hostname = "127.0.0.1", port, path } = options;
       const to = addressOf({ transport, hostname, port, path });
       create(tell, { transport, hostname } as Deno.Addr, "STREAM");
-      const call = [
-        "connect",
-        `connect(fd, ${to.text})`,
-        `s.connect(${to.python})`,
-      ];
+      const call = {
+        name: "connect",
+        c: `connect(fd, ${to.text})`,
+        python: `s.connect(${to.python})`,
+      };
       try {
         const conn = await real.connect(options) as Deno.Conn;
         const from = addressOf(conn.localAddr).text;
-        tell({
-          ...step(call[0], `from ${from} to ${to.text}`, call[1], call[2]),
-          peer: to.text,
-        });
+        const what = `from ${from} to ${to.text}`;
+        tell({ ...call, what, peer: to.text });
         return watchConn(conn, tell);
       } catch (error) {
-        tell(
-          step(
-            call[0],
-            `to ${to.text} fails: ${reasonFor(error)}`,
-            call[1],
-            call[2],
-          ),
-        );
+        const what = `to ${to.text} fails: ${reasonFor(error)}`;
+        tell({ ...call, what });
         throw error;
       }
     },
@@ -128,12 +114,10 @@ function explained(
       const { hostname } = options ?? {};
       const tls = await real.startTls(conn, options);
       tell({
-        ...step(
-          "tls",
-          `with ${hostname}`,
-          "SSL_connect(ssl)",
-          `context.wrap_socket(s, server_hostname="${hostname}")`,
-        ),
+        name: "tls",
+        what: `with ${hostname}`,
+        c: "SSL_connect(ssl)",
+        python: `context.wrap_socket(s, server_hostname="${hostname}")`,
         peer,
       });
       return watchConn(tls, tell);
@@ -141,21 +125,22 @@ function explained(
     // Without --unstable-net it is not there, and must not seem to be.
     listenDatagram: real.listenDatagram && ((options: Options) => {
       const conn = real.listenDatagram(options);
-      const at = addressOf(conn.addr);
-      create(tell, conn.addr, "DGRAM");
-      tell(
-        step("bind", at.text, `bind(fd, ${at.text})`, `s.bind(${at.python})`),
-      );
+      bind(tell, conn.addr, "DGRAM");
       return watchDatagrams(conn, tell);
     }),
   };
 }
 
-function create(
-  tell: Tell,
-  address: Deno.Addr,
-  type: "STREAM" | "DGRAM",
-): void {
+type SocketType = "STREAM" | "DGRAM";
+
+function bind(tell: Tell, address: Deno.Addr, type: SocketType): void {
+  create(tell, address, type);
+  const { text, python } = addressOf(address);
+  const call = { c: `bind(fd, ${text})`, python: `s.bind(${python})` };
+  tell({ name: "bind", what: text, ...call });
+}
+
+function create(tell: Tell, address: Deno.Addr, type: SocketType): void {
   const family = !("hostname" in address)
     ? "AF_UNIX"
     : address.hostname.includes(":")
@@ -163,14 +148,12 @@ function create(
     : "AF_INET";
   const kind = type === "STREAM" ? "a stream" : "datagrams";
   const args = `${family}, SOCK_${type}`;
-  tell(
-    step(
-      "create",
-      `a socket for ${kind}`,
-      `fd = socket(${args}, 0)`,
-      `s = socket.socket(${args})`,
-    ),
-  );
+  tell({
+    name: "create",
+    what: `a socket for ${kind}`,
+    c: `fd = socket(${args}, 0)`,
+    python: `s = socket.socket(${args})`,
+  });
 }
 
 function watchListener(listener: Deno.Listener, tell: Tell): Deno.Listener {
@@ -179,12 +162,10 @@ function watchListener(listener: Deno.Listener, tell: Tell): Deno.Listener {
     const conn = await accept.call(listener);
     const peer = addressOf(conn.remoteAddr).text;
     tell({
-      ...step(
-        "accept",
-        `${peer} has connected`,
-        "conn = accept(fd, …)",
-        "conn, address = s.accept()",
-      ),
+      name: "accept",
+      what: `${peer} has connected`,
+      c: "conn = accept(fd, …)",
+      python: "conn, address = s.accept()",
       peer,
       incoming: true,
     });
@@ -203,9 +184,11 @@ function watchConn<Conn extends Deno.Conn>(conn: Conn, tell: Tell): Conn {
     const got = length === null
       ? "the end: the peer says no more"
       : `${length} bytes from ${peer()}: ${preview(buffer, length)}`;
-    const call = `recv(fd, buffer, ${buffer.length}, 0) = ${length ?? 0}`;
     tell({
-      ...step("receive", got, call, `data = s.recv(${buffer.length})`),
+      name: "receive",
+      what: got,
+      c: `recv(fd, buffer, ${buffer.length}, 0) = ${length ?? 0}`,
+      python: `data = s.recv(${buffer.length})`,
       peer: peer(),
       incoming: true,
     });
@@ -213,14 +196,11 @@ function watchConn<Conn extends Deno.Conn>(conn: Conn, tell: Tell): Conn {
   };
   conn.write = async (bytes) => {
     const length = await write.call(conn, bytes);
-    const data = preview(bytes, length);
     tell({
-      ...step(
-        "send",
-        `${length} bytes to ${peer()}: ${data}`,
-        `send(fd, buffer, ${bytes.length}, 0) = ${length}`,
-        `s.send(data)`,
-      ),
+      name: "send",
+      what: `${length} bytes to ${peer()}: ${preview(bytes, length)}`,
+      c: `send(fd, buffer, ${bytes.length}, 0) = ${length}`,
+      python: `s.send(data)`,
       peer: peer(),
     });
     return length;
@@ -228,12 +208,10 @@ function watchConn<Conn extends Deno.Conn>(conn: Conn, tell: Tell): Conn {
   conn.closeWrite = async () => {
     await closeWrite.call(conn);
     tell({
-      ...step(
-        "half-close",
-        `nothing more to ${peer()}`,
-        "shutdown(fd, SHUT_WR)",
-        "s.shutdown(socket.SHUT_WR)",
-      ),
+      name: "half-close",
+      what: `nothing more to ${peer()}`,
+      c: "shutdown(fd, SHUT_WR)",
+      python: "s.shutdown(socket.SHUT_WR)",
       peer: peer(),
     });
   };
@@ -250,12 +228,10 @@ function watchDatagrams(
     const length = await send.call(conn, bytes, to);
     const { text, python } = addressOf(to);
     tell({
-      ...step(
-        "send",
-        `${length} bytes to ${text}: ${preview(bytes, length)}`,
-        `sendto(fd, buffer, ${length}, 0, ${text})`,
-        `s.sendto(data, ${python})`,
-      ),
+      name: "send",
+      what: `${length} bytes to ${text}: ${preview(bytes, length)}`,
+      c: `sendto(fd, buffer, ${length}, 0, ${text})`,
+      python: `s.sendto(data, ${python})`,
       peer: text,
     });
     return length;
@@ -265,12 +241,10 @@ function watchDatagrams(
     const { text } = addressOf(from);
     const { length } = bytes;
     tell({
-      ...step(
-        "receive",
-        `${length} bytes from ${text}: ${preview(bytes, length)}`,
-        `recvfrom(fd, buffer, …) = ${length}`,
-        "data, address = s.recvfrom(65535)",
-      ),
+      name: "receive",
+      what: `${length} bytes from ${text}: ${preview(bytes, length)}`,
+      c: `recvfrom(fd, buffer, …) = ${length}`,
+      python: "data, address = s.recvfrom(65535)",
       peer: text,
       incoming: true,
     });
@@ -292,7 +266,7 @@ function watchClose(
     open = false;
     const to = peer?.();
     const what = to === undefined ? "the socket" : `the connection to ${to}`;
-    const closed = step("close", what, "close(fd)", "s.close()");
+    const closed = { name: "close", what, c: "close(fd)", python: "s.close()" };
     tell({ ...closed, peer: to });
   };
   const target = socket as { close(): void; [Symbol.dispose]?(): void };

@@ -8,9 +8,9 @@
 const SWEEPS_PER_TIMEOUT = 16;
 
 interface Watched {
-  conn: Deno.Conn;
   active: boolean;
   idleSince: number;
+  onIdle: () => void;
 }
 
 /**
@@ -31,7 +31,7 @@ interface Watched {
 export class IdleSweep implements Disposable {
   /** How long a connection may be silent, in milliseconds. */
   readonly timeout: number;
-  #watched = new Map<Deno.Conn, Watched & { onIdle: () => void }>();
+  #watched = new Map<Deno.Conn, Watched>();
   #timer: ReturnType<typeof setInterval>;
 
   /**
@@ -55,12 +55,7 @@ export class IdleSweep implements Disposable {
    * @param onIdle Called once when it is idle; closing it is left to that.
    */
   watch(conn: Deno.Conn, onIdle: () => void): void {
-    const watched = {
-      conn,
-      active: false,
-      idleSince: performance.now(),
-      onIdle,
-    };
+    const watched = { active: false, idleSince: performance.now(), onIdle };
     const { read, write } = conn;
     // The next read starts when the last one is done, so its start tells of it.
     conn.read = (buffer) => {
@@ -90,12 +85,12 @@ export class IdleSweep implements Disposable {
 
   #sweep(): void {
     const now = performance.now();
-    for (const watched of this.#watched.values()) {
+    for (const [conn, watched] of this.#watched) {
       if (watched.active) {
         watched.active = false;
         watched.idleSince = now;
       } else if (now - watched.idleSince >= this.timeout) {
-        this.#watched.delete(watched.conn);
+        this.#watched.delete(conn);
         watched.onIdle();
       }
     }

@@ -27,24 +27,6 @@ const MAX_DIAGRAM_STEPS = 500;
 const PREVIEW_LENGTH = 16;
 
 /**
- * Makes a step.
- *
- * @param name What happens.
- * @param what To what, or how much.
- * @param c The call in C.
- * @param python The call in Python.
- * @returns The step, of this side alone.
- */
-export function step(
-  name: string,
-  what: string,
-  c: string,
-  python: string,
-): Step {
-  return { name, what, c, python };
-}
-
-/**
  * Writes an address as a person does, and as Python does.
  *
  * @param address What a socket has as its address, or was told as one.
@@ -101,7 +83,8 @@ export function textOf({ name, what, c, python }: Step): string {
  * ```ts
  * import { assertEquals } from "@std/assert";
  *
- * const bind = step("bind", "127.0.0.1:80", "bind(…)", "s.bind(…)");
+ * const [c, python] = ["bind(…)", "s.bind(…)"];
+ * const bind = { name: "bind", what: "127.0.0.1:80", c, python };
  * assertEquals(diagramOf("tcp_server", [bind]).split("\n")[2].trim(),
  *   "Note over self: bind: 127.0.0.1:80");
  * ```

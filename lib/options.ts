@@ -60,6 +60,26 @@ export function usage<Value>(read: () => Value): Value {
 }
 
 /**
+ * Refuses a command line for the first mistake in it.
+ *
+ * @param mistakes Whether each was made, under what is to be said about it.
+ * @throws {UsageError} If one was made.
+ *
+ * @example
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ *
+ * refuse({ "--cert needs --key": false });
+ * assertThrows(() => refuse({ "--cert needs --key": "a.pem" }), UsageError);
+ * ```
+ */
+export function refuse(mistakes: Record<string, unknown>): void {
+  for (const [message, made] of Object.entries(mistakes)) {
+    if (made) throw new UsageError(message);
+  }
+}
+
+/**
  * Makes a switch: there or not.
  *
  * @param help What it does.

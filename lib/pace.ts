@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { pause } from "./pause.ts";
 
 /** A timer of Deno's is late by up to this, in milliseconds. */
 const TIMER_DELAY = 2.5;
@@ -65,7 +66,7 @@ export class Pacer implements Disposable {
       const left = at - performance.now();
       if (left <= 0 || signal?.aborted) break;
       // A timer would be late for the last bit.
-      if (left > TIMER_DELAY) await sleep(left - TIMER_DELAY, signal);
+      if (left > TIMER_DELAY) await pause(left - TIMER_DELAY, signal);
       else {
         if (left > 2 * NAP_DELAY) nap(Math.min(left - NAP_DELAY, 1));
         await this.#letOthers();
@@ -87,16 +88,6 @@ export class Pacer implements Disposable {
       this.#channel.port2.postMessage(undefined);
     });
   }
-}
-
-async function sleep(milliseconds: number, signal?: AbortSignal) {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  const wake = () => resolve();
-  signal?.addEventListener("abort", wake, { once: true });
-  await promise;
-  clearTimeout(timer);
-  signal?.removeEventListener("abort", wake);
 }
 
 const never = new Int32Array(new SharedArrayBuffer(4));

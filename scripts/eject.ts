@@ -32,13 +32,16 @@ export const command: cli.Command<typeof OPTIONS> = {
   most: Infinity,
   options: OPTIONS,
   sockets: false,
+  headings: { jsr: "The files" },
   epilogue: `
-Scripts:
-  ${SCRIPTS.join("  ")}
+Scripts:    ${SCRIPTS.join(" ")}
 
+Permission: deno task eject has it: --allow-read --allow-write
+            --allow-run=deno (to format) --allow-env=TSC_*,NODE_*,VSCODE_*
 Examples:
-  deno task eject tcp_server ../elsewhere
-  deno task eject --jsr --force udp_sender udp_receiver .
+  deno task eject tcp_server /tmp
+  deno task eject --force udp_sender udp_receiver /tmp
+  deno task eject --force --jsr google_connect /tmp
 `,
   async run({ options: { jsr, force }, positionals, log }) {
     const directory = positionals.at(-1);

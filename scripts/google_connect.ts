@@ -41,8 +41,8 @@ import { safeJson } from "../lib/text.ts";
 const OPTIONS = {
   tls: toggle("shake hands over TLS, on port 443 if none is given"),
   path: option("PATH", "which page's head to ask for (/)", pagePath, "/"),
-  timeout: option("DURATION", "for all of it (10s)", cli.duration, 10_000),
   all: toggle("try each address in turn"),
+  timeout: option("DURATION", "for all of it (10s)", cli.duration, 10_000),
   // Every command has it; this one has a report to write, too.
   json: toggle("write the report and the log as JSON"),
 };
@@ -56,17 +56,21 @@ export const command: cli.Command<typeof OPTIONS> = {
   positionals: "[HOST[:PORT]=www.google.com:80]",
   most: 1,
   options: OPTIONS,
+  headings: { tls: "The page", all: "The way", json: "The report" },
   epilogue: `
-Steps:
-  resolve      ask DNS for the addresses of the name
-  connect      try them, the next one 250 ms after the last; the first one wins
-  tls          shake hands and verify the certificate (--tls)
-  first byte   ask for the head of the page and wait
+Steps:      resolve     ask DNS for the addresses of the name
+            connect     try them, the next one 250 ms after the last
+            tls         shake hands and verify the certificate (--tls)
+            first byte  ask for the head of the page and wait
+JSON:       one object on standard output, also of a failure
+Hosts:      example.com example.com:8080 tls://example.com 127.0.0.1:80 [::1]:80
 
-With --json the report is one JSON object on standard output, also of a failure.
-
-Hosts:
-  example.com  example.com:8080  tls://example.com  127.0.0.1:80  [::1]:80
+Permission: --allow-net=HOST:PORT and the system resolves the name; with
+            NAMESERVER:53 too DNS is asked, with ADDRESS:PORT each is tried
+Examples:
+  deno run --allow-net=www.google.com:80 scripts/google_connect.ts
+  deno run --allow-net scripts/google_connect.ts --tls example.com
+  deno run --allow-net scripts/google_connect.ts --all --json --timeout 5s
 `,
   async run({ options, positionals: [place = "www.google.com"], log }) {
     const target = cli.usage(() => targetOf(place, options));
@@ -130,9 +134,7 @@ function targetOf(place: string, options: Options): Target {
     const given = formatAddress(address);
     throw new cli.UsageError(`a web server is reached over TCP, not ${given}`);
   }
-  if (address.port === 0) {
-    throw new cli.UsageError("port 0 is only for listening");
-  }
+  cli.refuse({ "port 0 is only for listening": address.port === 0 });
   const { hostname, port } = address;
   return { hostname, port, tls, path: options.path };
 }

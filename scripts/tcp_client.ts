@@ -32,17 +32,17 @@ const FRAMINGS = cli.suggesting(...FRAMING_NAMES);
 
 const OPTIONS = {
   send: cli.list("TEXT", "send this and no input; may be repeated"),
+  noStdin: toggle("send nothing, only listen"),
   framing: option("FRAMING", "see below (raw)", FRAMINGS, "raw", "f"),
   crlf: toggle("end lines with CRLF"),
   hex: toggle("show what comes in hexadecimal"),
+  progress: toggle("show bytes, rate and time on standard error"),
+  check: toggle("connect, report, leave"),
   timeout: option("DURATION", "for connecting (10s)", cli.duration, 10_000),
+  retry: option("N", "try again so often (0)", cli.integer(), 0),
   idleTimeout: option("DURATION", "leave after so much silence", cli.duration),
   ca: option("FILE", "trust this authority too, PEM", cli.text),
   serverName: option("NAME", "expect a certificate for it", cli.text),
-  retry: option("N", "try again so often (0)", cli.integer(), 0),
-  check: toggle("connect, report, leave"),
-  noStdin: toggle("send nothing, only listen"),
-  progress: toggle("show bytes, rate and time on standard error"),
 };
 
 type Options = cli.Values<typeof OPTIONS>;
@@ -59,17 +59,25 @@ export const command: cli.Command<typeof OPTIONS> = {
   positionals: "[ADDRESS=127.0.0.1:1234]",
   most: 1,
   options: OPTIONS,
+  headings: {
+    send: "What it sends",
+    hex: "What it shows",
+    check: "The connection",
+    ca: "TLS",
+  },
   epilogue: `
-Input:
-  a pipe goes out as it is; with a framing each line is a message, and with
-  fixed:N each block; at its end the connection is half-closed
-  a terminal sends each line when it is entered; bye leaves
+Input:      a pipe goes out as it is, and its end half-closes the connection;
+            with a framing each line is a message, with fixed:N each block
+            at a terminal each line is sent when it is entered; bye leaves
+Framings:   raw lines fixed:N u8 u16 u32 u16le u32le varint netstring
+Addresses:  127.0.0.1:1234 :1234 [::1]:1234 tls://localhost:1234 unix:/tmp/s
 
-Framings:
-  raw  lines  fixed:N  u8  u16  u32  u16le  u32le  varint  netstring
-
-Addresses:
-  127.0.0.1:1234  :1234  [::1]:1234  tls://localhost:1234  unix:/tmp/socket
+Permission: --allow-net=HOST:PORT; for --ca --allow-read=FILE as well; a unix
+            socket: --allow-net=unix:PATH --allow-read=PATH --allow-write=PATH
+Examples:
+  echo hello | deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
+  deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --check --retry 5
+  deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const { framing: name, ca, check, idleTimeout, progress } = options;
@@ -123,19 +131,17 @@ Addresses:
 
 function serverAddress(place: string, options: Options): Address {
   const address = parseAddress(place);
-  const { ca, serverName, crlf, framing } = options;
-  if (address.transport === "udp") {
-    throw new cli.UsageError("datagrams are for udp_sender.ts");
-  }
-  if (address.transport !== "unix" && address.port === 0) {
-    throw new cli.UsageError("port 0 is only for listening");
-  }
-  if (address.transport !== "tls" && (ca ?? serverName) !== undefined) {
-    throw new cli.UsageError("--ca and --server-name need a tls:// address");
-  }
-  if (crlf && framing !== "raw" && framing !== "lines") {
-    throw new cli.UsageError("--crlf goes with raw and lines only");
-  }
+  const { transport } = address;
+  const { ca, serverName, crlf, framing, send, check, progress } = options;
+  cli.refuse({
+    "datagrams are for udp_sender.ts": transport === "udp",
+    "port 0 is only for listening": "port" in address && address.port === 0,
+    "--ca and --server-name need a tls:// address": transport !== "tls" &&
+      (ca ?? serverName) !== undefined,
+    "--crlf goes with raw and lines only": crlf &&
+      framing !== "raw" && framing !== "lines",
+    "--check sends and shows nothing": check && (send.length > 0 || progress),
+  });
   return address;
 }
 

@@ -17,7 +17,7 @@
  */
 import { formatAddress } from "../lib/address.ts";
 import * as cli from "../lib/cli.ts";
-import { option, toggle, UsageError } from "../lib/cli.ts";
+import { option, toggle } from "../lib/cli.ts";
 import { printDatagram } from "../lib/datagram_printer.ts";
 import { EchoGuard } from "../lib/echo_guard.ts";
 import type { Log } from "../lib/log.ts";
@@ -35,14 +35,14 @@ import {
 } from "../lib/udp.ts";
 
 const OPTIONS = {
-  count: option("N", "leave after N datagrams", cli.integer(1)),
-  timeout: option("DURATION", "leave after so much silence", cli.duration),
   echo: toggle("send each back to who sent it"),
-  from: cli.list("ADDRESS", "hear this peer only; may be repeated"),
-  join: cli.list("GROUP[@INTERFACE-IP]", "hear this group; may be repeated"),
   hex: toggle("show what comes in hexadecimal"),
   stats: toggle("count loss, copies, order, jitter"),
   maxSize: option("SIZE", "cut what is longer (65535)", cli.size, 65_535),
+  from: cli.list("ADDRESS", "hear this peer only; may be repeated"),
+  join: cli.list("GROUP[@INTERFACE-IP]", "hear this group; may be repeated"),
+  count: option("N", "leave after N datagrams", cli.integer(1)),
+  timeout: option("DURATION", "leave after so much silence", cli.duration),
 };
 
 type Options = cli.Values<typeof OPTIONS>;
@@ -54,27 +54,29 @@ export const command: cli.Command<typeof OPTIONS> = {
   positionals: "[ADDRESS=127.0.0.1:8080]",
   most: 1,
   options: OPTIONS,
+  headings: { echo: "What it does", from: "Peers", count: "Its end" },
   epilogue: `
-Statistics (what \`udp_sender --number\` sends), on standard error at the end:
-  received  different datagrams      lost        numbers that are missing
-  duplicated  copies of them         reordered   came after a higher number
-  jitter    RFC 3550 6.4.1, in ms    rate        bytes a second
-  on a terminal they take the place of the datagrams
+Statistics: of what udp_sender --number sends, on standard error at the end; on
+            a terminal they take the place of the datagrams
+            lost: numbers that are missing     duplicated: copies
+            reordered: after a higher number   jitter: RFC 3550 6.4.1, in ms
+Groups:     --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join [ff02::1234]@2
+            IPv6 takes the interface's number, as in \`ip link\`; ADDRESS is then
+            the port, and 0.0.0.0:PORT hears more than the group
+Addresses:  127.0.0.1:8080 :8080 [::1]:8080 0.0.0.0:8080 (every interface)
+            --from 10.0.0.1  --from 10.0.0.1:5000
 
-Groups:
-  --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join [ff02::1234]@2
-  IPv6 takes the interface's number, as \`ip link\` shows it; ::1 is loopback's
-  ADDRESS is then the port; 0.0.0.0:PORT hears more than the group
-
-Addresses:
-  127.0.0.1:8080  :8080  [::1]:8080  0.0.0.0:8080 (every interface)
-  --from 10.0.0.1  --from 10.0.0.1:5000
+Permission: --allow-net=HOST:PORT, for --echo --allow-net (it answers anybody),
+            and --unstable-net, which this folder's deno.json has
+Examples:
+  deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
+  deno run --unstable-net --allow-net scripts/udp_receiver.ts :8080 --stats
+  deno run --unstable-net --allow-net scripts/udp_receiver.ts --echo --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:8080"], log }) {
     const { maxSize, timeout } = options;
-    if (maxSize < 1 || maxSize > 65_535) {
-      throw new UsageError(`--max-size must be 1 to 65535, not ${maxSize}`);
-    }
+    const range = `--max-size must be 1 to 65535, not ${maxSize}`;
+    cli.refuse({ [range]: maxSize < 1 || maxSize > 65_535 });
     const accept = cli.usage(() => peerFilter(options.from));
     const groups = cli.usage(() => options.join.map(parseGroup));
     const local = cli.usage(() => parseUdpAddress(place));

@@ -41,10 +41,10 @@ const OPTIONS = {
   count: option("N", "send each message N times", cli.integer(1, MAX_NUMBERED)),
   interval: option("DURATION", "wait between two (0)", cli.duration, 0),
   size: option("SIZE", "fill or cut each datagram to this", cli.size),
-  bind: option("ADDRESS", "send from this interface, port", cli.text),
+  number: toggle("start each with its number and the time"),
   wait: option("DURATION", "print answers for so long", cli.duration),
   replies: option("N", "print answers until N came", cli.integer(1)),
-  number: toggle("start each with its number and the time"),
+  bind: option("ADDRESS", "send from this interface, port", cli.text),
   ttl: option("N", "routers a group's may pass (1)", cli.integer(0, 255)),
 };
 
@@ -60,16 +60,21 @@ export const command: cli.Command<typeof OPTIONS> = {
   positionals: "[ADDRESS=127.0.0.1:8080] [MESSAGE...]",
   most: Infinity,
   options: OPTIONS,
+  headings: { count: "What it sends", wait: "Answers", bind: "The way" },
   epilogue: `
-Messages:
-  each MESSAGE is a datagram; without one, each line of standard input is,
-  and with --count or --size, datagrams of made-up text are
-  a datagram holds at most 65507 bytes over IPv4 and 65527 over IPv6
-  --number puts 12 bytes before it: sequence, total, time (lib/stats.ts)
+Messages:   each MESSAGE is a datagram; without one each line of standard input
+            is, and with --count or --size datagrams of made-up text are
+            at most 65507 bytes over IPv4, 65527 over IPv6; of these --number
+            takes 12, at the start: sequence, total, time
+Addresses:  127.0.0.1:8080 :8080 [::1]:8080 239.1.2.3:8080 (a group)
+            --bind 127.0.0.1  --bind :5000  --bind [::1]:5000
 
-Addresses:
-  127.0.0.1:8080  :8080  [::1]:8080  239.1.2.3:8080 (a group)
-  --bind 127.0.0.1  --bind :5000  --bind [::1]:5000
+Permission: --allow-net=0.0.0.0:0,127.0.0.1:8080 (where from, where to), and
+            --unstable-net, which this folder's deno.json has
+Examples:
+  deno run --unstable-net --allow-net scripts/udp_sender.ts 127.0.0.1:8080 hello
+  deno run --unstable-net --allow-net scripts/udp_sender.ts --number --count 20
+  date | deno run --unstable-net --allow-net scripts/udp_sender.ts --replies 1
 `,
   async run({ options, positionals: [place, ...texts], log }) {
     const { bind = "0", ttl, wait, replies } = options;

@@ -54,6 +54,7 @@ export const command: cli.Command<typeof OPTIONS> = {
   positionals: "[FAULT] [WORD]",
   most: 2,
   options: OPTIONS,
+  headings: { mode: "What it does", once: "When it ends" },
   epilogue: "\nExamples:\n  example.ts closed\n\n",
   run({ positionals: [fault = ""], log }) {
     log.info("started", "at work", { fault });

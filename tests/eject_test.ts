@@ -120,6 +120,7 @@ for (const name of NAMES) {
     assert(!/@example|@std\/assert/.test(source), "an example is left");
     assertStringIncludes(source, "\nasync function runCommand<");
     assertStringIncludes(source, " * Runs a command: parses its arguments");
+    assert(!/deno run .* scripts\//.test(source), "a folder is left");
     // Nothing twice, and nothing renamed that did not have to be.
     const declared = [...source.matchAll(/^(?:const|class) (\w+)/gm)]
       .map(([, name]) => name);

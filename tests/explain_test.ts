@@ -1,7 +1,7 @@
 /** Sockets that tell what they do: in this process, and in each script. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { explain } from "../lib/explain.ts";
-import { diagramOf, preview, step, textOf } from "../lib/narration.ts";
+import { diagramOf, preview, textOf } from "../lib/narration.ts";
 import { connect, listen, writeAll } from "../lib/tcp.ts";
 import { hasOpenssl, makeCertificates } from "./certificates.ts";
 import { bytes, readAll, run, start, text, within } from "./helpers.ts";
@@ -100,8 +100,8 @@ Deno.test("explain() draws who said what when the format is mermaid", async () =
 });
 
 Deno.test("diagramOf() says how much it leaves out when there is too much", () => {
-  const steps = Array(600).fill(step("send", "x", "c", "python"));
-  const drawn = diagramOf("me", steps);
+  const step = { name: "send", what: "x", c: "c", python: "python" };
+  const drawn = diagramOf("me", Array(600).fill(step));
   assertEquals(drawn.split("\n").length, 504);
   assertStringIncludes(drawn, "and 100 steps more");
 });
@@ -109,8 +109,9 @@ Deno.test("diagramOf() says how much it leaves out when there is too much", () =
 Deno.test("preview() and textOf() obey no control character", () => {
   const shown = preview(bytes("\x1b[2J\u202e"), 7);
   assertEquals(shown, '"\\x1b[2J\\u202e"');
+  const calls = { c: "send()", python: "s.send()" };
   assertMatch(
-    textOf(step("send", "5 bytes", "send()", "s.send()")),
+    textOf({ name: "send", what: "5 bytes", ...calls }),
     /^ +[\d.]+ ms {2}send {7}5 bytes\n {13}C: send\(\) {3}Python: s\.send\(\)\n$/,
   );
 });

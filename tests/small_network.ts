@@ -5,7 +5,13 @@
  * @module
  */
 import { type Answers, startDnsServer } from "./dns_server.ts";
-import { type Ended, installed, Running, SCRIPTS } from "./helpers.ts";
+import {
+  type Ended,
+  installed,
+  Running,
+  type RunOptions,
+  SCRIPTS,
+} from "./helpers.ts";
 
 /** What there is in the network, besides a loopback interface. */
 export interface SmallNetwork {
@@ -30,6 +36,46 @@ export const canMakeNetworks: boolean = installed("ip", "-V") &&
   new Deno.Command("unshare", {
     args: ["--net", "--mount", "ip", "link", "set", "lo", "up"],
   }).outputSync().success;
+
+/** A network for several processes: a loopback interface, and nothing else. */
+export class Namespace implements Disposable {
+  readonly name = `test-${crypto.randomUUID().slice(0, 8)}`;
+
+  constructor() {
+    system("ip", "netns", "add", this.name);
+    this.run("ip", "link", "set", "lo", "up");
+  }
+
+  /** Runs a command in it to its end; gives what it prints. */
+  run(...command: string[]): string {
+    return system("ip", "netns", "exec", this.name, ...command);
+  }
+
+  /** Starts a command in it. */
+  start(command: string[], options: RunOptions = {}): Running {
+    const args = ["netns", "exec", this.name, ...command];
+    return new Running("ip", args, options);
+  }
+
+  /** Starts a script of the collection in it. */
+  script(name: string, ...args: string[]): Running {
+    const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt"];
+    const script = ["--allow-net", "--unstable-net", `${SCRIPTS}/${name}`];
+    return this.start([...deno, ...script, ...args]);
+  }
+
+  [Symbol.dispose](): void {
+    system("ip", "netns", "del", this.name);
+  }
+}
+
+function system(command: string, ...args: string[]): string {
+  const { success, stdout, stderr } = new Deno.Command(command, { args })
+    .outputSync();
+  const decoder = new TextDecoder();
+  if (success) return decoder.decode(stdout);
+  throw new Error(`${command} ${args.join(" ")}: ${decoder.decode(stderr)}`);
+}
 
 /**
  * Runs a script of the collection inside a small network, to its end.

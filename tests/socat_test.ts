@@ -73,7 +73,8 @@ testOver(
   SOCAT.missing,
   async (place) => {
     const sent = noise(1_000_000);
-    const [server, at] = await listening(doing("PIPE"), place);
+    // Not PIPE: socat waits for room in its own pipe, which it alone empties.
+    const [server, at] = await listening(doing("EXEC:cat"), place);
     await using _ = server;
     await using client = clientAt(at, [], { input: sent });
     const { code, bytes, stderr } = await client.ended();

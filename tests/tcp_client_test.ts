@@ -467,6 +467,7 @@ const BAD: [string[], number, string, string[]?][] = [
   [["--ca", "x"], 2, "need a tls:// address"],
   [["--crlf", "-f", "u16"], 2, "--crlf goes with raw and lines only"],
   [["-f", "fixed:0"], 2, 'Cannot parse framing "fixed:0"'],
+  [["--check", "--send", "x"], 2, "--check sends and shows nothing"],
   [["--timeout", "0"], 2, "--timeout must be a duration above zero"],
   [["--retry", "-1"], 2, "--retry must be a whole number"],
   [[NOBODY], 1, "nobody listens there (connection refused)"],

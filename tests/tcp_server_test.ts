@@ -518,6 +518,11 @@ const BAD: [string[], number, string | RegExp, string[]?][] = [
     2,
     "leave TLS to the load balancer",
   ],
+  [["--greeting", "hi"], 2, "--greeting needs --mode greet"],
+  [["--max-frame", "1k"], 2, "--max-frame needs a --framing"],
+  [["-m", "discard", "-f", "u8"], 2, "--mode discard takes no --framing"],
+  [["-m", "chat", "--max-connections", "2"], 2, "one client at a time"],
+  [["unix:/tmp/x", "--reuse-port"], 2, "--reuse-port needs a port"],
   [["-m", "greet", "-f", "u8", "--greeting", "x".repeat(256)], 2, "256 bytes"],
   [["--cert", "x", "--key", "y"], 1, "it needs --allow-read=x"],
   [["--cert", "none", "--key", "none"], 1, "there is no such file", [

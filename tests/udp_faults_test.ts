@@ -2,42 +2,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { readHeader } from "../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { run, Running, SCRIPTS, start, within } from "./helpers.ts";
+import { run, type Running, start, within } from "./helpers.ts";
+import { Namespace } from "./small_network.ts";
 
 const LOOPBACK = parseUdpAddress("127.0.0.1:0");
-
-function system(command: string, ...args: string[]): string {
-  const { success, stdout, stderr } = new Deno.Command(command, { args })
-    .outputSync();
-  const decoder = new TextDecoder();
-  if (success) return decoder.decode(stdout);
-  throw new Error(`${command} ${args.join(" ")}: ${decoder.decode(stderr)}`);
-}
-
-/** A network of its own, with nothing in it but its loopback interface. */
-class Namespace implements Disposable {
-  readonly name = `udp-${crypto.randomUUID().slice(0, 8)}`;
-
-  constructor() {
-    system("ip", "netns", "add", this.name);
-    this.run("ip", "link", "set", "lo", "up");
-  }
-
-  run(...command: string[]): string {
-    return system("ip", "netns", "exec", this.name, ...command);
-  }
-
-  script(name: string, ...args: string[]): Running {
-    const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt"];
-    const script = ["--allow-net", "--unstable-net", `${SCRIPTS}/${name}`];
-    const inside = ["netns", "exec", this.name];
-    return new Running("ip", [...inside, ...deno, ...script, ...args]);
-  }
-
-  [Symbol.dispose](): void {
-    system("ip", "netns", "del", this.name);
-  }
-}
 
 /** It takes root, `ip` and, where a rule shall drop something, `nft`. */
 function namespacesWork(...commands: string[][]): boolean {
