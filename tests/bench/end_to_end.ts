@@ -49,6 +49,12 @@ const HAS: Record<string, boolean> = {
   ncat: installed("ncat", "--version"),
 };
 
+/** Python itself: `python3` may be a script that looks for it, and slow. */
+const PYTHON = HAS.python3
+  ? (await finish(["python3", "-c", "import sys; print(sys.executable)"]))
+    .printed.trim()
+  : "python3";
+
 function load(...args: (string | number)[]): CommandLine {
   return [LOAD, ...args.map(String)];
 }
@@ -61,7 +67,7 @@ function script(name: string, ...args: (string | number)[]): CommandLine {
 function peer(file: string, ...args: (string | number)[]): CommandLine {
   const run = file.endsWith(".ts")
     ? DENO
-    : [file.endsWith(".py") ? "python3" : "node"];
+    : [file.endsWith(".py") ? PYTHON : "node"];
   return [...run, `${FOLDER}peers/${file}`, ...args.map(String)];
 }
 
@@ -93,8 +99,6 @@ const SERVERS: Record<string, CommandOnPort> = {
     `TCP-LISTEN:${port},bind=127.0.0.1,fork,reuseaddr,nodelay,backlog=4096`,
     "PIPE",
   ],
-  "ncat": (port) =>
-    `ncat -l -k -m 1000 -e /bin/cat 127.0.0.1 ${port}`.split(" "),
   "ncat --chat": (port) =>
     `ncat -l -k -m 1000 --chat 127.0.0.1 ${port}`.split(" "),
 };
@@ -148,13 +152,18 @@ const DATAGRAM_RECEIVERS: Record<string, CommandOnPort> = {
   "Node dgram": (port) => peer("node_datagrams.mjs", "receive", port),
 };
 
+/** The name of a program, without folder and version. */
+function nameOf([program]: CommandLine): string {
+  return program === PYTHON ? "python3" : program;
+}
+
 /** Those of a table that are installed, measured in one way. */
 function contenders(
   table: Record<string, CommandOnPort>,
   names: string[],
   measure: (command: CommandLine, port: number) => Promise<number>,
 ): Contender[] {
-  return names.filter((name) => HAS[table[name](0)[0]] ?? true)
+  return names.filter((name) => HAS[nameOf(table[name](0))] ?? true)
     .map((name) => ({
       name,
       measure() {
@@ -189,7 +198,7 @@ function clients(
   names: string[],
   measure: (command: CommandLine) => Promise<number>,
 ): Contender[] {
-  return names.filter((name) => HAS[CLIENTS[name](0)[0]] ?? true)
+  return names.filter((name) => HAS[nameOf(CLIENTS[name](0))] ?? true)
     .map((name) => ({
       name,
       async measure() {
@@ -264,8 +273,8 @@ function frames(names: string[], ...chunkLength: number[]): Contender[] {
   }));
 }
 
-const SECONDS = 2;
-const PACED_SECONDS = 5;
+const SECONDS = 1;
+const PACED_SECONDS = 4;
 const HELD = 8000;
 const ONE_SHOTS = 20;
 const GIBIBYTE = 2 ** 30;
@@ -286,7 +295,7 @@ const ROWS: Row[] = [
     what: "echo, one bulk stream",
     unit: "MB/s",
     contenders: loaded(
-      ["ours", "C epoll", "Node net", "asyncio", "socat", "ncat"],
+      ["ours", "C epoll", "Node net", "asyncio", "socat"],
       "bulk",
       SECONDS,
     ),
