@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 
 const ROOT = new URL("../", import.meta.url);
 
-Deno.test("deno publish --dry-run finds nothing to say and packs no tests, stand-ins or eject", async () => {
+Deno.test("deno publish --dry-run finds nothing wrong and packs no tests, stand-ins or eject", async () => {
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["publish", "--dry-run", "--allow-dirty", "--no-check"],
     cwd: ROOT,
@@ -11,7 +11,14 @@ Deno.test("deno publish --dry-run finds nothing to say and packs no tests, stand
   }).output();
   const said = new TextDecoder().decode(stderr);
   assertEquals(code, 0, said);
-  assert(!/warning|error/.test(said), said);
+  // The client for NATS has its whole name there, and is fetched when needed:
+  // that nobody can see it before is the point.
+  const complaints = said.match(/^(warning|error).*\n.*/gm) ?? [];
+  assertEquals(
+    complaints.map((text) => text.replace(/\S*\/(\w+\.ts):.*/, "$1")),
+    ["warning[unanalyzable-dynamic-import]: unable to analyze dynamic import\n   --> nats.ts"],
+    said,
+  );
   const files = said.matchAll(/^ +(file:\S+)/gm).map(([, url]) =>
     url.slice(ROOT.href.length)
   ).toArray();
