@@ -88,6 +88,9 @@ function unknownOption(given: string, entries: Entry[]): string {
   const unknown = `there is no option ${given}`;
   // Any letter is as near as any other.
   if (!given.startsWith("--")) return unknown;
+  if (/^--(allow|deny|unstable)-/.test(given)) {
+    return `${unknown}; what Deno is to allow stands before the script's name`;
+  }
   const names = entries.map(({ flag }) => `--${flag}`);
   return `${unknown}; did you mean ${nearest(given, names)}?`;
 }

@@ -95,6 +95,7 @@ const TLS_REASONS: [RegExp, string][] = [
     "the peer does not speak TLS",
   ],
   [/No certificates found/, "the --cert file holds no certificate"],
+  [/KeyMismatch/, "--key is not the key that belongs to --cert"],
   [
     /close_notify/,
     "the peer ended without a TLS farewell, so what came may be cut short",
@@ -146,5 +147,6 @@ export function reasonFor(error: unknown): string {
 
 function isTlsError(error: Error): boolean {
   return error instanceof Deno.errors.InvalidData ||
-    error instanceof Deno.errors.UnexpectedEof;
+    error instanceof Deno.errors.UnexpectedEof ||
+    error.message.endsWith("KeyMismatch"); // which has no class of its own
 }

@@ -85,6 +85,10 @@ const WRONG: [string[], string][] = [
   [["--stdin"], "there is no option --stdin; did you mean --no-stdin?"],
   [["--no-once"], "there is no option --no-once; did you mean --once?"],
   [["--v"], "there is no option --v; did you mean --even?"],
+  [
+    ["--allow-net=:1234"],
+    "there is no option --allow-net; what Deno is to allow stands before the script's name",
+  ],
   [["--helpp"], "there is no option --helpp; did you mean --help?"],
   [["--c=5"], "there is no option --c; did you mean --once?"],
   [["-x"], "there is no option -x"],

@@ -8,6 +8,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import { PartialFrame } from "../lib/frame.ts";
+import { FrameBatch } from "../lib/frame_batch.ts";
+import { concatenate } from "../lib/stream.ts";
 import {
   decodeFrames,
   DEFAULT_MAX_FRAME_LENGTH,
@@ -605,6 +607,30 @@ async function* logged(log: string[], ...chunks: string[]) {
     log.push("released");
   }
 }
+
+for (const name of ALL) {
+  Deno.test(`FrameBatch holds what encode() gives, one after the other, framed as ${name}`, () => {
+    const framing = parseFraming(name);
+    const messages = ["hello", "", "a\r", x(3), x(200), ""].map(b);
+    const batch = new FrameBatch(framing);
+    for (let round = 0; round < 2; round++) {
+      for (const message of messages) assertEquals(batch.add(message), false);
+      assertEquals(batch.take(), concatenate(messages.map(framing.encode)));
+      assertEquals(batch.take().length, 0);
+    }
+  });
+}
+
+Deno.test("FrameBatch.add() tells when there is enough for one write: bytes, or frames", () => {
+  const batch = new FrameBatch(parseFraming("u32"));
+  assertEquals(batch.add(new Uint8Array(65_531)), false);
+  assertEquals(batch.add(new Uint8Array(0)), true);
+  batch.take();
+  for (let i = 1; i < 1024; i++) {
+    assertEquals(batch.add(new Uint8Array(0)), false);
+  }
+  assertEquals(batch.add(new Uint8Array(0)), true);
+});
 
 Deno.test("decodeFrames() asks for the next chunk when the frames are used up, not before", async () => {
   const log: string[] = [];

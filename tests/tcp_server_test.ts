@@ -282,6 +282,20 @@ Deno.test("tcp_server.ts stops a chat at once when nobody is connected", {
   assertEquals(await stopped(server), 0);
 });
 
+Deno.test("tcp_server.ts says so when the key is that of another certificate", {
+  ignore: !hasOpenssl,
+}, async () => {
+  await using made = await makeCertificates();
+  const [{ certFile }, { keyFile }] = [made.good, made.expired];
+  const { code, stderr } = await run("tcp_server.ts", [
+    ...["tls://127.0.0.1:0", "--cert", certFile, "--key", keyFile],
+  ], { permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`] });
+  assertEquals([code, stderr], [
+    1,
+    "tcp_server: Cannot listen on tls://127.0.0.1:0: --key is not the key that belongs to --cert\n",
+  ]);
+});
+
 Deno.test("tcp_server.ts serves TLS when it has a certificate", {
   ignore: !hasOpenssl,
 }, async () => {
