@@ -20,6 +20,13 @@ import { FrameBatch } from "./frame_batch.ts";
 import { lines } from "./lines.ts";
 import type { NatsConnection, NatsMessage } from "./nats.ts";
 import { pause, turn } from "./pause.ts";
+import {
+  Elsewhere,
+  isCount,
+  readRelayHeader,
+  Receiver,
+  type RelayHeader,
+} from "./relay_peers.ts";
 import type { RelayedRoom, RoomRelay } from "./room.ts";
 import { concatenate } from "./stream.ts";
 
@@ -54,64 +61,10 @@ const encoder = new TextEncoder();
 /** Told what becomes of the relay, in a word and in words. */
 export type RelayListener = (event: string, text: string) => void;
 
-/** What a message says about its server. */
-interface Header {
-  /** Lines said there before those of this message, lost ones too. */
-  lines: number;
-  /** Bytes published before. */
-  bytes: number;
-  /** Members there. */
-  members: number;
-  /** How far it has heard the others, in their bytes. */
-  heard?: Record<string, number>;
-  /** Whether it leaves. */
-  bye?: boolean;
-}
-
-/** Somebody that speakers wait for: NATS itself, or another server. */
-class Receiver {
-  /** How far it has heard us, in bytes. */
-  heard = 0;
-  /** Whether it is waited for: not if it has stood still too long. */
-  awaited = true;
-  /** Since when it is behind and stands still. */
-  stuckSince: number | undefined;
-
-  hasHeard(bytes: number): void {
-    this.heard = bytes;
-    this.awaited = true;
-    this.stuckSince = undefined;
-  }
-}
-
-/** Another server. */
-class Elsewhere extends Receiver {
-  readonly id: string;
-  /** What its lines look like; nobody there can speak for somebody here. */
-  readonly shape: RegExp;
-  /** How far we have heard it. */
-  lines: number;
-  bytes: number;
-  /** How far it knows that. */
-  acknowledged = 0;
-  members = 0;
-  seen = 0;
-  gone = false;
-
-  constructor(id: string, { lines, bytes }: Header) {
-    super();
-    this.id = id;
-    this.lines = lines;
-    this.bytes = bytes;
-    const name = `user\\d{1,15}@${id}`;
-    this.shape = new RegExp(`^(<${name}> |\\* ${name} (joined|left)$)`);
-  }
-}
-
 /** What a server has said, until our members are told. */
 interface Arrival {
   from: Elsewhere;
-  header: Header;
+  header: RelayHeader;
   lines: Uint8Array;
 }
 
@@ -259,7 +212,11 @@ export class Relay implements RoomRelay, AsyncDisposable {
     if (count > 0) this.#publish(this.#batch.take(), count);
   }
 
-  #publish(said: Uint8Array, count: number, more: Partial<Header> = {}): void {
+  #publish(
+    said: Uint8Array,
+    count: number,
+    more: Partial<RelayHeader> = {},
+  ): void {
     const members = this.#room?.size ?? 0;
     const header = { lines: this.#lines, bytes: this.#bytes, members, ...more };
     const first = encoder.encode(`${JSON.stringify(header)}\n`);
@@ -353,7 +310,7 @@ export class Relay implements RoomRelay, AsyncDisposable {
   #receive({ subject, data }: NatsMessage): void {
     const id = subject.slice("room.".length);
     const end = data.indexOf(LINE_FEED);
-    const header = readHeader(data.subarray(0, end));
+    const header = readRelayHeader(data.subarray(0, end));
     if (id === this.#id || !ID_REGEXP.test(id) || !header) return;
     const from = this.#servers.get(id) ?? this.#meet(id, header);
     if (from === undefined) return;
@@ -376,7 +333,7 @@ export class Relay implements RoomRelay, AsyncDisposable {
     this.#deliver();
   }
 
-  #meet(id: string, header: Header): Elsewhere | undefined {
+  #meet(id: string, header: RelayHeader): Elsewhere | undefined {
     if (header.bye || this.#servers.size >= MOST_SERVERS) return undefined;
     const server = new Elsewhere(id, header);
     server.heard = this.#bytes;
@@ -399,7 +356,7 @@ export class Relay implements RoomRelay, AsyncDisposable {
     this.#delivering = false;
   }
 
-  async #hear(from: Elsewhere, header: Header, lines: Uint8Array) {
+  async #hear(from: Elsewhere, header: RelayHeader, lines: Uint8Array) {
     await this.#missed(from, header.lines - from.lines);
     const said = lines.length === 0
       ? []
@@ -442,20 +399,6 @@ export class Relay implements RoomRelay, AsyncDisposable {
   }
 }
 
-function readHeader(json: Uint8Array): Header | undefined {
-  try {
-    const header = JSON.parse(new TextDecoder().decode(json)) as Header;
-    const counts = [header.lines, header.bytes, header.members];
-    return counts.every(isCount) ? header : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 function counted(count: number, thing: string): string {
   return `${count} ${thing}${count === 1 ? "" : "s"}`;
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
