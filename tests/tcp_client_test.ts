@@ -292,6 +292,18 @@ Deno.test("tcp_client.ts shows its progress when it is told to", async () => {
   assertMatch(stderr, /^sent 5 kB, received 5 kB in [\d.]+ s \(.*\/s\)\n$/);
 });
 
+/** Reads one line of what the client prints, then its exit code. */
+function firstLine(address: string): Promise<Deno.CommandOutput> {
+  const script = `${SCRIPTS}/tcp_client.ts`;
+  return new Deno.Command("bash", {
+    args: [
+      "-c",
+      `${Deno.execPath()} run --no-prompt --allow-net ${script} ${address} --no-stdin | head -1; echo \${PIPESTATUS[0]}`,
+    ],
+    cwd: new URL("../", import.meta.url),
+  }).output();
+}
+
 Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
   ignore: !installed("bash", "--version"),
 }, async () => {
@@ -299,14 +311,7 @@ Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
     const lines = bytes("line\n".repeat(10_000));
     for (;;) await writeAll(conn, lines);
   });
-  const script = `${SCRIPTS}/tcp_client.ts`;
-  const { stdout, stderr } = await new Deno.Command("bash", {
-    args: [
-      "-c",
-      `${Deno.execPath()} run --no-prompt --allow-net ${script} ${server.address} --no-stdin | head -1; echo \${PIPESTATUS[0]}`,
-    ],
-    cwd: new URL("../", import.meta.url),
-  }).output();
+  const { stdout, stderr } = await firstLine(server.address);
   assertEquals(text(stdout), "line\n0\n");
   assertEquals(text(stderr), "");
 });
@@ -326,14 +331,7 @@ Deno.test(
       await conn.read(new Uint8Array(1)).catch(() => null);
       left.resolve();
     });
-    const script = `${SCRIPTS}/tcp_client.ts`;
-    const { stdout } = await new Deno.Command("bash", {
-      args: [
-        "-c",
-        `${Deno.execPath()} run --no-prompt --allow-net ${script} ${server.address} --no-stdin | head -1; echo \${PIPESTATUS[0]}`,
-      ],
-      cwd: new URL("../", import.meta.url),
-    }).output();
+    const { stdout } = await firstLine(server.address);
     assertEquals(text(stdout), "line\n0\n");
     await within(left.promise);
   },

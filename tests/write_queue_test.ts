@@ -14,6 +14,12 @@ class SlowWriter {
     else reject(error);
   }
 
+  /** Lets the first write succeed, and waits until it has. */
+  async finished(): Promise<void> {
+    this.finish();
+    while (this.written.length < 1) await new Promise((r) => setTimeout(r));
+  }
+
   async write(piece: Uint8Array): Promise<number> {
     const text = new TextDecoder().decode(piece);
     try {
@@ -33,8 +39,7 @@ Deno.test("WriteQueue.push() does not wait when a write is under way", async () 
   queue.push(reused);
   assertEquals(queue.push(bytes("two")), undefined);
   assertEquals(queue.push(bytes("three")), undefined);
-  writer.finish();
-  while (writer.written.length < 1) await new Promise((r) => setTimeout(r));
+  await writer.finished();
   assertEquals(writer.written, ["one"]);
   writer.finish();
   await queue.drained();
@@ -49,8 +54,7 @@ Deno.test("WriteQueue.push() copies what it is given", async () => {
   reused.set(bytes("two"));
   queue.push(reused);
   reused.fill(0);
-  writer.finish();
-  while (writer.written.length < 1) await new Promise((r) => setTimeout(r));
+  await writer.finished();
   writer.finish();
   await queue.drained();
   assertEquals(writer.written, ["one", "two"]);
@@ -64,8 +68,7 @@ Deno.test("WriteQueue.push() waits when a mebibyte waits", async () => {
   const late = queue.push(bytes("late"));
   let there = false;
   const arrived = Promise.resolve(late).then(() => there = true);
-  writer.finish();
-  while (writer.written.length < 1) await new Promise((r) => setTimeout(r));
+  await writer.finished();
   assertEquals(there, false);
   writer.finish();
   await arrived;
