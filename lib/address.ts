@@ -54,11 +54,10 @@ export interface AddressDefaults {
   transport?: NetAddress["transport"];
 }
 
-const NET_SCHEME_REGEXP = /^(tcp|tls|udp):\/\//i;
+const SCHEMES = ["tcp", "tls", "udp"] as const;
+const DIGITS_REGEXP = /^\d+$/;
 const HOST_PORT_REGEXP = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
 const HOSTNAME_REGEXP = /^(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
-const IPV4_PART = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
-const IPV4_REGEXP = new RegExp(`^${IPV4_PART}(?:\\.${IPV4_PART}){3}$`);
 /** A last label that is a number makes every resolver think of IPv4. */
 const NUMERIC_REGEXP = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/i;
 const ZONE_REGEXP = /^[\w.~-]+$/;
@@ -101,20 +100,17 @@ export function parseAddress(
   defaults: AddressDefaults = {},
 ): Address {
   if (text.startsWith("unix:")) return parseUnixAddress(text);
-  const scheme = NET_SCHEME_REGEXP.exec(text);
-  const rest = scheme === null ? text : text.slice(scheme[0].length);
-  const transport = scheme === null
-    ? defaults.transport ?? "tcp"
-    : scheme[1].toLowerCase() as NetAddress["transport"];
+  const [scheme, rest] = splitScheme(text);
+  const transport = scheme ?? defaults.transport ?? "tcp";
   const fallback = defaults.hostname ?? "127.0.0.1";
 
   if (rest === "") throw invalid(text, "it names no host and no port");
-  if (/^\d+$/.test(rest)) {
+  if (DIGITS_REGEXP.test(rest)) {
     return { transport, hostname: fallback, port: parsePort(text, rest) };
   }
-  const problem = shapeProblem(rest);
-  if (problem !== undefined) throw invalid(text, problem);
-  const [, ipv6, name, portText] = HOST_PORT_REGEXP.exec(rest)!;
+  const parts = HOST_PORT_REGEXP.exec(rest);
+  if (parts === null) throw invalid(text, shapeProblem(rest));
+  const [, ipv6, name, portText] = parts;
   const hostname = ipv6 !== undefined
     ? parseIpv6(text, ipv6)
     : name === ""
@@ -215,12 +211,25 @@ function invalid(text: string, reason: string): SyntaxError {
   return new SyntaxError(`Cannot parse address "${text}": ${reason}`);
 }
 
-/** What is wrong with the shape as a whole, before any part is looked at. */
-function shapeProblem(rest: string): string | undefined {
-  if (rest.includes("://")) {
-    return 'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone';
+function splitScheme(
+  text: string,
+): [NetAddress["transport"] | undefined, string] {
+  const end = text.indexOf("://");
+  if (end === -1) return [undefined, text];
+  const given = text.slice(0, end).toLowerCase();
+  const scheme = SCHEMES.find((name) => name === given);
+  const rest = text.slice(end + "://".length);
+  if (scheme === undefined || rest.includes("://")) {
+    throw invalid(
+      text,
+      'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone',
+    );
   }
-  if (HOST_PORT_REGEXP.test(rest)) return undefined;
+  return [scheme, rest];
+}
+
+/** What is wrong with a host and port, before either is looked at. */
+function shapeProblem(rest: string): string {
   return rest.includes("[") || rest.includes("]")
     ? 'brackets go around an IPv6 address only, as in "[::1]:1234"'
     : 'an IPv6 address needs brackets, as in "[::1]:1234"';
@@ -239,7 +248,7 @@ function parseUnixAddress(text: string): UnixAddress {
 
 function parsePort(text: string, digits: string): number {
   if (digits === "") throw invalid(text, "the port after the colon is missing");
-  if (!/^\d+$/.test(digits)) {
+  if (!DIGITS_REGEXP.test(digits)) {
     throw invalid(text, `the port must be a number, not "${digits}"`);
   }
   const port = Number(digits);
@@ -264,7 +273,15 @@ function isInternational(name: string): boolean {
   ).test(name);
 }
 
+/** Four numbers from 0 to 255, without leading zeros, which mean octal to some. */
+function isIpv4(name: string): boolean {
+  const parts = name.split(".");
+  return parts.length === 4 &&
+    parts.every((part) => part === String(Number(part) & 255));
+}
+
 function parseHostname(text: string, name: string): string {
+  if (isIpv4(name)) return name; // the usual case; what follows takes longer
   const ascii = HOSTNAME_REGEXP.test(name)
     ? name
     : isInternational(name)
@@ -273,7 +290,6 @@ function parseHostname(text: string, name: string): string {
   if (!ascii) throw invalid(text, `"${name}" is not a host name`);
   if (NUMERIC_REGEXP.test(ascii)) {
     // Resolvers read "127.1", "0x7f000001" and "0" as IPv4 too: too surprising.
-    if (IPV4_REGEXP.test(name)) return name;
     throw invalid(
       text,
       `"${name}" is not an IPv4 address: four numbers from 0 to 255`,

@@ -47,19 +47,22 @@ export function inOrder(args: readonly string[], entries: Entry[]): string[] {
       positionals.push(...rest);
       break;
     }
-    if (!/^-./s.test(arg)) {
+    if (arg.length < 2 || !arg.startsWith("-")) {
       positionals.push(arg);
       continue;
     }
-    const grouped = /^-([a-z])([^=].*)$/is.exec(arg);
-    if (grouped !== null) {
+    const isGroup = arg.length > 2 && arg[1] !== "-" && arg[2] !== "=";
+    if (isGroup) {
       // -qv is two switches, but -mchat one option and its value.
-      const [, letter, tail] = grouped;
+      const [letter, tail] = [arg[1], arg.slice(2)];
       const first = entries.find(({ short }) => short === letter);
       rest.unshift(`-${letter}`, first?.value ? tail : `-${tail}`);
       continue;
     }
-    const [given, joined] = arg.split(/=(.*)/s);
+    const sign = arg.indexOf("=");
+    const [given, joined] = sign === -1
+      ? [arg]
+      : [arg.slice(0, sign), arg.slice(sign + 1)];
     const entry = entries.find(({ flag, short }) =>
       [`--${flag}`, short && `-${short}`].includes(given)
     );

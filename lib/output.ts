@@ -72,7 +72,8 @@ export class Output implements Writer {
   #to: Writer;
   #queue: WriteQueue | undefined;
   #offset = 0;
-  #decoder = new SafeTextDecoder();
+  /** Made when a terminal is to show something: it loads an alphabet. */
+  #decoder: SafeTextDecoder | undefined;
   #encoder = new TextEncoder();
 
   /**
@@ -130,8 +131,8 @@ export class Output implements Writer {
    * @throws {OutputError} If standard output takes no more.
    */
   async finish(): Promise<void> {
-    const held = this.#decoder.finish();
-    if (held !== "") await this.text(held);
+    const held = this.#decoder?.finish();
+    if (held) await this.text(held);
     await this.#queue?.drained();
   }
 
@@ -157,6 +158,7 @@ export class Output implements Writer {
       return this.#encoder.encode(dump);
     }
     if (!this.terminal) return bytes;
+    this.#decoder ??= new SafeTextDecoder();
     return this.#encoder.encode(this.#decoder.push(bytes));
   }
 }

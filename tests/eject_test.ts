@@ -485,6 +485,28 @@ export const load = (): Promise<unknown> => import(PACKAGE);
   assertStringIncludes(source, "import(PACKAGE)");
 });
 
+Deno.test("eject() takes in a module when it is loaded on demand", async () => {
+  const { source, stdout } = await ejected({
+    "main.ts": `const SEPARATOR = "-";
+const drawing = new (await import("./draw.ts")).Drawing();
+if (Deno.args.length === 0) {
+  console.log(drawing.line() + (await import("./draw.ts")).SEPARATOR);
+}
+console.log(SEPARATOR);
+`,
+    "draw.ts": `import { DASH } from "./dash.ts";
+export const SEPARATOR = "+";
+export class Drawing { line() { return DASH.repeat(3); } }
+export const unused = 1;
+`,
+    "dash.ts": `export const DASH = "=";\n`,
+  });
+  assertEquals(stdout, "===+\n-\n");
+  assertStringIncludes(source, "new Drawing()");
+  assert(!source.includes("import("), "something is loaded");
+  assert(!source.includes("unused"));
+});
+
 Deno.test("eject() refuses when a script does not fit in one file", async () => {
   const parts: [string, string][] = [
     [`import * as lib from "./lib.ts";\nconsole.log({ ...lib });\n`, "lib"],

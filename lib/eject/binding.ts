@@ -5,7 +5,7 @@
  * @module
  */
 import ts from "typescript";
-import { placeOf, type Project } from "./project.ts";
+import { loadedOnDemand, placeOf, type Project } from "./project.ts";
 
 /** A top-level declaration, or something that stays imported. */
 export interface Binding {
@@ -113,17 +113,19 @@ export class Resolver {
       : checker.getSymbolAtLocation(name);
   }
 
-  /** `cli.option` or, of types, `cli.Values`, where cli is one of our modules. */
+  /**
+   * `cli.option` or, of types, `cli.Values`, where cli is one of our modules;
+   * `(await import("./cli.ts")).option` is the same.
+   */
   #memberOf(node: ts.Node): Reference | undefined {
     const [left, right] = ts.isPropertyAccessExpression(node)
       ? [node.expression, node.name]
       : ts.isQualifiedName(node)
       ? [node.left, node.right]
       : [node, node];
-    if (left === right || !ts.isIdentifier(left)) return undefined;
-    const symbol = this.#symbolAt(left);
-    const module = symbol && this.#isModule(symbol);
-    if (!module) return undefined;
+    if (left === right) return undefined;
+    const module = this.#moduleNamedBy(left);
+    if (module === undefined) return undefined;
     const { checker } = this.#project;
     const name = right.getText();
     const found = checker.tryGetMemberInModuleExports(
@@ -133,6 +135,14 @@ export class Resolver {
     const binding = this.#bindingOf(found);
     if (binding === undefined) throw misfit(`no module declares ${name}`, node);
     return { node, binding, written: node.getText() };
+  }
+
+  #moduleNamedBy(node: ts.Node): ts.SourceFile | undefined {
+    if (!ts.isIdentifier(node)) {
+      return this.#project.moduleOf(loadedOnDemand(node));
+    }
+    const symbol = this.#symbolAt(node);
+    return symbol && this.#isModule(symbol);
   }
 
   /** The module that a name stands for all of, by `import * as name`. */

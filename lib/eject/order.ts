@@ -6,7 +6,7 @@
  * @module
  */
 import ts from "typescript";
-import type { Project } from "./project.ts";
+import { loadedOnDemand, type Project } from "./project.ts";
 
 /** Another module that a module names, and whether for its types only. */
 interface Import {
@@ -54,15 +54,22 @@ function inRunningOrder(project: Project): Set<ts.SourceFile> {
 }
 
 function importsOf(project: Project, module: ts.SourceFile): Import[] {
-  return module.statements.flatMap((statement) => {
-    if (
-      !ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)
-    ) {
-      return [];
+  const imports: Import[] = [];
+  const add = (specifier: ts.Expression | undefined, typeOnly: boolean) => {
+    const next = project.moduleOf(specifier);
+    if (next !== undefined) imports.push({ module: next, typeOnly });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) {
+      add(node.moduleSpecifier, isTypeOnly(node));
+    } else {
+      // What is loaded on demand is there from the start, in one file.
+      add(loadedOnDemand(node), false);
+      ts.forEachChild(node, visit);
     }
-    const next = project.moduleOf(statement.moduleSpecifier);
-    return next ? [{ module: next, typeOnly: isTypeOnly(statement) }] : [];
-  });
+  };
+  visit(module);
+  return imports;
 }
 
 function isTypeOnly(

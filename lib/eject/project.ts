@@ -120,3 +120,19 @@ export function placeOf(file: ts.SourceFile, position: number): string {
   const { line } = file.getLineAndCharacterOfPosition(position);
   return `${pathOf(file)}:${line + 1}`;
 }
+
+/**
+ * Finds what a module is named by that is loaded when it is needed.
+ *
+ * @param node An expression, `(await import("./module.ts"))` maybe.
+ * @returns The specifier in it; nothing if it is another expression.
+ */
+export function loadedOnDemand(node: ts.Node): ts.Expression | undefined {
+  if (!ts.isParenthesizedExpression(node)) return undefined;
+  if (!ts.isAwaitExpression(node.expression)) return undefined;
+  const call = node.expression.expression;
+  return ts.isCallExpression(call) &&
+      call.expression.kind === ts.SyntaxKind.ImportKeyword
+    ? call.arguments[0]
+    : undefined;
+}
