@@ -6,33 +6,9 @@
 import { LINGER, untilSilent } from "./duplex.ts";
 import { decodeFrames, type Framing } from "./framing.ts";
 import type { Keyboard } from "./keyboard.ts";
-import { chunks, concatenate, writeAll } from "./stream.ts";
+import { chunks, writeAll } from "./stream.ts";
 
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
 const FAREWELL = "bye";
-
-/**
- * Gives a typed line the form that it has on the wire.
- *
- * @param line The line, without its end.
- * @param framing The framing; raw carries the line as it was typed, with its
- * end, as nc does.
- * @param crlf Whether a line ends with CRLF, in `raw` and `lines`.
- * @returns The bytes to send.
- */
-export function encodeTyped(
-  line: Uint8Array,
-  framing: Framing,
-  crlf = false,
-): Uint8Array {
-  const { name } = framing;
-  if (name !== "raw" && (name !== "lines" || !crlf)) {
-    return framing.encode(line);
-  }
-  const end = crlf ? [CARRIAGE_RETURN, LINE_FEED] : [LINE_FEED];
-  return concatenate([line, new Uint8Array(end)]);
-}
 
 /** What belongs to a conversation besides its peer. */
 export interface ConversationOptions {

@@ -7,8 +7,8 @@
  */
 import type { Entry } from "./arguments.ts";
 
-/** The shells that can be told. */
-export const SHELLS = ["bash", "zsh", "fish"] as const;
+/** A shell that can be told. */
+export type Shell = "bash" | "zsh" | "fish";
 
 /** An option, as far as a shell is concerned. */
 export interface Completed extends Entry {
@@ -37,7 +37,7 @@ export interface Completed extends Entry {
  * ```
  */
 export function completions(
-  shell: typeof SHELLS[number],
+  shell: Shell,
   name: string,
   entries: readonly Completed[],
 ): string {

@@ -4,16 +4,8 @@
  * @module
  */
 import { decodeFrames, parseFraming } from "./framing.ts";
+import { releaseStandardInput } from "./messages.ts";
 import { chunks, type Reader } from "./stream.ts";
-
-/** Lets go of standard input: a read that waits there keeps the process. */
-export function releaseStandardInput(): void {
-  try {
-    Deno.stdin.close();
-  } catch {
-    // It is closed already.
-  }
-}
 
 /**
  * Lines from a keyboard, one at a time and only when asked for.

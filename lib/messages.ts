@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { encodeTyped } from "./chat.ts";
 import { decodeFrames, type Framing, parseFraming } from "./framing.ts";
 import type { Output } from "./output.ts";
 import { chunks, concatenate, type Reader, type Writer } from "./stream.ts";
 
-const LINE_FEED = new Uint8Array([0x0a]);
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
 
 /** The block length of `fixed:N`, which carries bytes and not lines. */
 function blockLengthOf(framing: Framing): number | undefined {
@@ -29,6 +29,28 @@ export function withoutPadding(
 ): Uint8Array {
   if (blockLengthOf(framing) === undefined) return message;
   return message.subarray(0, message.findLastIndex((byte) => byte !== 0) + 1);
+}
+
+/**
+ * Gives a typed line the form that it has on the wire.
+ *
+ * @param line The line, without its end.
+ * @param framing The framing; raw carries the line as it was typed, with its
+ * end, as nc does.
+ * @param crlf Whether a line ends with CRLF, in `raw` and `lines`.
+ * @returns The bytes to send.
+ */
+export function encodeTyped(
+  line: Uint8Array,
+  framing: Framing,
+  crlf = false,
+): Uint8Array {
+  const { name } = framing;
+  if (name !== "raw" && (name !== "lines" || !crlf)) {
+    return framing.encode(line);
+  }
+  const end = crlf ? [CARRIAGE_RETURN, LINE_FEED] : [LINE_FEED];
+  return concatenate([line, new Uint8Array(end)]);
 }
 
 /** What a client is to say. */
@@ -57,6 +79,15 @@ export function inputOf(
   if (noStdin) return { read: () => new Promise(() => {}) };
   if (framing.name === "raw" && !crlf) return Deno.stdin;
   return frameInput(Deno.stdin, framing, crlf);
+}
+
+/** Lets go of standard input: a read that waits there keeps the process. */
+export function releaseStandardInput(): void {
+  try {
+    Deno.stdin.close();
+  } catch {
+    // It is closed already.
+  }
 }
 
 async function* frameTexts(
@@ -139,7 +170,7 @@ export class MessagePrinter implements Writer {
     this.#framing = framing;
     const blocks = blockLengthOf(framing) !== undefined;
     this.#asIs = output.hex || blocks && !output.terminal;
-    this.#end = this.#asIs ? new Uint8Array(0) : LINE_FEED;
+    this.#end = new Uint8Array(this.#asIs ? [] : [LINE_FEED]);
   }
 
   /**

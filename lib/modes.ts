@@ -3,15 +3,13 @@
  *
  * @module
  */
-import { converse, encodeTyped } from "./chat.ts";
 import type { Framing } from "./frame.ts";
 import { Keyboard } from "./keyboard.ts";
-import { withoutPadding } from "./messages.ts";
 import { Output } from "./output.ts";
 import { Room, type RoomListener, type RoomRelay } from "./room.ts";
-import { Screen } from "./screen.ts";
 import type { Handler } from "./serve.ts";
 import { discard, echo, generateCharacters, greet } from "./services.ts";
+import { talk } from "./talk.ts";
 
 /** The modes that there are. */
 export const MODES = [
@@ -78,21 +76,7 @@ function chat(framing: Framing): RunningMode {
   const keyboard = new Keyboard();
   const output = new Output();
   return {
-    async handler(conn) {
-      using screen = new Screen(output, keyboard.terminal);
-      screen.prompt();
-      try {
-        await converse(conn, {
-          framing,
-          keyboard,
-          encode: (line) => encodeTyped(line, framing),
-          show: (message) => screen.message(withoutPadding(message, framing)),
-          onSent: () => screen.entered(),
-        });
-      } finally {
-        await screen.end();
-      }
-    },
+    handler: (conn) => talk(conn, { framing, keyboard, output }),
     [Symbol.dispose]: () => keyboard[Symbol.dispose](),
   };
 }

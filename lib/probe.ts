@@ -5,7 +5,7 @@
  * @module
  */
 import { formatAddress } from "./address.ts";
-import { handshake } from "./handshake.ts";
+import { handshake } from "./connect.ts";
 import { meaningOf, StepError, type StepName } from "./meaning.ts";
 import { type Attempt, race } from "./race.ts";
 import { isIpAddress, isLookupError, whyUnresolved } from "./resolve.ts";

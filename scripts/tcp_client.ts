@@ -14,19 +14,20 @@
  * @module
  */
 import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
-import { converse, encodeTyped } from "../lib/chat.ts";
 import * as cli from "../lib/cli.ts";
 import { option, toggle } from "../lib/cli.ts";
+import { connectPatiently } from "../lib/connect.ts";
+import { duplex } from "../lib/duplex.ts";
 import { explain } from "../lib/failure.ts";
 import { readCertificate } from "../lib/files.ts";
 import { type Framing, FRAMING_NAMES, parseFraming } from "../lib/framing.ts";
 import { IdleSweep } from "../lib/idle.ts";
-import { Keyboard, releaseStandardInput } from "../lib/keyboard.ts";
-import { inputOf, MessagePrinter, withoutPadding } from "../lib/messages.ts";
+import {
+  inputOf,
+  MessagePrinter,
+  releaseStandardInput,
+} from "../lib/messages.ts";
 import { Output, OutputError } from "../lib/output.ts";
-import { Progress } from "../lib/progress.ts";
-import { Screen } from "../lib/screen.ts";
-import { connectPatiently, duplex } from "../lib/tcp.ts";
 
 const FRAMINGS = cli.suggesting(...FRAMING_NAMES);
 
@@ -111,10 +112,12 @@ Examples:
       conn,
       () => silence.abort(new Deno.errors.TimedOut("it was silent too long")),
     );
-    using _progress = progress ? new Progress(conn) : undefined;
+    using _progress = progress
+      ? new (await import("../lib/progress.ts")).Progress(conn)
+      : undefined;
     try {
       if (typing) {
-        await talk(
+        await type(
           conn,
           options,
           framing,
@@ -146,34 +149,26 @@ function serverAddress(place: string, options: Options): Address {
 }
 
 /** A conversation with the keyboard. */
-async function talk(
+async function type(
   conn: Deno.Conn,
-  options: Options,
+  { hex, crlf }: Options,
   framing: Framing,
   leave: AbortSignal,
 ): Promise<void> {
-  const output = new Output({ hex: options.hex });
-  using keyboard = new Keyboard();
-  using screen = new Screen(output, true);
-  screen.prompt();
-  const asIs = framing.name === "raw" || options.hex;
+  using keyboard = new (await import("../lib/keyboard.ts")).Keyboard();
+  const output = new Output({ hex });
+  const asIs = framing.name === "raw" || hex;
   leave.addEventListener("abort", () => conn[Symbol.dispose]());
-  const talking = converse(conn, {
-    framing,
-    keyboard,
-    encode: (line) => encodeTyped(line, framing, options.crlf),
-    show: (message) =>
-      asIs
-        ? screen.stream(message)
-        : screen.message(withoutPadding(message, framing)),
-    onSent: () => screen.entered(),
-  });
   try {
-    await talking;
+    await (await import("../lib/talk.ts")).talk(conn, {
+      framing,
+      keyboard,
+      output,
+      crlf,
+      asIs,
+    });
   } catch (error) {
     if (!leave.aborted) throw error;
-  } finally {
-    await screen.end();
   }
 }
 

@@ -17,7 +17,7 @@ import { formatAddress } from "../lib/address.ts";
 import * as cli from "../lib/cli.ts";
 import { option, toggle, UsageError } from "../lib/cli.ts";
 import { printDatagram } from "../lib/datagram_printer.ts";
-import { releaseStandardInput } from "../lib/keyboard.ts";
+import { releaseStandardInput } from "../lib/messages.ts";
 import type { Log } from "../lib/log.ts";
 import { Output } from "../lib/output.ts";
 import { Pacer } from "../lib/pace.ts";

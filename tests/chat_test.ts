@@ -1,12 +1,9 @@
 /** A conversation over a real connection: both ways, how it ends, and what of it is left for the next one. */
 import { assertEquals, assertRejects } from "@std/assert";
-import {
-  type ConversationOptions,
-  converse,
-  encodeTyped,
-} from "../lib/chat.ts";
+import { type ConversationOptions, converse } from "../lib/chat.ts";
 import { parseFraming, TruncatedFrameError } from "../lib/framing.ts";
 import { Keyboard } from "../lib/keyboard.ts";
+import { encodeTyped } from "../lib/messages.ts";
 import { Page, type Pair, pair, Typist } from "./fakes.ts";
 import { bytes, within } from "./helpers.ts";
 
@@ -163,31 +160,4 @@ Deno.test("converse() ends with what showing throws", async () => {
     Error,
     "the screen is broken",
   );
-});
-
-/** The framing, whether lines end with CRLF, and `hi` on the wire. */
-const TYPED: [string, boolean, string][] = [
-  ["raw", false, "hi\n"],
-  ["raw", true, "hi\r\n"],
-  ["lines", false, "hi\n"],
-  ["lines", true, "hi\r\n"],
-  ["fixed:4", false, "hi\0\0"],
-  ["u8", false, "\x02hi"],
-  ["u16", false, "\0\x02hi"],
-  ["u16", true, "\0\x02hi"],
-  ["u32le", false, "\x02\0\0\0hi"],
-  ["varint", false, "\x02hi"],
-  ["netstring", true, "2:hi,"],
-];
-
-for (const [name, crlf, wire] of TYPED) {
-  Deno.test(`encodeTyped() sends hi in ${name}${crlf ? " with CRLF" : ""}`, () => {
-    const framing = parseFraming(name);
-    assertEquals(encodeTyped(bytes("hi"), framing, crlf), bytes(wire));
-  });
-}
-
-Deno.test("encodeTyped() sends an empty line", () => {
-  assertEquals(encodeTyped(bytes(""), parseFraming("raw")), bytes("\n"));
-  assertEquals(encodeTyped(bytes(""), parseFraming("u8")), bytes("\0"));
 });

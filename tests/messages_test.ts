@@ -10,7 +10,12 @@ import {
   parseFraming,
   TruncatedFrameError,
 } from "../lib/framing.ts";
-import { frameInput, inputOf, MessagePrinter } from "../lib/messages.ts";
+import {
+  encodeTyped,
+  frameInput,
+  inputOf,
+  MessagePrinter,
+} from "../lib/messages.ts";
 import { Output } from "../lib/output.ts";
 import { concatenate } from "../lib/stream.ts";
 import { Page, Typist } from "./fakes.ts";
@@ -141,3 +146,30 @@ for (const [name, pieces, printed, type] of BROKEN) {
     assertInstanceOf(result.error, type as typeof Error);
   });
 }
+
+/** The framing, whether lines end with CRLF, and `hi` on the wire. */
+const TYPED: [string, boolean, string][] = [
+  ["raw", false, "hi\n"],
+  ["raw", true, "hi\r\n"],
+  ["lines", false, "hi\n"],
+  ["lines", true, "hi\r\n"],
+  ["fixed:4", false, "hi\0\0"],
+  ["u8", false, "\x02hi"],
+  ["u16", false, "\0\x02hi"],
+  ["u16", true, "\0\x02hi"],
+  ["u32le", false, "\x02\0\0\0hi"],
+  ["varint", false, "\x02hi"],
+  ["netstring", true, "2:hi,"],
+];
+
+for (const [name, crlf, wire] of TYPED) {
+  Deno.test(`encodeTyped() sends hi in ${name}${crlf ? " with CRLF" : ""}`, () => {
+    const framing = parseFraming(name);
+    assertEquals(encodeTyped(bytes("hi"), framing, crlf), bytes(wire));
+  });
+}
+
+Deno.test("encodeTyped() sends an empty line", () => {
+  assertEquals(encodeTyped(bytes(""), parseFraming("raw")), bytes("\n"));
+  assertEquals(encodeTyped(bytes(""), parseFraming("u8")), bytes("\0"));
+});

@@ -1,8 +1,9 @@
 /** The k-th read, write or close fails, for every k and wherever it is called. */
 import { assert, assertEquals } from "@std/assert";
-import { converse, encodeTyped } from "../../lib/chat.ts";
+import { converse } from "../../lib/chat.ts";
 import { decodeFrames, parseFraming } from "../../lib/framing.ts";
 import { Keyboard } from "../../lib/keyboard.ts";
+import { encodeTyped } from "../../lib/messages.ts";
 import { runMode } from "../../lib/modes.ts";
 import { type Handler, serve } from "../../lib/serve.ts";
 import { chunks, copy, writeAll } from "../../lib/stream.ts";
