@@ -60,6 +60,18 @@ export interface FrameDecoder {
    */
   push(chunk: Uint8Array): Iterable<Uint8Array>;
   /**
+   * Finds the frames in a chunk that whoever sends them back can send as they
+   * lie there, without taking them out and encoding them again.
+   *
+   * Pushes nothing: what is before them and after them is still to be pushed,
+   * in this order. A framing that has nothing to gain by it has no such method.
+   *
+   * @param chunk The bytes that come next.
+   * @returns Where the first of these frames begins and the last one ends; the
+   * same twice if there are none.
+   */
+  verbatim?(chunk: Uint8Array): [start: number, end: number];
+  /**
    * Ends the stream.
    *
    * @returns The last frame, where a framing lets the end of the stream end it.

@@ -49,6 +49,17 @@ class LineDecoder implements FrameDecoder {
     if (start < chunk.length) this.#keep(chunk.subarray(start));
   }
 
+  verbatim(chunk: Uint8Array): [start: number, end: number] {
+    const start = this.#partial.length > 0 ? chunk.indexOf(LINE_FEED) + 1 : 0;
+    const end = chunk.lastIndexOf(LINE_FEED) + 1;
+    // No line is over the limit if all together are not, and none has a
+    // carriage return to lose if there is none: two searches, for any number.
+    const unchanged = this.#failure === undefined &&
+      end - start <= this.#limit &&
+      !chunk.subarray(start, end).includes(CARRIAGE_RETURN);
+    return unchanged ? [start, end] : [0, 0];
+  }
+
   finish(): Uint8Array[] {
     if (this.#failure !== undefined) throw this.#failure;
     return this.#partial.length > 0 ? [this.#takePartial()] : [];

@@ -29,24 +29,31 @@ export function echo(framing?: Framing): Handler {
   if (framing === undefined || framing.name === "raw") {
     return (conn) => copy(conn, conn);
   }
-  return async (conn) => {
-    const decoder = framing.createDecoder();
-    const replies = new FrameBatch(framing);
-    for await (const chunk of reusedChunks(conn)) {
-      try {
-        for (const frame of decoder.push(chunk)) {
-          if (!replies.add(frame)) continue;
-          await writeAll(conn, replies.take());
-          await turn();
-        }
-      } finally {
-        // One write for many frames, those before a bad one too.
+  return (conn) => echoFrames(conn, framing);
+}
+
+async function echoFrames(conn: Deno.Conn, framing: Framing): Promise<void> {
+  const decoder = framing.createDecoder();
+  const replies = new FrameBatch(framing);
+  const reply = async (frames: Iterable<Uint8Array>) => {
+    try {
+      for (const frame of frames) {
+        if (!replies.add(frame)) continue;
         await writeAll(conn, replies.take());
+        await turn();
       }
+    } finally {
+      // One write for many frames, those before a bad one too.
+      await writeAll(conn, replies.take());
     }
-    for (const frame of decoder.finish()) replies.add(frame);
-    await writeAll(conn, replies.take());
   };
+  for await (const chunk of reusedChunks(conn)) {
+    const [start, end] = decoder.verbatim?.(chunk) ?? [0, 0];
+    if (start > 0) await reply(decoder.push(chunk.subarray(0, start)));
+    if (end > start) await writeAll(conn, chunk.subarray(start, end));
+    if (end < chunk.length) await reply(decoder.push(chunk.subarray(end)));
+  }
+  await reply(decoder.finish());
 }
 
 /** How long a greeted client may keep its end open, in milliseconds. */

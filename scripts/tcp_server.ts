@@ -23,7 +23,7 @@ import type { Log } from "../lib/log.ts";
 import { MODES, runMode } from "../lib/modes.ts";
 import { connectNats, parseNatsAddress } from "../lib/nats.ts";
 import { OutputError } from "../lib/output.ts";
-import { Relay } from "../lib/relay.ts";
+import type { Relay } from "../lib/relay.ts";
 import { listen, serve } from "../lib/tcp.ts";
 
 const GREETING = "Thank you for connecting";
@@ -175,7 +175,8 @@ async function openRelay(
   cli.refuse({ "--relay is for --mode room": mode !== "room" });
   const credentials = path && { path, text: await readFile(path) };
   const nats = await connectNats(address, credentials || undefined);
-  return new Relay(nats, (event, text) => log.info(event, text));
+  const tell = (event: string, text: string) => log.info(event, text);
+  return new (await import("../lib/relay.ts")).Relay(nats, tell);
 }
 
 /** The address with the port that the system chose, if it was to choose. */

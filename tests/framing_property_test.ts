@@ -330,3 +330,47 @@ for (const name of NAMES) {
     }
   });
 }
+
+/** What an echo answers, with what it can send back as it came or without. */
+function echo(
+  framing: Framing,
+  chunks: Uint8Array[],
+  verbatim: boolean,
+): Outcome {
+  const decoder = framing.createDecoder();
+  const answer: Uint8Array[] = [];
+  const add = (frames: Iterable<Uint8Array>) => {
+    for (const frame of frames) answer.push(framing.encode(frame));
+  };
+  let failure: Failure | undefined;
+  try {
+    for (const chunk of chunks) {
+      const [start, end] = verbatim ? decoder.verbatim!(chunk) : [0, 0];
+      add(decoder.push(chunk.subarray(0, start)));
+      answer.push(chunk.subarray(start, end));
+      add(decoder.push(chunk.subarray(end)));
+    }
+    add(decoder.finish());
+  } catch (error) {
+    failure = failureOf(error);
+  }
+  return { frames: [toText(concat(answer))], failure };
+}
+
+Deno.test("lines answers verbatim what it would answer frame by frame when there are line ends of both kinds", () => {
+  const letter = fc.constantFrom(0x61, 0x62, 0x63, 0x0a, 0x0a, 0x0a, 0x0d);
+  const text = fc.array(letter, { maxLength: 40 });
+  const limit = fc.integer({ min: 0, max: 60 });
+  let sent = 0;
+  fc.assert(
+    fc.property(text, limit, cuts, (text, limit, cuts) => {
+      const framing = parseFraming("lines", { maxFrameLength: limit });
+      const chunks = chop(new Uint8Array(text), cuts);
+      const [start, end] = framing.createDecoder().verbatim!(chunks[0]);
+      if (end > start) sent++;
+      assertSame(echo(framing, chunks, true), echo(framing, chunks, false));
+    }),
+    { numRuns: RUNS },
+  );
+  assert(sent > RUNS / 10, `only ${sent} of ${RUNS} began with such lines`);
+});

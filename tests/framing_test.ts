@@ -356,6 +356,41 @@ Deno.test("lines gives the last line when the stream ends without a line end", (
   }
 });
 
+/** What was pushed before, the chunk, and where lines need no change. */
+const VERBATIM: [string, string, [number, number]][] = [
+  ["", "", [0, 0]],
+  ["", "a", [0, 0]],
+  ["", "\n", [0, 1]],
+  ["", "ab\nc\n", [0, 5]],
+  ["", "ab\n\ncd", [0, 4]],
+  ["ab", "c", [0, 0]],
+  ["ab", "c\n", [2, 2]],
+  ["ab", "c\r\nd\ne", [3, 5]],
+  ["a\n", "b\nc", [0, 2]],
+  ["", "a\r\nb\n", [0, 0]],
+  ["", "a\nb\r\n", [0, 0]],
+  ["", "a\nb\r", [0, 2]],
+  ["", "12345\n12\n", [0, 9]],
+  ["", "12345\n123\n", [0, 0]], // over the limit together, not each alone
+];
+
+Deno.test("lines finds what goes back verbatim when nothing in it would change", () => {
+  for (const [before, chunk, expected] of VERBATIM) {
+    const decoder = limited("lines", 9).createDecoder();
+    assertEquals(
+      [...decoder.push(b(before))].length,
+      before.split("\n").length - 1,
+    );
+    assertEquals(decoder.verbatim!(b(chunk)), expected, `${before}|${chunk}`);
+  }
+});
+
+Deno.test("lines finds nothing verbatim when it has failed", () => {
+  const decoder = limited("lines", 3).createDecoder();
+  assertThrows(() => [...decoder.push(b("1234\n"))], FrameTooLongError);
+  assertEquals(decoder.verbatim!(b("a\n")), [0, 0]);
+});
+
 Deno.test("lines cannot encode a line feed when it stands in the message", () => {
   for (const message of ["\n", "a\nb", "a\r\n"]) {
     const error = assertThrows(
