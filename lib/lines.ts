@@ -10,6 +10,7 @@ import {
   framingOf,
   PartialFrame,
 } from "./frame.ts";
+import { LineFeeds } from "./line_feeds.ts";
 
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
@@ -33,17 +34,18 @@ class LineDecoder implements FrameDecoder {
     if (this.#failure !== undefined) throw this.#failure;
     // Only new bytes are searched: a long line costs no more than its length.
     let start = 0;
-    let end = chunk.indexOf(LINE_FEED);
+    const feeds = new LineFeeds(chunk);
+    let end = feeds.from(0);
     if (end !== -1 && this.#partial.length > 0) {
       this.#keep(chunk.subarray(0, end));
       start = end + 1;
-      end = chunk.indexOf(LINE_FEED, start);
+      end = feeds.from(start);
       yield this.#takePartial();
     }
     while (end !== -1) {
       const line = this.#line(chunk, start, end);
       start = end + 1;
-      end = chunk.indexOf(LINE_FEED, start);
+      end = feeds.from(start);
       yield line;
     }
     if (start < chunk.length) this.#keep(chunk.subarray(start));
