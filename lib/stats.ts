@@ -240,15 +240,25 @@ export class Statistics {
     if (this.#first === undefined) this.#first = arrival;
     else this.gaps.add(arrival - this.#last);
     this.#last = arrival;
-    const known = this.#senders.has(sender) ||
-      this.#senders.size < MAX_SENDERS;
-    // Together, the senders that are too many have no numbers that make sense.
-    const name = known ? sender : "others";
     const header = readHeader(datagram);
-    const counted = this.#senders.get(name) ?? new Sender(arrival);
-    this.#senders.set(name, counted);
-    counted.record(known ? header : undefined, datagram.length, arrival);
+    const known = this.#senders.get(sender) ?? this.#admit(sender, arrival);
+    if (known !== undefined) known.record(header, datagram.length, arrival);
+    // Together, the senders that are too many have no numbers that make sense.
+    else this.#others(arrival).record(undefined, datagram.length, arrival);
     return header === undefined ? datagram : datagram.subarray(HEADER_LENGTH);
+  }
+
+  #admit(name: string, arrival: number): Sender | undefined {
+    if (this.#senders.size >= MAX_SENDERS) return undefined;
+    const sender = new Sender(arrival);
+    this.#senders.set(name, sender);
+    return sender;
+  }
+
+  #others(arrival: number): Sender {
+    const others = this.#senders.get("others") ?? new Sender(arrival);
+    this.#senders.set("others", others);
+    return others;
   }
 
   /**

@@ -68,6 +68,8 @@ export interface Datagram {
   peer: Deno.NetAddr;
   /** Whether it was longer than what was asked for, and lost its end. */
   cut: boolean;
+  /** When it was taken from the system: `performance.now()`, in milliseconds. */
+  arrival: number;
 }
 
 /** Options for {@linkcode UdpSocket.receive}. */
@@ -251,16 +253,23 @@ export class UdpSocket implements Disposable {
     using silence = new Silence(timeout, close);
     try {
       for (;;) {
-        silence.starts();
-        const received = await this.#receive(buffer, accept);
-        silence.ends();
-        if (received === undefined) break;
-        const [bytes, peer] = received;
-        yield {
-          payload: bytes.subarray(0, maxSize),
-          peer,
-          cut: bytes.length > maxSize,
-        };
+        let received: [Uint8Array, Deno.Addr];
+        try {
+          received = await this.#socket.receive(buffer);
+        } catch (error) {
+          if (this.#closed) break;
+          if (isOfEarlierSend(error)) continue;
+          const own = formatAddress(this.address);
+          throw explain(error, `receive on ${own}`, "");
+        }
+        const [bytes, peer] = received as [Uint8Array, Deno.NetAddr];
+        if (accept?.(peer) === false) continue;
+        const arrival = performance.now();
+        const cut = bytes.length > maxSize;
+        const payload = cut ? bytes.subarray(0, maxSize) : bytes;
+        silence.endedAt(arrival);
+        yield { payload, peer, cut, arrival };
+        silence.beginsAgain();
       }
       if (!silence.over) return;
       throw new Deno.errors.TimedOut(
@@ -268,30 +277,6 @@ export class UdpSocket implements Disposable {
       );
     } finally {
       signal?.removeEventListener("abort", close);
-    }
-  }
-
-  /** One datagram; `undefined` when the socket is closed. */
-  async #receive(
-    buffer: Uint8Array,
-    accept: ReceiveOptions["accept"] = () => true,
-  ): Promise<[Uint8Array, Deno.NetAddr] | undefined> {
-    for (;;) {
-      try {
-        const [bytes, addr] = await this.#socket.receive(buffer);
-        const peer = addr as Deno.NetAddr;
-        if (accept(peer)) return [bytes, peer];
-      } catch (error) {
-        if (this.#closed) return undefined;
-        // On Windows it is what became of a datagram that *we* sent: nobody
-        // was there. Others may still have something to say.
-        const transient = error instanceof Deno.errors.ConnectionReset ||
-          error instanceof Deno.errors.ConnectionRefused;
-        if (!transient) {
-          const own = formatAddress(this.address);
-          throw explain(error, `receive on ${own}`, "");
-        }
-      }
     }
   }
 
@@ -330,12 +315,22 @@ export class UdpSocket implements Disposable {
 }
 
 /**
- * Tells when nothing has come for too long. Only the time spent in waiting
- * counts, not what is done with a datagram; and one timer serves for all.
+ * On Windows, receiving tells what became of a datagram that *we* sent: nobody
+ * was there. Others may still have something to say.
+ */
+function isOfEarlierSend(error: unknown): boolean {
+  return error instanceof Deno.errors.ConnectionReset ||
+    error instanceof Deno.errors.ConnectionRefused;
+}
+
+/**
+ * Tells when nothing has come for too long. One timer serves for all datagrams;
+ * what is done with one takes as long as it takes.
  */
 class Silence implements Disposable {
   over = false;
-  #since: number | undefined;
+  #since = performance.now();
+  #ended = false;
   #timeout: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #end: () => void;
@@ -346,17 +341,20 @@ class Silence implements Disposable {
     if (timeout < Infinity) this.#check();
   }
 
-  starts(): void {
-    this.#since = performance.now();
+  endedAt(time: number): void {
+    this.#since = time;
+    this.#ended = true;
   }
 
-  ends(): void {
-    this.#since = undefined;
+  beginsAgain(): void {
+    this.#ended = false;
   }
 
   #check(): void {
     const now = performance.now();
-    const left = (this.#since ?? now) + this.#timeout - now;
+    // Others may have come since then, and wait to be asked for.
+    if (this.#ended) this.#since = now;
+    const left = this.#since + this.#timeout - now;
     this.over = left <= 0;
     if (this.over) this.#end();
     else this.#timer = setTimeout(() => this.#check(), left);

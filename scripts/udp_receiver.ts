@@ -103,7 +103,9 @@ Examples:
     try {
       const wanted = { maxSize, signal, timeout, accept };
       for await (const datagram of socket.receive(wanted)) {
-        await handler.handle(datagram);
+        const handling = handler.handle(datagram);
+        // Where datagrams are only counted, there is nothing to wait for.
+        if (handling !== undefined) await handling;
         if (++count === options.count) break;
       }
       await output.finish();
@@ -141,23 +143,41 @@ class Handler {
     this.#guard = new EchoGuard(socket.address);
   }
 
-  async handle({ payload, peer, cut }: Datagram): Promise<void> {
+  handle(
+    { payload, peer, cut, arrival }: Datagram,
+  ): Promise<void> | undefined {
     const { stats, echo, maxSize } = this.#options;
-    const { length } = payload;
+    const bytes = payload.length;
     const from = this.#nameOf(peer);
-    const message = stats ? this.#statistics.record(payload, from) : payload;
-    const details = { peer: from, bytes: length };
+    const message = stats
+      ? this.#statistics.record(payload, from, arrival)
+      : payload;
     if (this.#log.verbose) {
-      this.#log.debug("datagram", `${length} bytes from ${from}`, details);
+      const text = `${bytes} bytes from ${from}`;
+      this.#log.debug("datagram", text, { peer: from, bytes });
     }
     if (cut) {
       const what = `The datagram from ${from} is longer than ${maxSize} bytes`;
-      this.#log.error(`${what}: its end is lost (--max-size)`, details);
-    } else if (echo) await this.#answer(payload, peer, from);
-    if (stats && this.#output.terminal) return;
-    if (from !== this.#last) this.#log.info("peer", `From ${from}:`, details);
-    this.#last = from;
-    await printDatagram(this.#output, message);
+      const text = `${what}: its end is lost (--max-size)`;
+      this.#log.error(text, { peer: from, bytes });
+    } else if (echo) {
+      return this.#answer(payload, peer, from)
+        .then(() => this.#show(message, from, bytes));
+    }
+    return this.#show(message, from, bytes);
+  }
+
+  #show(
+    message: Uint8Array,
+    peer: string,
+    bytes: number,
+  ): Promise<void> | undefined {
+    if (this.#options.stats && this.#output.terminal) return undefined;
+    if (peer !== this.#last) {
+      this.#log.info("peer", `From ${peer}:`, { peer, bytes });
+    }
+    this.#last = peer;
+    return printDatagram(this.#output, message);
   }
 
   /** Most datagrams come from whoever sent the one before. */

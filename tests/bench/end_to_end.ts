@@ -94,6 +94,7 @@ const SERVERS: Record<string, CommandOnPort> = {
   "Node net": (port) => peer("node_echo.mjs", port),
   "asyncio": (port) => peer("python_echo.py", port),
   "bare Deno": (port) => peer("deno_echo.ts", port),
+  "bare loop": (port) => peer("deno_loop.ts", port),
   "socat": (port) => [
     "socat",
     `TCP-LISTEN:${port},bind=127.0.0.1,fork,reuseaddr,nodelay,backlog=4096`,
@@ -128,6 +129,8 @@ const DATAGRAM_SENDERS: Record<string, CommandOnPort> = {
   "C sendto": (port) => load("udp-send", port, DATAGRAM, DATAGRAMS),
   "Node dgram": (port) =>
     peer("node_datagrams.mjs", "send", port, DATAGRAM, DATAGRAMS),
+  "bare loop": (port) =>
+    peer("deno_datagrams.ts", "send", port, DATAGRAM, DATAGRAMS),
 };
 
 /**
@@ -150,6 +153,7 @@ const DATAGRAM_RECEIVERS: Record<string, CommandOnPort> = {
   "ours, printing": (port) => counting(port, ">/dev/null"),
   "C recv": (port) => load("udp-receive", port),
   "Node dgram": (port) => peer("node_datagrams.mjs", "receive", port),
+  "bare loop": (port) => peer("deno_datagrams.ts", "receive", port),
 };
 
 /** The name of a program, without folder and version. */
@@ -279,7 +283,7 @@ const ROWS: Row[] = [
     what: "echo ping-pong, 50 connections, 64 B",
     unit: "messages/s",
     contenders: loaded(
-      ["ours", "C epoll", "Node net", "asyncio", "socat"],
+      ["ours", "C epoll", "Node net", "asyncio", "socat", "bare loop"],
       "rounds",
       50,
       64,
@@ -290,7 +294,7 @@ const ROWS: Row[] = [
     what: "echo, one bulk stream",
     unit: "MB/s",
     contenders: loaded(
-      ["ours", "C epoll", "Node net", "asyncio", "socat"],
+      ["ours", "C epoll", "Node net", "asyncio", "socat", "bare loop"],
       "bulk",
       SECONDS,
     ),
@@ -299,7 +303,7 @@ const ROWS: Row[] = [
     what: "connect, echo, close, 16 at once",
     unit: "connections/s",
     contenders: loaded(
-      ["ours", "C epoll", "Node net", "socat"],
+      ["ours", "C epoll", "Node net", "socat", "bare loop"],
       "churn",
       16,
       64,
@@ -366,7 +370,7 @@ const ROWS: Row[] = [
     unit: "datagrams/s",
     contenders: contenders(
       DATAGRAM_RECEIVERS,
-      ["ours", "ours, printing", "C recv", "Node dgram"],
+      ["ours", "ours, printing", "C recv", "Node dgram", "bare loop"],
       received,
     ),
   },
@@ -375,7 +379,7 @@ const ROWS: Row[] = [
     unit: "datagrams/s",
     contenders: contenders(
       DATAGRAM_SENDERS,
-      ["ours", "C sendto", "Node dgram"],
+      ["ours", "C sendto", "Node dgram", "bare loop"],
       sent,
     ),
   },
