@@ -366,6 +366,7 @@ const VERBATIM: [string, string, [number, number]][] = [
   ["ab", "c", [0, 0]],
   ["ab", "c\n", [2, 2]],
   ["ab", "c\r\nd\ne", [3, 5]],
+  ["ab", "c\n12345\n12\n", [2, 11]],
   ["a\n", "b\nc", [0, 2]],
   ["", "a\r\nb\n", [0, 0]],
   ["", "a\nb\r\n", [0, 0]],
