@@ -14,6 +14,7 @@ import { FrameTooLongError, TruncatedFrameError } from "./frame.ts";
  * @param error What was thrown.
  * @param attempt What was tried, and with which address.
  * @param permission The flag that Deno needs for it.
+ * @param why The reason, if not what {@linkcode reasonFor} says.
  * @returns The error, to be thrown again.
  *
  * @example
@@ -31,10 +32,11 @@ export function explain(
   error: unknown,
   attempt: string,
   permission: string,
+  why: string = reasonFor(error),
 ): Error {
   const reason = error instanceof Deno.errors.NotCapable
     ? `Deno was not allowed to; it needs ${permission}`
-    : reasonFor(error);
+    : why;
   const message = `Cannot ${attempt}: ${reason}`;
   // The message of a DOMException cannot be changed.
   if (!(error instanceof Error) || error instanceof DOMException) {
@@ -96,6 +98,10 @@ const TLS_REASONS: [RegExp, string][] = [
   ],
   [/No certificates found/, "the --cert file holds no certificate"],
   [/KeyMismatch/, "--key is not the key that belongs to --cert"],
+  [
+    /^unexpected end of file$|handshake eof/i,
+    "the peer closed in the middle of the TLS handshake; does it speak TLS?",
+  ],
   [
     /close_notify/,
     "the peer ended without a TLS farewell, so what came may be cut short",

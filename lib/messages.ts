@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { decodeFrames, type Framing, parseFraming } from "./framing.ts";
+import {
+  decodeFrames,
+  DEFAULT_MAX_FRAME_LENGTH,
+  FrameTooLongError,
+  type Framing,
+  parseFraming,
+} from "./framing.ts";
 import type { Output } from "./output.ts";
 import { chunks, concatenate, type Reader, type Writer } from "./stream.ts";
 
@@ -61,6 +67,8 @@ export interface InputOptions {
   noStdin: boolean;
   /** Whether a line is sent with CRLF, in `raw` and `lines`. */
   crlf: boolean;
+  /** The longest message, in bytes, if not 64 KiB. */
+  maxFrame?: number;
 }
 
 /**
@@ -74,11 +82,11 @@ export function inputOf(
   options: InputOptions,
   framing: Framing,
 ): Reader | AsyncIterable<Uint8Array> {
-  const { send, noStdin, crlf } = options;
-  if (send.length > 0) return frameTexts(send, framing, crlf);
+  const { send, noStdin, crlf, maxFrame } = options;
+  if (send.length > 0) return blameless(frameTexts(send, framing, crlf));
   if (noStdin) return { read: () => new Promise(() => {}) };
   if (framing.name === "raw" && !crlf) return Deno.stdin;
-  return frameInput(Deno.stdin, framing, crlf);
+  return blameless(frameInput(Deno.stdin, framing, crlf, maxFrame));
 }
 
 /** Lets go of standard input: a read that waits there keeps the process. */
@@ -101,6 +109,22 @@ async function* frameTexts(
   }
 }
 
+/** What is too long in the input says nothing about the peer. */
+async function* blameless(
+  messages: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* messages;
+  } catch (error) {
+    if (!(error instanceof FrameTooLongError)) throw error;
+    const { limit } = error;
+    const remedy = limit === DEFAULT_MAX_FRAME_LENGTH ? " (--max-frame)" : "";
+    throw new RangeError(
+      `the input has a message of more than ${limit} bytes, the most that one may have${remedy}`,
+    );
+  }
+}
+
 /**
  * Cuts input into messages and frames them: each line is one, or each block if
  * the framing is `fixed:N`, the last one padded.
@@ -108,18 +132,19 @@ async function* frameTexts(
  * @param source The input.
  * @param framing What marks the messages.
  * @param crlf Whether a line is sent with CRLF, in `raw` and `lines`.
+ * @param maxFrameLength The longest line, in bytes, if not 64 KiB.
  * @returns The messages as they go over the wire.
  */
 export async function* frameInput(
   source: Reader,
   framing: Framing,
   crlf = false,
+  maxFrameLength?: number,
 ): AsyncGenerator<Uint8Array, void> {
   const blockLength = blockLengthOf(framing);
   if (blockLength !== undefined) return yield* blocks(source, blockLength);
-  for await (
-    const line of decodeFrames(chunks(source), parseFraming("lines"))
-  ) {
+  const lines = parseFraming("lines", { maxFrameLength });
+  for await (const line of decodeFrames(chunks(source), lines)) {
     yield encodeTyped(line, framing, crlf);
   }
 }

@@ -98,6 +98,16 @@ export function listen(
       error,
       `listen on ${formatAddress(address)}`,
       permissionFor(address),
+      address.transport === "unix" ? whyNoUnixSocket(error) : undefined,
     );
   }
+}
+
+function whyNoUnixSocket(error: unknown): string | undefined {
+  if (error instanceof Deno.errors.AddrInUse) {
+    return "the file is there: another server's, or left behind by one that was killed; then remove it";
+  }
+  return error instanceof Deno.errors.NotFound
+    ? "there is no such folder"
+    : undefined;
 }

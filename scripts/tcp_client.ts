@@ -35,6 +35,7 @@ const OPTIONS = {
   send: cli.list("TEXT", "send this and no input; may be repeated"),
   noStdin: toggle("send nothing, only listen"),
   framing: option("FRAMING", "see below (raw)", FRAMINGS, "raw", "f"),
+  maxFrame: option("SIZE", "longest message (64k)", cli.size),
   crlf: toggle("end lines with CRLF"),
   hex: toggle("show what comes in hexadecimal"),
   progress: toggle("show bytes, rate and time on standard error"),
@@ -82,7 +83,8 @@ Examples:
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const { framing: name, ca, check, idleTimeout, progress } = options;
-    const framing = cli.usage(() => parseFraming(name));
+    const limit = { maxFrameLength: options.maxFrame };
+    const framing = cli.usage(() => parseFraming(name, limit));
     const address = cli.usage(() => serverAddress(place, options));
     const where = formatAddress(address);
     const stop = cli.stopSignal();
@@ -95,6 +97,7 @@ Examples:
       retries: options.retry,
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
     }).catch((error) => {
+      if (stop.aborted) throw new Error(`Cannot connect to ${where}: stopped`);
       if (error instanceof Deno.errors.ConnectionRefused) cli.hint(log, SERVER);
       throw error;
     });
@@ -124,7 +127,13 @@ Examples:
           AbortSignal.any([stop, silence.signal]),
         );
         log.info("closed", `The conversation with ${where} is over`);
-      } else await transfer(conn, options, framing, stop, silence.signal);
+      } else {
+        stop.addEventListener("abort", () => {
+          const grace = `${GRACE / 1000}s`;
+          log.info("stopping", `Stopping: what is under way has ${grace}`);
+        });
+        await transfer(conn, options, framing, stop, silence.signal);
+      }
     } catch (error) {
       if (error instanceof OutputError) throw error;
       throw explain(error, `finish the conversation with ${where}`, "");
@@ -135,12 +144,14 @@ Examples:
 function serverAddress(place: string, options: Options): Address {
   const address = parseAddress(place);
   const { transport } = address;
-  const { ca, serverName, crlf, framing, send, check, progress } = options;
+  const { ca, serverName, crlf, framing, maxFrame } = options;
+  const { send, check, progress } = options;
   cli.refuse({
     "datagrams are for udp_sender.ts": transport === "udp",
     "port 0 is only for listening": "port" in address && address.port === 0,
     "--ca and --server-name need a tls:// address": transport !== "tls" &&
       (ca ?? serverName) !== undefined,
+    "--max-frame needs a --framing": maxFrame && framing === "raw",
     "--crlf goes with raw and lines only": crlf &&
       framing !== "raw" && framing !== "lines",
     "--check sends and shows nothing": check && (send.length > 0 || progress),

@@ -67,7 +67,7 @@ Addresses:  127.0.0.1:8080 :8080 [::1]:8080 0.0.0.0:8080 (every interface)
             --from 10.0.0.1  --from 10.0.0.1:5000
 
 Permission: --allow-net=HOST:PORT, for --echo --allow-net (it answers anybody),
-            and --unstable-net, which this folder's deno.json has
+            and --unstable-net, unless a deno.json has "net" in it
 Examples:
   deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
   deno run --unstable-net --allow-net scripts/udp_receiver.ts :8080 --stats

@@ -43,7 +43,7 @@ const OPTIONS = {
   size: option("SIZE", "fill or cut each datagram to this", cli.size),
   number: toggle("start each with its number and the time"),
   wait: option("DURATION", "print answers for so long", cli.duration),
-  replies: option("N", "print answers until N came", cli.integer(1)),
+  replies: option("N", "print answers until N came (for 5s)", cli.integer(1)),
   bind: option("ADDRESS", "send from this interface, port", cli.text),
   ttl: option("N", "routers a group's may pass (1)", cli.integer(0, 255)),
 };
@@ -70,7 +70,7 @@ Addresses:  127.0.0.1:8080 :8080 [::1]:8080 239.1.2.3:8080 (a group)
             --bind 127.0.0.1  --bind :5000  --bind [::1]:5000
 
 Permission: --allow-net=0.0.0.0:0,127.0.0.1:8080 (where from, where to), and
-            --unstable-net, which this folder's deno.json has
+            --unstable-net, unless a deno.json has "net" in it
 Examples:
   deno run --unstable-net --allow-net scripts/udp_sender.ts 127.0.0.1:8080 hello
   deno run --unstable-net --allow-net scripts/udp_sender.ts --number --count 20

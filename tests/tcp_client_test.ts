@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { parseFraming } from "../lib/framing.ts";
 import { pause } from "../lib/pause.ts";
+import { echo as echoFrames } from "../lib/services.ts";
 import { copy, type Handler, listen, serve, writeAll } from "../lib/tcp.ts";
 import { hasOpenssl, makeCertificates } from "./certificates.ts";
 import {
@@ -260,6 +261,40 @@ Deno.test("tcp_client.ts gives up when it has tried as often as it is told to", 
   assertEquals(stderr.match(/trying again/g)?.length, 1);
 });
 
+Deno.test("tcp_client.ts fails when it is stopped before it is connected", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  const address = `127.0.0.1:${closedPort()}`;
+  const args = [address, "--check", "--retry", "50"];
+  await using client = start("tcp_client.ts", args);
+  await client.stderr("trying again");
+  client.process.kill("SIGINT");
+  const { code, stderr } = await client.ended();
+  assertEquals(code, 1);
+  assertStringIncludes(
+    stderr,
+    `tcp_client: Cannot connect to ${address}: stopped\n`,
+  );
+});
+
+Deno.test("tcp_client.ts carries long messages when both sides take them", async () => {
+  await using server = serving(
+    echoFrames(parseFraming("u32", { maxFrameLength: 2 ** 20 })),
+  );
+  const input = "x".repeat(70_000) + "\n";
+  const args = [server.address, "--framing", "u32"];
+  const short = await run("tcp_client.ts", args, { input });
+  assertEquals(short.code, 1);
+  assertMatch(
+    short.stderr,
+    /: the input has a message of more than 65536 bytes, the most that one may have \(--max-frame\)\n$/,
+  );
+  const long = await run("tcp_client.ts", [...args, "--max-frame=1m"], {
+    input,
+  });
+  assertEquals(long.stdout, input);
+});
+
 Deno.test("tcp_client.ts leaves when the peer is silent too long", async () => {
   await using server = serving(echo);
   await using client = start("tcp_client.ts", [
@@ -372,8 +407,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       });
       await client.stdout("before");
       client.process.kill(signal);
-      const { code, stdout } = await client.ended();
+      const { code, stdout, stderr } = await client.ended();
       assertEquals({ code, stdout }, { code: 0, stdout: "before after" });
+      assertEquals(stderr, "Stopping: what is under way has 5s\n");
     },
   );
 }
@@ -464,6 +500,7 @@ const BAD: [string[], number, string, string[]?][] = [
   [["udp://:1"], 2, "udp_sender.ts"],
   [["--ca", "x"], 2, "need a tls:// address"],
   [["--crlf", "-f", "u16"], 2, "--crlf goes with raw and lines only"],
+  [["--max-frame", "1m"], 2, "--max-frame needs a --framing"],
   [["-f", "fixed:0"], 2, 'Cannot parse framing "fixed:0"'],
   [["--check", "--send", "x"], 2, "--check sends and shows nothing"],
   [["--timeout", "0"], 2, "--timeout must be a duration above zero"],

@@ -439,3 +439,49 @@ Deno.test("serve() leaves nothing behind when a connection fails at its k-th cal
     });
   }
 });
+
+Deno.test(
+  "listen() says what stands in the way when a unix socket cannot be made",
+  {
+    ignore: Deno.build.os === "windows",
+  },
+  async () => {
+    const directory = await Deno.makeTempDir();
+    try {
+      for (
+        const [path, reason] of [
+          [
+            `${directory}/left`,
+            "left behind by one that was killed; then remove it",
+          ],
+          [`${directory}/none/socket`, "there is no such folder"],
+        ]
+      ) {
+        await Deno.writeTextFile(`${directory}/left`, "");
+        assertThrows(
+          () => listen({ transport: "unix", path }),
+          Error,
+          reason,
+        );
+      }
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
+
+Deno.test("connect() says that it was the handshake when the peer closes in it", async () => {
+  using listener = Deno.listen(LOOPBACK);
+  const { port } = listener.addr;
+  const closing = listener.accept().then(async (conn) => {
+    // What is unread when a connection is closed resets it.
+    await conn.read(new Uint8Array(65_536));
+    conn.close();
+  });
+  await assertRejects(
+    () => connect({ transport: "tls", hostname: "127.0.0.1", port }),
+    Error,
+    "the peer closed in the middle of the TLS handshake",
+  );
+  await closing;
+});
