@@ -49,11 +49,17 @@ const HAS: Record<string, boolean> = {
   ncat: installed("ncat", "--version"),
 };
 
-/** Python itself: `python3` may be a script that looks for it, and slow. */
+/**
+ * Python itself: `python3` may be a script that looks for it, and slow. The
+ * system's own may start twice as fast as one that somebody has built.
+ */
 const PYTHON = HAS.python3
   ? (await finish(["python3", "-c", "import sys; print(sys.executable)"]))
     .printed.trim()
   : "python3";
+
+const SYSTEM_PYTHON = "/usr/bin/python3";
+HAS[SYSTEM_PYTHON] = installed(SYSTEM_PYTHON, "--version");
 
 function load(...args: (string | number)[]): CommandLine {
   return [LOAD, ...args.map(String)];
@@ -111,6 +117,11 @@ const CLIENTS: Record<string, CommandOnPort> = {
   "our pipe": (port) => script("tcp_client", `127.0.0.1:${port}`),
   "bare Deno": (port) => peer("deno_client.ts", port),
   "Python": (port) => peer("python_client.py", port),
+  "system's Python": (port) => [
+    SYSTEM_PYTHON,
+    `${FOLDER}peers/python_client.py`,
+    `${port}`,
+  ],
   "socat": (port) => ["socat", "-t10", "-", `TCP:127.0.0.1:${port}`],
 };
 
@@ -272,6 +283,7 @@ function frames(names: string[], ...chunkLength: number[]): Contender[] {
   }));
 }
 
+const CLIENT_NAMES = ["ours", "bare Deno", "Python", "system's Python"];
 const SECONDS = 1;
 const PACED_SECONDS = 4;
 const HELD = 8000;
@@ -401,7 +413,7 @@ const ROWS: Row[] = [
     what: "client that says one line, start to end",
     unit: "ms",
     less: true,
-    contenders: clients(["ours", "bare Deno", "Python"], async (command) => {
+    contenders: clients(CLIENT_NAMES, async (command) => {
       const times = [];
       for (let i = 0; i < ONE_SHOTS; i++) {
         times.push((await finish(command)).seconds * 1000);
