@@ -120,7 +120,7 @@ Examples:
       : undefined;
     try {
       if (typing) {
-        await type(
+        await chat(
           conn,
           options,
           framing,
@@ -160,7 +160,7 @@ function serverAddress(place: string, options: Options): Address {
 }
 
 /** A conversation with the keyboard. */
-async function type(
+async function chat(
   conn: Deno.Conn,
   { hex, crlf }: Options,
   framing: Framing,
