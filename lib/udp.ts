@@ -15,6 +15,7 @@ import {
 } from "./address.ts";
 import { explain } from "./failure.ts";
 import { type Group, joinGroup } from "./multicast.ts";
+import { Silence } from "./silence.ts";
 
 export type { AddressDefaults, NetAddress } from "./address.ts";
 export {
@@ -321,46 +322,4 @@ export class UdpSocket implements Disposable {
 function isOfEarlierSend(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset ||
     error instanceof Deno.errors.ConnectionRefused;
-}
-
-/**
- * Tells when nothing has come for too long. One timer serves for all datagrams;
- * what is done with one takes as long as it takes.
- */
-class Silence implements Disposable {
-  over = false;
-  #since = performance.now();
-  #ended = false;
-  #timeout: number;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #end: () => void;
-
-  constructor(timeout: number, end: () => void) {
-    this.#timeout = timeout;
-    this.#end = end;
-    if (timeout < Infinity) this.#check();
-  }
-
-  endedAt(time: number): void {
-    this.#since = time;
-    this.#ended = true;
-  }
-
-  beginsAgain(): void {
-    this.#ended = false;
-  }
-
-  #check(): void {
-    const now = performance.now();
-    // Others may have come since then, and wait to be asked for.
-    if (this.#ended) this.#since = now;
-    const left = this.#since + this.#timeout - now;
-    this.over = left <= 0;
-    if (this.over) this.#end();
-    else this.#timer = setTimeout(() => this.#check(), left);
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-  }
 }
