@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { installed } from "../helpers.ts";
+import { installed } from "../support/helpers.ts";
 import { pause } from "../../lib/pause.ts";
 import {
   Background,

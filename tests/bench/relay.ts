@@ -10,8 +10,8 @@
  * @module
  */
 import { writeAll } from "../../lib/stream.ts";
-import { type Running, start } from "../helpers.ts";
-import { NatsServer } from "../nats_server.ts";
+import { type Running, start } from "../support/helpers.ts";
+import { NatsServer } from "../support/nats_server.ts";
 
 const MEMBERS = 50;
 const LINES = Number(Deno.args[0] ?? 200_000);

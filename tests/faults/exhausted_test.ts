@@ -1,6 +1,6 @@
 /** More clients than the server has file descriptors for. */
 import { assert, assertEquals } from "@std/assert";
-import { Running } from "../helpers.ts";
+import { Running } from "../support/helpers.ts";
 import { ANY_PORT, report, RUDE, rude, Server, short } from "./support.ts";
 
 /** How long the shortage lasts, in milliseconds. */

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { decodeFrames, parseFraming } from "../../lib/framing.ts";
 import { chunks, writeAll } from "../../lib/stream.ts";
-import { bytes, text, within } from "../helpers.ts";
+import { bytes, text, within } from "../support/helpers.ts";
 import { report, RUDE, rude, serverWith, short } from "./support.ts";
 
 /** How much more memory 20 flooders may cost, in MiB. */

@@ -1,6 +1,6 @@
 /** Clients that are silent, among 2,000 that are not. */
 import { assert, assertEquals } from "@std/assert";
-import { within } from "../helpers.ts";
+import { within } from "../support/helpers.ts";
 import { report, RUDE, serverWith, short } from "./support.ts";
 
 const CONNECTIONS = 2000;

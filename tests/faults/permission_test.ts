@@ -3,8 +3,8 @@ import { assertEquals } from "@std/assert";
 import { permissionFor } from "../../lib/address.ts";
 import { writeAll } from "../../lib/stream.ts";
 import { listen } from "../../lib/tcp.ts";
-import { hasOpenssl, makeCertificates } from "../certificates.ts";
-import { type Running, start, within } from "../helpers.ts";
+import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import { type Running, start, within } from "../support/helpers.ts";
 import { ANY_PORT, onLinux } from "./support.ts";
 
 const options = { ignore: !onLinux };

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { decodeFrames, parseFraming } from "../../lib/framing.ts";
 import { TruncatedFrameError } from "../../lib/frame.ts";
 import { chunks, concatenate, writeAll } from "../../lib/stream.ts";
-import { readAll, start, within } from "../helpers.ts";
+import { readAll, start, within } from "../support/helpers.ts";
 import { onLinux, report, serverWith, short } from "./support.ts";
 
 const FRAME_LENGTH = 65_000;

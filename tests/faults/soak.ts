@@ -13,7 +13,7 @@
  */
 import { duration } from "../../lib/options.ts";
 import { writeAll } from "../../lib/stream.ts";
-import { noise } from "../peers.ts";
+import { noise } from "../support/peers.ts";
 import { type Server, serverWith, short } from "./support.ts";
 
 const CLIENTS = 50;

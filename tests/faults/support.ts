@@ -6,7 +6,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { writeAll } from "../../lib/stream.ts";
-import { installed, Running, start, within } from "../helpers.ts";
+import { installed, Running, start, within } from "../support/helpers.ts";
 
 export const ANY_PORT = "127.0.0.1:0";
 export const hasPython = installed("python3", "--version");

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { bytes } from "../helpers.ts";
+import { bytes } from "../support/helpers.ts";
 
 function range(first: number, last: number): string[] {
   return Array.from(

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parseFraming } from "../../lib/framing.ts";
 import { concatenate, writeAll } from "../../lib/stream.ts";
-import { bytes, type Running, within } from "../helpers.ts";
+import { bytes, type Running, within } from "../support/helpers.ts";
 import {
   ANY_PORT,
   report,

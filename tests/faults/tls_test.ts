@@ -1,8 +1,15 @@
 /** TLS where the other side does not speak it, or does not come to the point. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { connect, writeAll } from "../../lib/tcp.ts";
-import { hasOpenssl, makeCertificates } from "../certificates.ts";
-import { bytes, readAll, run, start, text, within } from "../helpers.ts";
+import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import {
+  bytes,
+  readAll,
+  run,
+  start,
+  text,
+  within,
+} from "../support/helpers.ts";
 import { ANY_PORT, serverWith } from "./support.ts";
 
 Deno.test(

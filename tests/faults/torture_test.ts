@@ -8,7 +8,7 @@ import { runMode } from "../../lib/modes.ts";
 import { type Handler, serve } from "../../lib/serve.ts";
 import { chunks, copy, writeAll } from "../../lib/stream.ts";
 import { duplex } from "../../lib/tcp.ts";
-import { bytes, within } from "../helpers.ts";
+import { bytes, within } from "../support/helpers.ts";
 
 /** More calls than any of these conversations makes. */
 const CALLS = 40;

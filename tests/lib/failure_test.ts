@@ -1,0 +1,247 @@
+/** Reasons: what real socket calls throw, and what they are said to mean. */
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import { explain, reasonFor } from "../../lib/failure.ts";
+import { readFile } from "../../lib/files.ts";
+import { closedPort, Running } from "../support/helpers.ts";
+
+const HOST = "127.0.0.1";
+const UNRESOLVED = "the name does not resolve to an address";
+const windows = Deno.build.os === "windows";
+
+/** What is done, what it throws, why; as it happens on the system at hand. */
+const REAL: [string, () => unknown, abstract new () => Error, string][] = [
+  [
+    "connecting where nobody listens",
+    () => Deno.connect({ hostname: HOST, port: closedPort() }),
+    Deno.errors.ConnectionRefused,
+    "nobody listens there (connection refused)",
+  ],
+  [
+    "listening where another does",
+    () => {
+      using listener = Deno.listen({ hostname: HOST, port: 0 });
+      Deno.listen({ hostname: HOST, port: listener.addr.port });
+    },
+    Deno.errors.AddrInUse,
+    "another program uses it; stop that one, or take another address",
+  ],
+  [
+    "listening on an address of another machine",
+    () => Deno.listen({ hostname: "192.0.2.1", port: 0 }),
+    Deno.errors.AddrNotAvailable,
+    "this machine has no such address; 127.0.0.1 and 0.0.0.0 always work",
+  ],
+  [
+    // A label has 63 characters at most, so no name server is asked.
+    "connecting to a name that cannot be",
+    () => Deno.connect({ hostname: `${"a".repeat(64)}.test`, port: 1 }),
+    Error,
+    UNRESOLVED,
+  ],
+  [
+    "reading a file that is not there",
+    () => Deno.readTextFile("/tmp/resolve/nothing.pem"),
+    Deno.errors.NotFound,
+    "there is no such file",
+  ],
+  [
+    "listening with a certificate that is none",
+    () => Deno.listenTls({ hostname: HOST, port: 0, cert: "x", key: "x" }),
+    Deno.errors.InvalidData,
+    "the --cert file holds no certificate",
+  ],
+];
+
+for (const [what, call, type, reason] of REAL) {
+  Deno.test(`reasonFor() says why ${what} fails`, async () => {
+    const error = await assertRejects(async () => await call(), type);
+    assertEquals(reasonFor(error), reason);
+  });
+}
+
+Deno.test({
+  name: "reasonFor() says why connecting to a missing unix socket fails",
+  ignore: windows,
+  async fn() {
+    const path = "/tmp/resolve/none";
+    const error = await assertRejects(() =>
+      Deno.connect({ transport: "unix", path })
+    );
+    assertEquals(reasonFor(error), "there is no such file");
+  },
+});
+
+function coded(code: string): Error {
+  return Object.assign(new Error("os error"), { code });
+}
+
+const { errors } = Deno;
+
+/** What was thrown, and why. */
+const REASONS: [unknown, string][] = [
+  [coded("EHOSTUNREACH"), "no route leads there (host unreachable)"],
+  [coded("ENETUNREACH"), "no route leads there (network unreachable)"],
+  [coded("EMFILE"), "there are no file descriptors left; raise `ulimit -n`"],
+  [coded("ENFILE"), "the whole system has no file descriptors left"],
+  [coded("ENOSPC"), "there is no space left on the device"],
+  [coded("EWHATEVER"), "os error"],
+  [new errors.ConnectionReset("104"), "the peer cut the connection (reset)"],
+  [new errors.ConnectionAborted("103"), "the connection was aborted"],
+  [new errors.NotConnected("107"), "the peer was gone at once"],
+  [new errors.BrokenPipe("32"), "the peer has closed the connection"],
+  [
+    new errors.PermissionDenied("13"),
+    "the system does not permit it; ports below 1024 may need more rights",
+  ],
+  [new errors.TimedOut("no answer within 2s"), "no answer within 2s"],
+  [new Error("failed to lookup address information"), UNRESOLVED],
+  [new Error("nodename nor servname provided"), UNRESOLVED], // macOS
+  [new Error("No such host is known. (os error 11001)"), UNRESOLVED], // Windows
+  [
+    new errors.ConnectionRefused("to resolver"),
+    "nobody listens there (connection refused)",
+  ],
+  [
+    new RangeError("port 0 is only for listening"),
+    "port 0 is only for listening",
+  ],
+  [new DOMException("Signal timed out", "TimeoutError"), "Signal timed out"],
+  ["a text", "a text"],
+  [undefined, "undefined"],
+];
+
+/** What rustls says, and what it means. */
+const TLS: [string, string][] = [
+  ["invalid peer certificate: Expired", "its certificate has expired"],
+  [
+    "invalid peer certificate: NotValidYet",
+    "its certificate is not valid yet; is this clock right?",
+  ],
+  [
+    "invalid peer certificate: UnknownIssuer",
+    "its certificate is signed by nobody that is trusted here; name the signer's certificate with --ca FILE",
+  ],
+  [
+    'invalid peer certificate: certificate not valid for name "a"',
+    "its certificate is for another name; --server-name NAME says which one to expect",
+  ],
+  [
+    "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
+    "its certificate is a CA's, which no server may use; make one with basicConstraints=CA:FALSE",
+  ],
+  [
+    "received corrupt message of type InvalidContentType",
+    "the peer does not speak TLS",
+  ],
+  [
+    "received fatal alert: UnknownCA",
+    "the peer did not accept the certificate",
+  ],
+  [
+    "received fatal alert: BadCertificate",
+    "the peer did not accept the certificate",
+  ],
+  ["something new", "something new"],
+];
+
+for (
+  const [error, reason] of [
+    ...REASONS,
+    ...TLS.map(([words, reason]): [unknown, string] => [
+      new errors.InvalidData(words),
+      reason,
+    ]),
+  ]
+) {
+  const name = error instanceof Error
+    ? `${error.name} ${
+      (error as { code?: string }).code ?? ""
+    } ${error.message}`
+    : error;
+  Deno.test(`reasonFor() knows ${name}`, () => {
+    assertEquals(reasonFor(error), reason);
+  });
+}
+
+Deno.test("explain() rewrites the message of the error itself", () => {
+  const error = Object.assign(new errors.AddrInUse("98"), {
+    code: "EADDRINUSE",
+  });
+  const explained = explain(error, "listen on :80", "--allow-net=:80");
+  assertStrictEquals(explained, error);
+  assertEquals(
+    explained.message,
+    "Cannot listen on :80: another program uses it; stop that one, or take another address",
+  );
+  assertEquals(error.code, "EADDRINUSE");
+});
+
+Deno.test("explain() wraps what has no message to rewrite", () => {
+  const aborted = AbortSignal.abort().reason;
+  for (
+    const [thrown, reason] of [[aborted, aborted.message], ["text", "text"]]
+  ) {
+    const explained = explain(thrown, "try", "");
+    assertInstanceOf(explained, Error);
+    assertEquals(explained.message, `Cannot try: ${reason}`);
+    assertStrictEquals(explained.cause, thrown);
+  }
+});
+
+Deno.test("readFile() reads a file, or says which one is missing", async () => {
+  const text = await readFile(import.meta.filename!);
+  assertEquals(text.startsWith("/** Reasons"), true);
+  const error = await assertRejects(
+    () => readFile("/tmp/resolve/nothing.pem"),
+    errors.NotFound,
+  );
+  assertEquals(
+    error.message,
+    "Cannot read /tmp/resolve/nothing.pem: there is no such file",
+  );
+});
+
+Deno.test("explain() names the permission that Deno needs", async () => {
+  const lib = new URL("../../lib/", import.meta.url);
+  const code = `
+    const { connect, listen } = await import("${lib}tcp.ts");
+    const { readFile } = await import("${lib}files.ts");
+    const address = { transport: "tcp", hostname: "127.0.0.1", port: 2 };
+    const attempts = [
+      () => connect(address),
+      () => listen({ ...address, hostname: "::1" }),
+      () => readFile("/tmp/ca.pem"),
+    ];
+    for (const attempt of attempts) {
+      try {
+        await attempt();
+      } catch (error) {
+        console.log(error instanceof Deno.errors.NotCapable, error.message);
+      }
+    }`;
+  await using running = new Running(
+    Deno.execPath(),
+    [
+      "run",
+      "--quiet",
+      "--no-prompt",
+
+      "--allow-net=127.0.0.1:1",
+      "-",
+    ],
+    { input: code },
+  );
+  const { stdout, stderr } = await running.ended();
+  assertEquals(stderr, "");
+  assertEquals(stdout.split("\n"), [
+    "true Cannot connect to 127.0.0.1:2: Deno was not allowed to; it needs --allow-net=127.0.0.1:2",
+    "true Cannot listen on [::1]:2: Deno was not allowed to; it needs --allow-net=[::1]:2",
+    "true Cannot read /tmp/ca.pem: Deno was not allowed to; it needs --allow-read=/tmp/ca.pem",
+    "",
+  ]);
+});

@@ -1,0 +1,90 @@
+/** The log: which line is written when, always one line, and JSON that a program can read. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Log, type LogOptions } from "../../lib/log.ts";
+
+/** One character of each kind that no terminal may get, and that no line may. */
+const UNSAFE = [
+  ..."\0\x07\b\t\n\r\x1b\x7f\x80\x85\x9b\x9f\u061c\u200e\u200f\u2028\u2029",
+  ..."\u202a\u202e\u2066\u2069\ufeff\ufff9\u{e0001}\u{e007f}",
+];
+const UNSAFE_REGEXP =
+  /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u;
+
+/** What a log writes about one event of each level. */
+function linesOf(options: LogOptions, ...say: ((log: Log) => void)[]) {
+  const lines: string[] = [];
+  const log = new Log({ ...options, write: (line) => lines.push(line) });
+  for (const speak of say) speak(log);
+  return lines;
+}
+
+const ALL = [
+  (log: Log) => log.error("failed", { peer: "a:1" }),
+  (log: Log) => log.info("opened", "connected", { peer: "a:1" }),
+  (log: Log) => log.debug("read", "5 bytes", { peer: "a:1" }),
+];
+
+const LEVELS: [LogOptions, string[]][] = [
+  [{}, ["failed\n", "connected\n"]],
+  [{ quiet: true }, ["failed\n"]],
+  [{ verbose: true }, ["failed\n", "connected\n", "5 bytes\n"]],
+  [{ quiet: true, verbose: true }, ["failed\n", "5 bytes\n"]],
+];
+
+for (const [options, expected] of LEVELS) {
+  Deno.test(`Log() with ${JSON.stringify(options)} says what it should`, () => {
+    assertEquals(linesOf(options, ...ALL), expected);
+    const records = linesOf({ ...options, json: true }, ...ALL);
+    assertEquals(
+      records.map((line) => `${JSON.parse(line).message}\n`),
+      expected,
+    );
+  });
+}
+
+Deno.test("Log() writes an event as JSON with its details", () => {
+  const records = linesOf(
+    { json: true, verbose: true },
+    ...ALL,
+    (log) =>
+      log.info("stats", "5 bytes", {
+        bytes: 5,
+        tls: false,
+        gone: undefined,
+      }),
+  ).map((line) => JSON.parse(line));
+  for (const record of records) {
+    assertMatch(record.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    delete record.time;
+  }
+  assertEquals(records, [
+    { level: "error", event: "error", message: "failed", peer: "a:1" },
+    { level: "info", event: "opened", message: "connected", peer: "a:1" },
+    { level: "debug", event: "read", message: "5 bytes", peer: "a:1" },
+    { level: "info", event: "stats", message: "5 bytes", bytes: 5, tls: false },
+  ]);
+});
+
+for (const character of UNSAFE) {
+  const code = character.codePointAt(0)!.toString(16).padStart(4, "0");
+  Deno.test(`Log() stays one safe line whatever a peer sent: U+${code}`, () => {
+    const sent = `a${character}b \\x1b "c" é👋 ${character}`;
+    const [line] = linesOf({}, (log) => log.info("said", sent));
+    assertMatch(line, /^a.*b .*\n$/);
+    assert(!UNSAFE_REGEXP.test(line.slice(0, -1)), JSON.stringify(line));
+
+    const [record] = linesOf(
+      { json: true },
+      (log) => log.info("said", sent, { name: sent, [sent]: 1 }),
+    );
+    assertEquals(record.at(-1), "\n");
+    assert(!UNSAFE_REGEXP.test(record.slice(0, -1)), JSON.stringify(record));
+    const { message, name, [sent]: one } = JSON.parse(record);
+    assertEquals([message, name, one], [sent, sent, 1]);
+  });
+}
+
+Deno.test("Log() keeps half a surrogate pair from breaking JSON", () => {
+  const [line] = linesOf({ json: true }, (log) => log.error("\ud83d"));
+  assertEquals(JSON.parse(line).message, "\ud83d");
+});

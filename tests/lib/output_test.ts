@@ -1,0 +1,132 @@
+/** Standard output: untouched in a pipe, safe on a terminal, hexadecimal, and what happens when it takes no more. */
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { Output, OutputError, type OutputOptions } from "../../lib/output.ts";
+import { Page } from "../support/fakes.ts";
+import { bytes } from "../support/helpers.ts";
+
+/** Every byte there is, and half a character. */
+const ALL_BYTES = Uint8Array.from(
+  { length: 257 },
+  (_, i) => i < 256 ? i : 0xe2,
+);
+
+Deno.test("Output.write() leaves bytes untouched where a program reads them", async () => {
+  const page = new Page();
+  const output = new Output({ to: page, terminal: false });
+  assertEquals(await output.write(ALL_BYTES), 257);
+  assertStrictEquals(page.writes[0], ALL_BYTES);
+  assertEquals([output.terminal, output.hex], [false, false]);
+});
+
+/** How it is shown, the pieces that are written, and what is seen. */
+const SHOWN: [string, OutputOptions, (string | number[])[], string][] = [
+  [
+    "makes bytes safe on a terminal",
+    { terminal: true },
+    ["\x1b[2J\x07\u202e\x9b1A\tü\n"],
+    "\\x1b[2J\\x07\\u202e\\x9b1A\tü\n",
+  ],
+  [
+    "joins a character cut across three writes",
+    { terminal: true },
+    [[0xf0], [0x9f, 0x91], [0x8b, 0x21]],
+    "👋!",
+  ],
+  [
+    "joins a CRLF cut across two writes",
+    { terminal: true },
+    ["one\r", "\ntwo\rthree\n"],
+    "one\ntwo\\x0dthree\n",
+  ],
+  ["shows what is not UTF-8", { terminal: true }, [[0xff, 0x41]], "\ufffdA"],
+  [
+    "counts hexadecimal offsets on",
+    { hex: true, terminal: false },
+    ["hello", "\x1b[2J", "", "0123456789abcdef!"],
+    "00000000  68 65 6c 6c 6f                                    |hello|\n" +
+    "00000005  1b 5b 32 4a                                       |.[2J|\n" +
+    "00000009  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|\n" +
+    "00000019  21                                                |!|\n",
+  ],
+  [
+    "shows hexadecimal on a terminal, too",
+    { hex: true, terminal: true },
+    [[0xe2, 0x0a]],
+    "00000000  e2 0a                                             |..|\n",
+  ],
+];
+
+for (const [what, options, pieces, expected] of SHOWN) {
+  for (const most of [Infinity, 1]) {
+    Deno.test(`Output.write() ${what}, ${most} bytes a write`, async () => {
+      const written: number[] = [];
+      const to = {
+        write(part: Uint8Array) {
+          written.push(...part.subarray(0, most));
+          return Promise.resolve(Math.min(part.length, most));
+        },
+      };
+      const output = new Output({ to, ...options });
+      for (const piece of pieces) {
+        const part = typeof piece === "string"
+          ? bytes(piece)
+          : new Uint8Array(piece);
+        assertEquals(await output.write(part), part.length);
+      }
+      assertEquals(new TextDecoder().decode(new Uint8Array(written)), expected);
+    });
+  }
+}
+
+Deno.test("Output.write() writes all where a write takes a part", async () => {
+  const page = new Page(3);
+  const output = new Output({ to: page, terminal: false });
+  assertEquals(await output.write(bytes("abcdefgh")), 8);
+  await output.writeAll(bytes("ABCDEFGH"));
+  assertEquals(page.text, "abcdefghABCDEFGH");
+});
+
+Deno.test("Output.text() writes all of our own text, untouched", async () => {
+  const page = new Page(3);
+  const output = new Output({ to: page, terminal: true, hex: true });
+  await output.text("\r\x1b[K -> ");
+  assertEquals(page.text, "\r\x1b[K -> ");
+});
+
+/** What writing throws, whether that means that the reader has gone, and why. */
+const FAULTS: [unknown, boolean, string][] = [
+  [
+    new Deno.errors.BrokenPipe("Broken pipe (os error 32)"),
+    true,
+    "the peer has closed the connection",
+  ],
+  [
+    Object.assign(new Error("os error 28"), { code: "ENOSPC" }),
+    false,
+    "there is no space left on the device",
+  ],
+  [new Deno.errors.BadResource("Bad resource ID"), false, "Bad resource ID"],
+];
+
+const WAYS: [string, OutputOptions, (output: Output) => Promise<unknown>][] = [
+  ["write", { terminal: false }, (output) => output.write(bytes("a"))],
+  ["write", { terminal: true }, (output) => output.write(bytes("a"))],
+  ["write", { hex: true }, (output) => output.write(bytes("a"))],
+  ["writeAll", {}, (output) => output.writeAll(bytes("a"))],
+  ["text", {}, (output) => output.text("a")],
+];
+
+for (const [cause, closed, reason] of FAULTS) {
+  for (const [name, options, write] of WAYS) {
+    const how = JSON.stringify(options);
+    Deno.test(`Output.${name}() ${how} fails where ${reason}`, async () => {
+      const to = { write: () => Promise.reject(cause) };
+      const output = new Output({ to, terminal: false, ...options });
+      const error = await assertRejects(() => write(output), OutputError);
+      assertEquals(error.closed, closed);
+      assertStrictEquals(error.cause, cause);
+      assertEquals(error.name, "OutputError");
+      assertEquals(error.message, `Cannot write to standard output: ${reason}`);
+    });
+  }
+}

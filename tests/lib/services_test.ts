@@ -1,0 +1,209 @@
+/** Echo, discard, character generator, greeting: what each sends, and how each ends. */
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import {
+  FrameTooLongError,
+  parseFraming,
+  TruncatedFrameError,
+} from "../../lib/framing.ts";
+import { type Handler, serve } from "../../lib/serve.ts";
+import * as services from "../../lib/services.ts";
+import { chunks, concatenate, writeAll } from "../../lib/stream.ts";
+import { pair } from "../support/fakes.ts";
+import { bytes, text, within } from "../support/helpers.ts";
+
+/** A server for one test; collects what went wrong with conversations. */
+class Served implements AsyncDisposable {
+  readonly errors: unknown[] = [];
+  #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  #stop = new AbortController();
+  #served: Promise<void>;
+
+  constructor(handler: Handler) {
+    this.#served = serve(this.#listener, handler, {
+      signal: this.#stop.signal,
+      onError: (error) => this.errors.push(error),
+    });
+  }
+
+  async connect(): Promise<Deno.TcpConn> {
+    const { port } = this.#listener.addr;
+    return await Deno.connect({ hostname: "127.0.0.1", port });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await within(this.#served);
+  }
+}
+
+async function readToEnd(conn: Deno.Conn): Promise<Uint8Array> {
+  return concatenate(await within(Array.fromAsync(chunks(conn))));
+}
+
+async function readExactly(conn: Deno.Conn, length: number) {
+  const buffer = new Uint8Array(length);
+  for (let have = 0; have < length;) {
+    const more = await within(conn.read(buffer.subarray(have)));
+    if (more === null) return buffer.subarray(0, have);
+    have += more;
+  }
+  return buffer;
+}
+
+/** Sends all, says that this was all, and gives what comes back until the end. */
+async function ask(conn: Deno.Conn, question: Uint8Array): Promise<Uint8Array> {
+  const sending = writeAll(conn, question).then(() => conn.closeWrite());
+  const answer = await readToEnd(conn);
+  await sending;
+  return answer;
+}
+
+const MEGABYTE = Uint8Array.from({ length: 1_000_003 }, (_, i) => i * i >> 3);
+
+for (
+  const [name, framing] of [["none", undefined], [
+    "raw",
+    parseFraming("raw"),
+  ]] as const
+) {
+  Deno.test(`echo() sends bytes back as they are, framing ${name}`, async () => {
+    await using served = new Served(services.echo(framing));
+    using conn = await served.connect();
+    assertEquals(await ask(conn, MEGABYTE), MEGABYTE);
+    assertEquals(served.errors, []);
+  });
+}
+
+const FRAMINGS = [
+  "lines",
+  "fixed:8",
+  "u8",
+  "u16",
+  "u32",
+  "u16le",
+  "u32le",
+  "varint",
+  "netstring",
+];
+const MESSAGES = ["hello", "", "x".repeat(8), "ü"];
+
+for (const name of FRAMINGS) {
+  Deno.test(`echo() sends frames back, framing ${name}`, async () => {
+    const framing = parseFraming(name);
+    const wire = concatenate(MESSAGES.map((it) => framing.encode(bytes(it))));
+    await using served = new Served(services.echo(framing));
+    using conn = await served.connect();
+    for (const byte of wire) await conn.write(new Uint8Array([byte]));
+    // Before the end of the input, so nothing waits for it.
+    assertEquals(await readExactly(conn, wire.length), wire);
+    await conn.closeWrite();
+    assertEquals(await readToEnd(conn), new Uint8Array(0));
+    assertEquals(served.errors, []);
+  });
+}
+
+Deno.test("echo() answers a last line that has no end", async () => {
+  await using served = new Served(services.echo(parseFraming("lines")));
+  using conn = await served.connect();
+  assertEquals(text(await ask(conn, bytes("one\r\ntwo"))), "one\ntwo\n");
+});
+
+/** The framing, good frames and a bad one, what comes back, what went wrong. */
+const BAD: [string, string, string, abstract new () => Error][] = [
+  ["lines", `a\nb\n${"x".repeat(11)}\n`, "a\nb\n", FrameTooLongError],
+  ["u8", "\x01a\x00\x0b", "\x01a\x00", FrameTooLongError],
+  ["u16", "\0\x01a\0\x0bx", "\0\x01a", FrameTooLongError],
+  ["netstring", "1:a,1:b;1:c,", "1:a,", Deno.errors.InvalidData],
+  ["varint", "\x01a\x0b", "\x01a", FrameTooLongError],
+] as unknown as [string, string, string, abstract new () => Error][];
+
+for (const [name, wire, answered, type] of BAD) {
+  Deno.test(`echo() answers the frames before a bad one and ends, framing ${name}`, async () => {
+    const framing = parseFraming(name, { maxFrameLength: 10 });
+    await using served = new Served(services.echo(framing));
+    using other = await served.connect();
+    using conn = await served.connect();
+    await conn.write(bytes(wire));
+    assertEquals(text(await readToEnd(conn)), answered);
+    assertInstanceOf(served.errors[0], type);
+    assertEquals(served.errors.length, 1);
+    const frame = framing.encode(bytes("alive"));
+    assertEquals(await ask(other, frame), frame);
+  });
+}
+
+Deno.test("echo() answers the frames before one that is cut short", async () => {
+  await using served = new Served(services.echo(parseFraming("u16")));
+  using conn = await served.connect();
+  assertEquals(text(await ask(conn, bytes("\0\x01a\0\x05hel"))), "\0\x01a");
+  assertInstanceOf(served.errors[0], TruncatedFrameError);
+});
+
+Deno.test("greet() greets whoever comes, and closes", async () => {
+  await using served = new Served(services.greet(bytes("Thank you")));
+  for (let client = 0; client < 6; client++) {
+    using conn = await served.connect();
+    assertEquals(text(await readToEnd(conn)), "Thank you");
+  }
+  assertEquals(served.errors, []);
+});
+
+Deno.test("greet() delivers although the client says a lot first", async () => {
+  await using served = new Served(services.greet(bytes("Thank you")));
+  using conn = await served.connect();
+  await writeAll(conn, MEGABYTE);
+  assertEquals(text(await readToEnd(conn)), "Thank you");
+  assertEquals(served.errors, []);
+});
+
+Deno.test("greet() waits for the client to leave, but not for ever", async () => {
+  using peer = await pair();
+  let over = false;
+  const greeted = Promise.resolve(services.greet(bytes("Hello"))(peer.ours))
+    .then(() => over = true);
+  assertEquals(text(await readToEnd(peer.theirs)), "Hello");
+  assertEquals(over, false); // it is half-closed, and what we say is read
+  await within(greeted);
+});
+
+Deno.test("discard() reads everything and says nothing", async () => {
+  await using served = new Served(services.discard);
+  using conn = await served.connect();
+  assertEquals(await ask(conn, MEGABYTE), new Uint8Array(0));
+  assertEquals(served.errors, []);
+});
+
+Deno.test("generateCharacters() sends the lines of RFC 864 until the client goes", async () => {
+  const count = 2000; // the pattern repeats after 95, and is written 9 times over
+  await using served = new Served(services.generateCharacters);
+  using conn = await served.connect();
+  await conn.write(bytes("ignored"));
+  await conn.closeWrite();
+  const lines = text(await readExactly(conn, 74 * count)).split("\r\n");
+  assertEquals(lines.pop(), "");
+  assertEquals(
+    lines[0],
+    " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg",
+  );
+  for (const [n, line] of lines.entries()) {
+    const expected = Array.from(
+      { length: 72 },
+      (_, i) => String.fromCharCode(0x20 + (n + i) % 95),
+    );
+    assertEquals(line, expected.join(""));
+  }
+  assertEquals(lines.length, count);
+  conn.close();
+  await served[Symbol.asyncDispose]();
+  assertEquals(served.errors, []);
+});
+
+Deno.test("generateCharacters() reports what is not a client that goes", async () => {
+  using peer = await pair();
+  peer.ours.write = () => Promise.reject(new Error("cable cut"));
+  await assertRejects(
+    () => services.generateCharacters(peer.ours),
+    Error,
+    "cable cut",
+  );
+});

@@ -1,0 +1,166 @@
+/** What a network does to datagrams, done on purpose and counted exactly. */
+import { assert, assertEquals } from "@std/assert";
+import { readHeader } from "../../lib/stats.ts";
+import { parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
+import { run, type Running, start, within } from "../support/helpers.ts";
+import { Namespace } from "../support/small_network.ts";
+
+const LOOPBACK = parseUdpAddress("127.0.0.1:0");
+
+/** It takes root, `ip` and, where a rule shall drop something, `nft`. */
+function namespacesWork(...commands: string[][]): boolean {
+  try {
+    using namespace = new Namespace();
+    for (const command of commands) namespace.run(...command);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+interface Counted {
+  received: number;
+  lost: number;
+  duplicated: number;
+  reordered: number;
+}
+
+/** What a receiver with --stats --json has said at its end. */
+function statsIn(stderr: string): Counted {
+  const records = stderr.trim().split("\n").map((line) => JSON.parse(line));
+  const { received, lost, duplicated, reordered } = records.find(({ event }) =>
+    event === "stats"
+  );
+  return { received, lost, duplicated, reordered };
+}
+
+async function portOf(receiver: Running): Promise<number> {
+  const said = await receiver.stderr(/udp:\S+:\d+"/);
+  return Number(/udp:\S+:(\d+)"/.exec(said)![1]);
+}
+
+const STATS = ["--stats", "--json"];
+const NUMBERED = ["--number", "--count", "2000", "--interval", "1ms"];
+
+// One datagram in five; and all that a person would try to hide: the ends.
+const RULES: [string, string][] = [
+  ["20 % at random", "numgen random mod 100 < 20"],
+  ["every fifth, the first among them", "numgen inc mod 5 == 0"],
+  ["every fifth, the last among them", "numgen inc mod 5 == 4"],
+];
+for (const [name, condition] of RULES) {
+  Deno.test({
+    name: `udp_receiver.ts --stats counts what nftables drops, ${name}`,
+    ignore: !namespacesWork(["nft", "list", "ruleset"]),
+    async fn() {
+      using namespace = new Namespace();
+      await using receiver = namespace.script(
+        "udp_receiver.ts",
+        "127.0.0.1:0",
+        ...STATS,
+      );
+      const port = await portOf(receiver);
+      namespace.run("nft", "add table inet faults");
+      namespace.run(
+        "nft",
+        "add chain inet faults in { type filter hook input priority 0 ; }",
+      );
+      namespace.run(
+        "nft",
+        `add rule inet faults in udp dport ${port} ${condition} counter drop`,
+      );
+      await using sender = namespace.script(
+        "udp_sender.ts",
+        `127.0.0.1:${port}`,
+        ...NUMBERED,
+      );
+      assertEquals((await sender.ended()).code, 0);
+      receiver.process.kill("SIGINT");
+      const { code, stderr } = await receiver.ended();
+      const rules = namespace.run("nft", "list", "ruleset");
+      const dropped = Number(/packets (\d+)/.exec(rules)![1]);
+      assert(dropped > 200 && dropped < 600, `${dropped} dropped`);
+      assertEquals(code, 0);
+      assertEquals(statsIn(stderr), {
+        received: 2000 - dropped,
+        lost: dropped,
+        duplicated: 0,
+        reordered: 0,
+      });
+    },
+  });
+}
+
+Deno.test("udp_receiver.ts --stats counts what a relay doubles and holds back", async () => {
+  await using receiver = start("udp_receiver.ts", ["127.0.0.1:0", ...STATS]);
+  const to = { ...LOOPBACK, port: await portOf(receiver) };
+  using relay = new UdpSocket(LOOPBACK);
+  const expected = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
+  const came = new Set<number>();
+  const relaying = (async () => {
+    let held: { payload: Uint8Array; for: number } | undefined;
+    const forward = async (payload: Uint8Array) => {
+      await relay.send(payload, to);
+      came.add(readHeader(payload)!.sequence);
+    };
+    for await (const { payload } of relay.receive()) {
+      if (payload.length === 0) break;
+      const { sequence } = readHeader(payload)!;
+      if (held === undefined && sequence % 7 === 3 && sequence < 1900) {
+        held = { payload: payload.slice(), for: 1 + sequence % 4 };
+        continue;
+      }
+      await forward(payload);
+      if (sequence % 10 === 0) {
+        await forward(payload);
+        expected.duplicated++;
+      }
+      if (held !== undefined && --held.for === 0) {
+        await forward(held.payload);
+        expected.reordered++;
+        held = undefined;
+      }
+    }
+  })();
+  const through = `127.0.0.1:${relay.address.port}`;
+  const { code } = await run("udp_sender.ts", [through, ...NUMBERED]);
+  assertEquals(code, 0);
+  await relay.send(new Uint8Array(0), relay.address);
+  await within(relaying);
+  // All of it has been read when the last of it is printed: 52 bytes each.
+  const size = 52 * (came.size + expected.duplicated);
+  await receiver.stdout(new RegExp(`^.{${size}}$`));
+  receiver.process.kill("SIGINT");
+  const { stderr } = await receiver.ended();
+  expected.received = came.size;
+  expected.lost = 2000 - came.size;
+  assert(expected.duplicated > 100 && expected.reordered > 100);
+  assertEquals(statsIn(stderr), expected);
+});
+
+const IPV6_GROUP_ROUTE = [
+  ..."ip -6 route add local ff00::/8 dev lo table local".split(" "),
+];
+for (const group of ["ff15::1234", "ff02::1234"]) {
+  Deno.test({
+    name: `udp_receiver.ts hears the IPv6 group ${group}`,
+    ignore: !namespacesWork(IPV6_GROUP_ROUTE),
+    async fn() {
+      using namespace = new Namespace();
+      namespace.run(...IPV6_GROUP_ROUTE);
+      const join = ["--join", `[${group}]@::1`, "--count", "1"];
+      await using ended = new AsyncDisposableStack();
+      // Bound to the group, where that can be, and to all addresses.
+      const receivers = [":5000", "[::]:5000"].map((place) =>
+        ended.use(namespace.script("udp_receiver.ts", place, ...join))
+      );
+      for (const receiver of receivers) await receiver.port();
+      const args = [`[${group}]:5000`, "hello", "--bind", "[::1]"];
+      await using sender = namespace.script("udp_sender.ts", ...args);
+      await sender.ended();
+      for (const receiver of receivers) {
+        assertEquals((await receiver.ended()).stdout, "hello");
+      }
+    },
+  });
+}

@@ -1,0 +1,337 @@
+/** UDP sockets over the loopback: what is sent, and what is heard. */
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import {
+  type Datagram,
+  DatagramTooLongError,
+  MAX_PAYLOAD_IPV4,
+  MAX_PAYLOAD_IPV6,
+  type NetAddress,
+  parseGroup,
+  parseUdpAddress,
+  type ReceiveOptions,
+  UdpSocket,
+} from "../../lib/udp.ts";
+import { bytes, text, within } from "../support/helpers.ts";
+
+const LOOPBACK: NetAddress = parseUdpAddress("127.0.0.1:0");
+
+/** One datagram, its payload copied. */
+function one(
+  socket: UdpSocket,
+  options?: ReceiveOptions,
+): Promise<Datagram> {
+  const next = async () => {
+    for await (const datagram of socket.receive(options)) {
+      return { ...datagram, payload: datagram.payload.slice() };
+    }
+    throw new Error("The socket was closed");
+  };
+  return within(next());
+}
+
+function pair(hostname = "127.0.0.1"): [UdpSocket, UdpSocket] {
+  const address = { ...LOOPBACK, hostname };
+  return [new UdpSocket(address), new UdpSocket(address)];
+}
+
+const FORMS: [string, string, string][] = [
+  ["127.0.0.1:80", "127.0.0.1", "80"],
+  ["udp://[::1]:80", "::1", "80"],
+  [":80", "127.0.0.1", "80"],
+];
+for (const [form, hostname, port] of FORMS) {
+  Deno.test(`parseUdpAddress() reads ${form}`, () => {
+    const expected = { transport: "udp" as const, hostname, port: +port };
+    assertEquals(parseUdpAddress(form), expected);
+  });
+}
+
+for (const form of ["tcp://127.0.0.1:80", "tls://a:1", "unix:/tmp/a", "a"]) {
+  Deno.test(`parseUdpAddress() refuses ${form}`, () => {
+    assertThrows(() => parseUdpAddress(form), SyntaxError, `"${form}"`);
+  });
+}
+
+for (const length of [0, 1, 1024, MAX_PAYLOAD_IPV4]) {
+  Deno.test(`UdpSocket carries ${length} bytes over IPv4 as one datagram`, async () => {
+    const [a, b] = pair();
+    using _a = a, _b = b;
+    const sent = new Uint8Array(length).map((_, i) => i * 7);
+    await a.send(sent, b.address);
+    const { payload, peer, cut } = await one(b);
+    assertEquals(payload, sent);
+    assertEquals({ ...peer }, { ...a.address });
+    assert(!cut);
+  });
+}
+
+Deno.test("UdpSocket carries 65527 bytes over IPv6 as one datagram", async () => {
+  const [a, b] = pair("::1");
+  using _a = a, _b = b;
+  await a.send(new Uint8Array(MAX_PAYLOAD_IPV6).fill(7), b.address);
+  const { payload, cut } = await one(b);
+  assertEquals(payload.length, MAX_PAYLOAD_IPV6);
+  assert(!cut);
+});
+
+for (
+  const [hostname, limit] of [
+    ["127.0.0.1", MAX_PAYLOAD_IPV4],
+    ["::1", MAX_PAYLOAD_IPV6],
+  ] as const
+) {
+  Deno.test(`send() refuses one byte more than ${limit}`, async () => {
+    using socket = new UdpSocket({ ...LOOPBACK, hostname });
+    const error = await assertRejects(
+      () => socket.send(new Uint8Array(limit + 1), { ...LOOPBACK, port: 9 }),
+      DatagramTooLongError,
+      `${limit + 1} bytes`,
+    );
+    assertStringIncludes(error.message, `at most ${limit}`);
+    assertEquals([error.length, error.limit], [limit + 1, limit]);
+  });
+}
+
+Deno.test("receive() keeps boundaries, and empty datagrams", async () => {
+  const [a, b] = pair();
+  using _a = a, _b = b;
+  for (const message of ["one", "", "three"]) {
+    await a.send(bytes(message), b.address);
+  }
+  const heard: string[] = [];
+  for await (const { payload } of b.receive()) {
+    if (heard.push(text(payload)) === 3) break;
+  }
+  assertEquals(heard, ["one", "", "three"]);
+});
+
+Deno.test("receive() hears every peer", async () => {
+  using receiver = new UdpSocket(LOOPBACK);
+  const peers = [1, 2, 3].map(() => new UdpSocket(LOOPBACK));
+  for (const peer of peers) await peer.send(bytes("hi"), receiver.address);
+  const ports: number[] = [];
+  for await (const { peer } of receiver.receive()) {
+    if (ports.push(peer.port) === 3) break;
+  }
+  assertEquals(ports, peers.map((peer) => peer.address.port));
+  for (const peer of peers) peer[Symbol.dispose]();
+});
+
+for (
+  const [length, cut] of [[99, false], [100, false], [101, true], [
+    60_000,
+    true,
+  ]] as const
+) {
+  Deno.test(`receive() of 100 bytes ${cut ? "tells that it cut" : "takes"} ${length}`, async () => {
+    const [a, b] = pair();
+    using _a = a, _b = b;
+    await a.send(new Uint8Array(length), b.address);
+    const datagram = await one(b, { maxSize: 100 });
+    assertEquals(datagram.cut, cut);
+    assertEquals(datagram.payload.length, Math.min(length, 100));
+  });
+}
+
+Deno.test("receive() reads every datagram into the same memory", async () => {
+  const [a, b] = pair();
+  using _a = a, _b = b;
+  const buffers = new Set<ArrayBufferLike>();
+  let count = 0;
+  await a.send(bytes("0"), b.address);
+  for await (const { payload } of b.receive()) {
+    buffers.add(payload.buffer);
+    if (++count === 100) break;
+    await a.send(bytes(`${count}`), b.address);
+  }
+  assertEquals(buffers.size, 1);
+});
+
+Deno.test("receive() ends when the signal is aborted", async () => {
+  using socket = new UdpSocket(LOOPBACK);
+  const stop = new AbortController();
+  const ended = Array.fromAsync(socket.receive({ signal: stop.signal }));
+  stop.abort();
+  assertEquals(await within(ended), []);
+  // And at once when it already was.
+  const again = Array.fromAsync(socket.receive({ signal: stop.signal }));
+  assertEquals(await within(again), []);
+});
+
+Deno.test("receive() leaves the socket open after a break", async () => {
+  const [a, b] = pair();
+  using _a = a, _b = b;
+  for (const message of ["first", "second"]) {
+    await a.send(bytes(message), b.address);
+    assertEquals(text((await one(b)).payload), message);
+  }
+});
+
+Deno.test("receive() says when nothing came in time", async () => {
+  using socket = new UdpSocket(LOOPBACK);
+  await assertRejects(
+    () => within(Array.fromAsync(socket.receive({ timeout: 50 }))),
+    Deno.errors.TimedOut,
+    "no datagram came within 0.05s",
+  );
+});
+
+Deno.test("receive() does not count the time that its reader takes", async () => {
+  const [a, b] = pair();
+  using _a = a, _b = b;
+  await a.send(bytes("one"), b.address);
+  await a.send(bytes("two"), b.address);
+  const heard: string[] = [];
+  await assertRejects(async () => {
+    for await (const { payload } of b.receive({ timeout: 300 })) {
+      heard.push(text(payload));
+      // Longer than the timeout: a reader may be slow, the peers were not.
+      await new Promise((resolve) => setTimeout(resolve, 450));
+    }
+  }, Deno.errors.TimedOut);
+  assertEquals(heard, ["one", "two"]);
+});
+
+Deno.test("receive() passes over peers that are not accepted", async () => {
+  const [a, b] = pair();
+  using other = new UdpSocket(LOOPBACK);
+  using _a = a, _b = b;
+  await other.send(bytes("no"), b.address);
+  await a.send(bytes("yes"), b.address);
+  const accept = ({ port }: Deno.NetAddr) => port === a.address.port;
+  assertEquals(text((await one(b, { accept })).payload), "yes");
+});
+
+Deno.test("receive() survives what a datagram of ours has met", async () => {
+  const [a, b] = pair();
+  using _a = a, _b = b;
+  const conn = failing(new Deno.errors.ConnectionReset("os error 10054"));
+  const listen = Deno.listenDatagram;
+  try {
+    Deno.listenDatagram = (() => conn(listen(LOOPBACK as never))) as never;
+    using receiver = new UdpSocket(LOOPBACK);
+    await a.send(bytes("still there"), receiver.address);
+    assertEquals(text((await one(receiver)).payload), "still there");
+  } finally {
+    Deno.listenDatagram = listen;
+  }
+});
+
+/** Makes a socket fail once, as Windows does. */
+function failing(error: Error) {
+  return (conn: Deno.DatagramConn) => {
+    const receive = conn.receive.bind(conn);
+    let failed = false;
+    return Object.assign(conn, {
+      receive: (buffer?: Uint8Array) => {
+        if (failed) return receive(buffer);
+        failed = true;
+        return Promise.reject(error);
+      },
+    });
+  };
+}
+
+Deno.test("UdpSocket names the flag where Deno has no UDP", () => {
+  const listen = Deno.listenDatagram;
+  try {
+    Deno.listenDatagram = undefined as never;
+    assertThrows(() => new UdpSocket(LOOPBACK), Error, "--unstable-net");
+  } finally {
+    Deno.listenDatagram = listen;
+  }
+});
+
+Deno.test("UdpSocket says that the port is taken", () => {
+  using socket = new UdpSocket(LOOPBACK);
+  const { port } = socket.address;
+  assertThrows(
+    () => new UdpSocket({ ...LOOPBACK, port }),
+    Deno.errors.AddrInUse,
+    `Cannot listen on udp://127.0.0.1:${port}: another program uses it`,
+  );
+});
+
+Deno.test({
+  name: "UdpSocket names the permission that it needs",
+  permissions: { net: ["127.0.0.1:0"] },
+  async fn() {
+    using socket = new UdpSocket(LOOPBACK);
+    await assertRejects(
+      () => socket.send(bytes("x"), { ...LOOPBACK, port: 9 }),
+      Deno.errors.NotCapable,
+      "Cannot send to udp://127.0.0.1:9: Deno was not allowed to; it needs --allow-net=127.0.0.1:0,127.0.0.1:9",
+    );
+  },
+});
+
+Deno.test("send() says how to bind where the version of IP differs", async () => {
+  using socket = new UdpSocket(LOOPBACK);
+  await assertRejects(
+    () => socket.send(bytes("x"), { ...LOOPBACK, hostname: "::1", port: 9 }),
+    Error,
+    "bind it to [::]:0 (--bind)",
+  );
+});
+
+Deno.test("send() to where nobody listens is no error", async () => {
+  const [a, b] = pair();
+  using _a = a;
+  b[Symbol.dispose]();
+  for (let i = 0; i < 3; i++) await a.send(bytes("anybody?"), b.address);
+  await assertRejects(() => one(a, { timeout: 50 }), Deno.errors.TimedOut);
+});
+
+Deno.test("send() reaches the broadcast address of the loopback", async () => {
+  using receiver = new UdpSocket({ ...LOOPBACK, hostname: "0.0.0.0" });
+  using sender = new UdpSocket(LOOPBACK);
+  const { port } = receiver.address;
+  await sender.send(bytes("all"), {
+    ...LOOPBACK,
+    hostname: "127.255.255.255",
+    port,
+  });
+  assertEquals(text((await one(receiver)).payload), "all");
+});
+
+/** A group that no other test, or run of it, has joined. */
+function anyGroup(): string {
+  const part = () => 1 + Math.floor(Math.random() * 254);
+  return `239.${part()}.${part()}.${part()}`;
+}
+
+Deno.test("join() lets two sockets of one machine hear a group until they leave", async () => {
+  const hostname = anyGroup();
+  const group = parseGroup(`${hostname}@127.0.0.1`);
+  const any = { ...LOOPBACK, hostname: "0.0.0.0" };
+  using first = new UdpSocket(any, { shared: true });
+  const { port } = first.address;
+  using second = new UdpSocket({ ...any, port }, { shared: true });
+  const memberships = [await first.join(group), await second.join(group)];
+  using sender = new UdpSocket(LOOPBACK);
+  await sender.setMulticastTtl(1, group);
+  await sender.send(bytes("to all"), { ...LOOPBACK, hostname, port });
+  assertEquals(text((await one(first)).payload), "to all");
+  assertEquals(text((await one(second)).payload), "to all");
+
+  for (const membership of memberships) await membership.leave();
+  await sender.send(bytes("too late"), { ...LOOPBACK, hostname, port });
+  // On one machine datagrams do not overtake: after this one, it would be there.
+  await sender.send(bytes("to you"), { ...LOOPBACK, port });
+  assertEquals(text((await one(second)).payload), "to you");
+});
+
+Deno.test("join() says that there is no such interface", async () => {
+  using socket = new UdpSocket({ ...LOOPBACK, hostname: "0.0.0.0" });
+  await assertRejects(
+    () => socket.join(parseGroup("239.1.2.3@203.0.113.9")),
+    Error,
+    "Cannot join 239.1.2.3 on 203.0.113.9: no interface has that address",
+  );
+});

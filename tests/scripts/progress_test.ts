@@ -1,0 +1,38 @@
+/** Progress: what it counts, and that a connection works under it as before. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Progress } from "../../lib/progress.ts";
+import { writeAll } from "../../lib/stream.ts";
+import { pair } from "../support/fakes.ts";
+import { bytes } from "../support/helpers.ts";
+
+Deno.test("Progress() counts both directions and says so at the end", async () => {
+  using peer = await pair();
+  const said: string[] = [];
+  {
+    using _progress = new Progress(peer.ours, (text) => said.push(text));
+    await peer.ours.write(bytes("12345"));
+    await writeAll(peer.ours, new Uint8Array(2335));
+    await peer.say("abc");
+    const buffer = new Uint8Array(16);
+    assertEquals(await peer.ours.read(buffer), 3);
+    assertEquals(buffer.subarray(0, 3), bytes("abc"));
+    await peer.theirs.closeWrite();
+    assertEquals(await peer.ours.read(buffer), null);
+  }
+  assertMatch(
+    said.at(-1)!,
+    /(^|K)sent 2\.34 kB, received 3 B in \d+\.\d s \([\d.,]+ [kM]?B\/s\)\n$/,
+  );
+  if (!Deno.stderr.isTerminal()) assertEquals(said.length, 1);
+});
+
+Deno.test("Progress() counts what was taken, not what was offered", async () => {
+  using peer = await pair();
+  let said = "";
+  peer.ours.write = () => Promise.resolve(4);
+  {
+    using _progress = new Progress(peer.ours, (text) => said = text);
+    assertEquals(await peer.ours.write(new Uint8Array(10)), 4);
+  }
+  assert(said.includes("sent 4 B, received 0 B"), said);
+});

@@ -1,0 +1,584 @@
+/** tcp_client.ts as a whole process, with the permission of its first line. */
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { parseFraming } from "../../lib/framing.ts";
+import { pause } from "../../lib/pause.ts";
+import { echo as echoFrames } from "../../lib/services.ts";
+import { copy, type Handler, listen, serve, writeAll } from "../../lib/tcp.ts";
+import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import {
+  bytes,
+  closedPort,
+  installed,
+  readAll,
+  run,
+  SCRIPTS,
+  start,
+  text,
+  within,
+} from "../support/helpers.ts";
+
+const LOOPBACK = { transport: "tcp" as const, hostname: "127.0.0.1", port: 0 };
+
+/** A server in this process, which ends when the test does. */
+function serving(handler: Handler, listener = listen(LOOPBACK)) {
+  const stop = new AbortController();
+  const served = serve(listener, handler, { signal: stop.signal, grace: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  return {
+    port,
+    address: `127.0.0.1:${port}`,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await within(served);
+    },
+  };
+}
+
+const echo: Handler = async (conn) => {
+  await copy(conn, conn);
+};
+
+/** Reads everything, then answers with it, marked. */
+const answer: Handler = async (conn) => {
+  const question = text(await readAll(conn));
+  await writeAll(conn, bytes(`<${question}>`));
+};
+
+Deno.test("tcp_client.ts sends a pipe as it is and prints the answer when it ends", async () => {
+  await using server = serving(answer);
+  const input = new Uint8Array([0, 255, 13, 10, 27, 128]);
+  const { code, bytes: output, stderr } = await run("tcp_client.ts", [
+    server.address,
+  ], { input });
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertEquals(output, bytes(`<${text(input)}>`));
+});
+
+Deno.test("tcp_client.ts is binary safe both ways when it is in a pipe", async () => {
+  await using server = serving(echo);
+  const input = new Uint8Array(1_000_000);
+  for (let i = 0; i < input.length; i += 50_000) {
+    crypto.getRandomValues(input.subarray(i, i + 50_000));
+  }
+  const { code, bytes: output } = await run("tcp_client.ts", [server.address], {
+    input,
+  });
+  assertEquals(code, 0);
+  assertEquals(output, input);
+});
+
+Deno.test("tcp_client.ts prints an answer that comes long after the end of its input", async () => {
+  await using server = serving(async (conn) => {
+    await readAll(conn);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    await writeAll(conn, bytes("sorry, I am late"));
+  });
+  const { code, stdout } = await run("tcp_client.ts", [server.address], {
+    input: "hi\n",
+  });
+  assertEquals({ code, stdout }, { code: 0, stdout: "sorry, I am late" });
+});
+
+Deno.test("tcp_client.ts sends everything when the peer half-closes first", async () => {
+  const input = "x".repeat(3_000_000);
+  const received = Promise.withResolvers<number>();
+  await using server = serving(async (conn) => {
+    await conn.closeWrite();
+    received.resolve((await readAll(conn)).length);
+  });
+  const { code } = await run("tcp_client.ts", [server.address], { input });
+  assertEquals(code, 0);
+  assertEquals(await received.promise, input.length);
+});
+
+Deno.test("tcp_client.ts leaves when the peer does, though its input is open", async () => {
+  await using server = serving((conn) => writeAll(conn, bytes("bye")));
+  await using client = start("tcp_client.ts", [server.address], {
+    input: "open",
+  });
+  const { code, stdout } = await client.ended();
+  assertEquals({ code, stdout }, { code: 0, stdout: "bye" });
+});
+
+Deno.test("tcp_client.ts fails when the peer goes before everything is sent", async () => {
+  await using server = serving(async (conn) => {
+    await conn.read(new Uint8Array(1));
+  });
+  const { code, stderr } = await run("tcp_client.ts", [server.address], {
+    input: "x".repeat(20_000_000),
+  });
+  assertEquals(code, 1);
+  assertMatch(
+    stderr,
+    /^tcp_client: Cannot finish the conversation with 127\.0\.0\.1:\d+: the peer .*\n$/,
+  );
+});
+
+Deno.test("tcp_client.ts sends texts and no input when it is given some", async () => {
+  await using server = serving(answer);
+  const args = [server.address, "--send", "one", "--send=two", "--send", ""];
+  await using client = start("tcp_client.ts", args, { input: "open" });
+  const { code, stdout } = await client.ended();
+  assertEquals({ code, stdout }, { code: 0, stdout: "<onetwo>" });
+});
+
+Deno.test("tcp_client.ts ends texts with CRLF when it is told to", async () => {
+  await using server = serving(answer);
+  const { stdout } = await run("tcp_client.ts", [
+    server.address,
+    ...["--crlf", "--send", "GET / HTTP/1.0", "--send", ""],
+  ]);
+  assertEquals(stdout, "<GET / HTTP/1.0\r\n\r\n>");
+});
+
+Deno.test("tcp_client.ts ends piped lines with CRLF when it is told to", async () => {
+  await using server = serving(answer);
+  const { stdout } = await run("tcp_client.ts", [server.address, "--crlf"], {
+    input: "one\ntwo\r\nthree",
+  });
+  assertEquals(stdout, "<one\r\ntwo\r\nthree\r\n>");
+});
+
+for (
+  const name of [
+    "lines",
+    "u8",
+    "u16",
+    "u32",
+    "u16le",
+    "u32le",
+    "varint",
+    "netstring",
+  ]
+) {
+  Deno.test(`tcp_client.ts sends lines as messages and prints messages as lines with ${name}`, async () => {
+    const { encode } = parseFraming(name);
+    const sent = Promise.withResolvers<Uint8Array>();
+    await using server = serving(async (conn) => {
+      sent.resolve(await readAll(conn));
+      for (const word of ["three", "", "four"]) {
+        await writeAll(conn, encode(bytes(word)));
+      }
+    });
+    const { code, stdout } = await run("tcp_client.ts", [
+      server.address,
+      ...["-f", name],
+    ], { input: "one\ntwo\n" });
+    const expected = [...encode(bytes("one")), ...encode(bytes("two"))];
+    assertEquals([...await sent.promise], expected);
+    assertEquals({ code, stdout }, { code: 0, stdout: "three\n\nfour\n" });
+  });
+}
+
+Deno.test("tcp_client.ts cuts its input into blocks and pads the last with fixed:N", async () => {
+  await using server = serving(echo);
+  const { code, stdout } = await run("tcp_client.ts", [
+    server.address,
+    ...["-f", "fixed:4"],
+  ], { input: "abcdefghij" });
+  assertEquals({ code, stdout }, { code: 0, stdout: "abcdefghij\0\0" });
+});
+
+Deno.test("tcp_client.ts fails when the answer ends inside a frame", async () => {
+  await using server = serving((conn) =>
+    writeAll(conn, new Uint8Array([0, 2, 104, 105, 0, 5, 104]))
+  );
+  const { code, stdout, stderr } = await run("tcp_client.ts", [
+    server.address,
+    ...["-f", "u16", "--no-stdin"],
+  ]);
+  // What came before it is not lost.
+  assertEquals({ code, stdout }, { code: 1, stdout: "hi\n" });
+  assertStringIncludes(stderr, "inside a frame: after 1 of 5 bytes");
+});
+
+Deno.test("tcp_client.ts shows bytes in hexadecimal when it is told to", async () => {
+  await using server = serving((conn) => writeAll(conn, bytes("hello\x1b[2J")));
+  const { stdout } = await run("tcp_client.ts", [
+    server.address,
+    ...["--hex", "--no-stdin"],
+  ]);
+  assertEquals(
+    stdout,
+    "00000000  68 65 6c 6c 6f 1b 5b 32  4a                       |hello.[2J|\n",
+  );
+});
+
+Deno.test("tcp_client.ts reads no input and does not half-close when it only listens", async () => {
+  const ended = Promise.withResolvers<boolean>();
+  await using server = serving(async (conn) => {
+    const reading = conn.read(new Uint8Array(1)).then(() =>
+      ended.resolve(true)
+    );
+    await writeAll(conn, bytes("news"));
+    await Promise.race([
+      reading,
+      new Promise((resolve) => setTimeout(resolve, 100)),
+    ]);
+    ended.resolve(false);
+    conn.close();
+    await reading.catch(() => {});
+  });
+  await using client = start("tcp_client.ts", [server.address, "--no-stdin"]);
+  const { code, stdout } = await client.ended();
+  assertEquals({ code, stdout }, { code: 0, stdout: "news" });
+  assertEquals(await ended.promise, false);
+});
+
+Deno.test("tcp_client.ts says that it is connected and leaves when it checks", async () => {
+  await using server = serving(echo);
+  const { code, stdout, stderr } = await run("tcp_client.ts", [
+    server.address,
+    "--check",
+  ]);
+  assertEquals({ code, stdout }, { code: 0, stdout: "" });
+  assertMatch(stderr, /^Connected to 127\.0\.0\.1:\d+ in [\d.]+ ms\n$/);
+});
+
+Deno.test("tcp_client.ts tries again when it is told to and nobody listens yet", async () => {
+  const port = closedPort();
+  const args = [`127.0.0.1:${port}`, "--retry", "20", "--send", "hi"];
+  await using client = start("tcp_client.ts", args);
+  await client.stderr(
+    "nobody listens there (connection refused); trying again",
+  );
+  await using _server = serving(echo, listen({ ...LOOPBACK, port }));
+  const { code, stdout } = await client.ended();
+  assertEquals({ code, stdout }, { code: 0, stdout: "hi" });
+});
+
+Deno.test("tcp_client.ts gives up when it has tried as often as it is told to", async () => {
+  const { code, stderr } = await run("tcp_client.ts", [
+    `127.0.0.1:${closedPort()}`,
+    ...["--retry", "1"],
+  ]);
+  assertEquals(code, 1);
+  assertEquals(stderr.match(/trying again/g)?.length, 1);
+});
+
+Deno.test("tcp_client.ts fails when it is stopped before it is connected", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  const address = `127.0.0.1:${closedPort()}`;
+  const args = [address, "--check", "--retry", "50"];
+  await using client = start("tcp_client.ts", args);
+  await client.stderr("trying again");
+  client.process.kill("SIGINT");
+  const { code, stderr } = await client.ended();
+  assertEquals(code, 1);
+  assertStringIncludes(
+    stderr,
+    `tcp_client: Cannot connect to ${address}: stopped\n`,
+  );
+});
+
+Deno.test("tcp_client.ts carries long messages when both sides take them", async () => {
+  await using server = serving(
+    echoFrames(parseFraming("u32", { maxFrameLength: 2 ** 20 })),
+  );
+  const input = "x".repeat(70_000) + "\n";
+  const args = [server.address, "--framing", "u32"];
+  const short = await run("tcp_client.ts", args, { input });
+  assertEquals(short.code, 1);
+  assertMatch(
+    short.stderr,
+    /: the input has a message of more than 65536 bytes, the most that one may have \(--max-frame\)\n$/,
+  );
+  const long = await run("tcp_client.ts", [...args, "--max-frame=1m"], {
+    input,
+  });
+  assertEquals(long.stdout, input);
+});
+
+Deno.test("tcp_client.ts leaves when the peer is silent too long", async () => {
+  await using server = serving(echo);
+  await using client = start("tcp_client.ts", [
+    server.address,
+    ...["--idle-timeout", "200ms"],
+  ], { input: "open" });
+  const { code, stderr } = await client.ended();
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "it was silent too long");
+});
+
+Deno.test("tcp_client.ts gives up connecting when it takes too long", async () => {
+  // Accepts, and never shakes hands.
+  using listener = listen(LOOPBACK) as Deno.TcpListener;
+  const { code, stderr } = await run("tcp_client.ts", [
+    `tls://127.0.0.1:${listener.addr.port}`,
+    ...["--timeout", "200ms"],
+  ]);
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "no answer within 0.2s");
+});
+
+Deno.test("tcp_client.ts shows its progress when it is told to", async () => {
+  await using server = serving(echo);
+  const { code, stdout, stderr } = await run("tcp_client.ts", [
+    server.address,
+    "--progress",
+  ], { input: "x".repeat(5000) });
+  assertEquals({ code, length: stdout.length }, { code: 0, length: 5000 });
+  assertMatch(stderr, /^sent 5 kB, received 5 kB in [\d.]+ s \(.*\/s\)\n$/);
+});
+
+/** Reads one line of what the client prints, then its exit code. */
+function firstLine(address: string): Promise<Deno.CommandOutput> {
+  const script = `${SCRIPTS}/tcp_client.ts`;
+  return new Deno.Command("bash", {
+    args: [
+      "-c",
+      `${Deno.execPath()} run --no-prompt --allow-net ${script} ${address} --no-stdin | head -1; echo \${PIPESTATUS[0]}`,
+    ],
+    cwd: new URL("../../", import.meta.url),
+  }).output();
+}
+
+Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
+  ignore: !installed("bash", "--version"),
+}, async () => {
+  await using server = serving(async (conn) => {
+    const lines = bytes("line\n".repeat(10_000));
+    for (;;) await writeAll(conn, lines);
+  });
+  const { stdout, stderr } = await firstLine(server.address);
+  assertEquals(text(stdout), "line\n0\n");
+  assertEquals(text(stderr), "");
+});
+
+Deno.test(
+  "tcp_client.ts notices that nobody reads its output when the server is silent afterwards",
+  {
+    ignore: !installed("bash", "--version"),
+  },
+  async () => {
+    const left = Promise.withResolvers<void>();
+    await using server = serving(async (conn) => {
+      // When the second line comes, head has long had enough.
+      await writeAll(conn, bytes("line\n"));
+      await pause(500);
+      await writeAll(conn, bytes("line\n"));
+      await conn.read(new Uint8Array(1)).catch(() => null);
+      left.resolve();
+    });
+    const { stdout } = await firstLine(server.address);
+    assertEquals(text(stdout), "line\n0\n");
+    await within(left.promise);
+  },
+);
+
+Deno.test("tcp_client.ts says so when its output cannot be written", {
+  ignore: Deno.build.os !== "linux" || !installed("bash", "--version"),
+}, async () => {
+  await using server = serving((conn) => writeAll(conn, bytes("hello")));
+  const { code, stderr } = await new Deno.Command("bash", {
+    args: [
+      "-c",
+      `${Deno.execPath()} run --no-prompt --allow-net ${SCRIPTS}/tcp_client.ts ${server.address} --no-stdin > /dev/full`,
+    ],
+    cwd: new URL("../../", import.meta.url),
+  }).output();
+  assertEquals(code, 1);
+  assertEquals(
+    text(stderr),
+    "tcp_client: Cannot write to standard output: there is no space left on the device\n",
+  );
+});
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.test(
+    `tcp_client.ts half-closes and prints the rest when it gets ${signal}`,
+    {
+      ignore: Deno.build.os === "windows",
+    },
+    async () => {
+      await using server = serving(async (conn) => {
+        await writeAll(conn, bytes("before "));
+        await readAll(conn);
+        await writeAll(conn, bytes("after"));
+      });
+      await using client = start("tcp_client.ts", [server.address], {
+        input: "open",
+      });
+      await client.stdout("before");
+      client.process.kill(signal);
+      const { code, stdout, stderr } = await client.ended();
+      assertEquals({ code, stdout }, { code: 0, stdout: "before after" });
+      assertEquals(stderr, "Stopping: what is under way has 5s\n");
+    },
+  );
+}
+
+Deno.test("tcp_client.ts fails when a signal cuts its input off", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  await using server = serving(async (conn) => {
+    // Once it is in full flow.
+    const buffer = new Uint8Array(65_536);
+    for (let come = 0; come < 10_000_000;) come += (await conn.read(buffer))!;
+    await writeAll(conn, bytes("go"));
+    await readAll(conn);
+  });
+  await using client = start("tcp_client.ts", [server.address], {
+    input: "x".repeat(300_000_000),
+  });
+  await client.stdout("go");
+  client.process.kill("SIGTERM");
+  const { code, stderr } = await client.ended();
+  assertEquals(code, 1);
+  assertMatch(stderr, /it was stopped after \d+ bytes of its input\n$/);
+});
+
+Deno.test("tcp_client.ts speaks TLS and verifies the certificate", {
+  ignore: !hasOpenssl,
+}, async (t) => {
+  await using made = await makeCertificates();
+  const ca = ["--ca", made.ca.certFile];
+  const other = ["--server-name", "other.example"];
+  const cases: [string, typeof made.good, string[], number, string][] = [
+    ["trusted", made.good, ca, 0, ""],
+    ["for the name asked for", made.wrongName, [...ca, ...other], 0, ""],
+    ["for another name", made.wrongName, ca, 1, "for another name"],
+    ["expired", made.expired, ca, 1, "has expired"],
+    ["signed by an unknown CA", made.good, [], 1, "--ca FILE"],
+    ["self-signed", made.selfSigned, ca, 1, "--ca FILE"],
+  ];
+  for (const [name, { cert, key }, args, code, problem] of cases) {
+    await t.step(name, async () => {
+      const address = { ...LOOPBACK, transport: "tls" as const };
+      await using server = serving(echo, listen(address, { cert, key }));
+      const permissions = ["--allow-net", `--allow-read=${made.ca.certFile}`];
+      const ended = await run("tcp_client.ts", [
+        `tls://localhost:${server.port}`,
+        ...args,
+      ], { permissions, input: "secret" });
+      assertEquals(ended.code, code, ended.stderr);
+      assertStringIncludes(ended.stderr, problem);
+      assertEquals(ended.stdout, code === 0 ? "secret" : "");
+    });
+  }
+});
+
+Deno.test("tcp_client.ts talks over a unix socket when its address is one", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  const directory = await Deno.makeTempDir();
+  const path = `${directory}/socket`;
+  const listener = listen({ transport: "unix", path });
+  const stop = new AbortController();
+  const served = serve(listener, echo, { signal: stop.signal });
+  try {
+    const { code, stdout } = await run("tcp_client.ts", [`unix:${path}`], {
+      input: "hello",
+      permissions: [
+        `--allow-net=unix:${path}`,
+        `--allow-read=${path}`,
+        `--allow-write=${path}`,
+      ],
+    });
+    assertEquals({ code, stdout }, { code: 0, stdout: "hello" });
+  } finally {
+    stop.abort();
+    await within(served);
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+const NOBODY = `127.0.0.1:${closedPort()}`;
+
+/** Arguments, exit code, what the one line says, permissions. */
+const BAD: [string[], number, string, string[]?][] = [
+  [["--snd", "x"], 2, "did you mean --send?"],
+  [["--send"], 2, "--send needs a value"],
+  [["127.0.0.1:0"], 2, "port 0 is only for listening"],
+  [["127.0.0.1:70000"], 2, "the port must be 0 to 65535, not 70000"],
+  [["udp://:1"], 2, "udp_sender.ts"],
+  [["--ca", "x"], 2, "need a tls:// address"],
+  [["--crlf", "-f", "u16"], 2, "--crlf goes with raw and lines only"],
+  [["--max-frame", "1m"], 2, "--max-frame needs a --framing"],
+  [["-f", "fixed:0"], 2, 'Cannot parse framing "fixed:0"'],
+  [["--check", "--send", "x"], 2, "--check sends and shows nothing"],
+  [["--timeout", "0"], 2, "--timeout must be a duration above zero"],
+  [["--retry", "-1"], 2, "--retry must be a whole number"],
+  [[NOBODY], 1, "nobody listens there (connection refused)"],
+  [["name.invalid:80"], 1, "the name does not resolve"],
+  [["127.0.0.1:9"], 1, "it needs --allow-net=127.0.0.1:9", []],
+  [["localhost:9"], 1, "it needs --allow-net=localhost:9", [
+    "--allow-net=127.0.0.1",
+  ]],
+  [["tls://:9", "--ca", "none"], 1, "it needs --allow-read=none"],
+];
+
+for (const [args, code, problem, permissions] of BAD) {
+  Deno.test(`tcp_client.ts says what is wrong when run with ${args.join(" ")} ${permissions ?? ""}`, async () => {
+    const ended = await run("tcp_client.ts", args, { permissions });
+    assertStringIncludes(ended.stderr, problem);
+    assertMatch(ended.stderr, /^tcp_client: .*\n$/);
+    assertEquals(ended.stdout, "");
+    assertEquals(ended.code, code);
+  });
+}
+
+Deno.test("tcp_client.ts gives up when nothing answers from a black hole", {
+  ignore: !(await canMakeNamespaces()),
+}, async () => {
+  // Only in a network of its own is there an address where nothing answers.
+  const script = `
+    ip link set lo up
+    ip link add hole0 type veth peer name hole1
+    ip addr add 192.0.2.1/24 dev hole0
+    ip link set hole0 up; ip link set hole1 up
+    ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev hole0
+    exec "$0" run --no-prompt --allow-net ${SCRIPTS}/tcp_client.ts "$@"
+  `;
+  const before = performance.now();
+  const { code, stderr } = await new Deno.Command("unshare", {
+    args: [
+      "--net",
+      "sh",
+      "-c",
+      script,
+      Deno.execPath(),
+      "192.0.2.9:80",
+      "--timeout",
+      "1s",
+    ],
+    cwd: new URL("../../", import.meta.url),
+    stdin: "null",
+  }).output();
+  assertEquals(
+    text(stderr),
+    "tcp_client: Cannot connect to 192.0.2.9:80: no answer within 1s\n",
+  );
+  assertEquals(code, 1);
+  assert(performance.now() - before >= 1000);
+});
+
+Deno.test("tcp_client.ts says that no route leads there when none does", {
+  ignore: !(await canMakeNamespaces()),
+}, async () => {
+  const { code, stderr } = await new Deno.Command("unshare", {
+    args: [
+      ...["--net", Deno.execPath(), "run", "--no-prompt", "--allow-net"],
+      ...[`${SCRIPTS}/tcp_client.ts`, "192.0.2.9:80"],
+    ],
+    cwd: new URL("../../", import.meta.url),
+    stdin: "null",
+  }).output();
+  assertStringIncludes(text(stderr), "no route leads there");
+  assertEquals(code, 1);
+});
+
+async function canMakeNamespaces(): Promise<boolean> {
+  if (Deno.build.os !== "linux" || !installed("ip", "-V")) return false;
+  const { success } = await new Deno.Command("unshare", {
+    args: ["--net", "true"],
+    stderr: "null",
+  }).output().catch(() => ({ success: false }));
+  return success;
+}

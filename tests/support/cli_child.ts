@@ -1,0 +1,90 @@
+/**
+ * A small command, for the tests of lib/cli.ts: what it prints, on the real
+ * streams. Run with a list of command lines as JSON, it runs them one after the
+ * other, or with `signals` it waits for signals.
+ *
+ * @module
+ */
+import * as cli from "../../lib/cli.ts";
+import { OutputError } from "../../lib/output.ts";
+
+const { BrokenPipe, ConnectionRefused } = Deno.errors;
+
+/** What may happen while the command runs. */
+const FAULTS = {
+  closed: () => new OutputError(new BrokenPipe("os error 32")),
+  full: () => new OutputError(Object.assign(new Error(), { code: "ENOSPC" })),
+  stop: () => new cli.StopRequest("stopped by SIGINT"),
+  usage: () => new cli.UsageError("no such thing"),
+  network: () => new ConnectionRefused("Cannot connect to [::1]:1: nobody"),
+  forged: () => new Error("peer said\nerror: \x1b[2Jall is well"),
+  text: () => "not an Error",
+};
+
+const OPTIONS = {
+  mode: cli.option(
+    "MODE",
+    "echo or chat (echo)",
+    wordOf("echo", "chat"),
+    "echo",
+    "m",
+  ),
+  maxFrame: cli.option("SIZE", "longest message", cli.size),
+  count: cli.option("N", "how many (1)", cli.integer(1, 9), 1, "c"),
+  text: cli.list("TEXT", "may be repeated"),
+  even: cli.option("N", "an even number", even),
+  once: cli.toggle("only once"),
+  noStdin: cli.toggle("only listen"),
+};
+
+function wordOf(...words: string[]): (value: string) => string {
+  return cli.oneOf(...words);
+}
+
+/** Throws what other parsers throw, which know nothing of a command line. */
+function even(value: string): number {
+  if (Number(value) % 2 === 0) return Number(value);
+  throw new RangeError(`cannot be odd: ${value}`);
+}
+
+/** The command. It prints what it is given, and fails as its first word says. */
+export const command: cli.Command<typeof OPTIONS> = {
+  name: "example",
+  summary: "Shows what a command is.",
+  positionals: "[FAULT] [WORD]",
+  most: 2,
+  options: OPTIONS,
+  headings: { mode: "What it does", once: "When it ends" },
+  epilogue: "\nExamples:\n  example.ts closed\n\n",
+  run({ positionals: [fault = ""], log }) {
+    log.info("started", "at work", { fault });
+    log.debug("detail", "to be exact");
+    if (Object.hasOwn(FAULTS, fault)) {
+      throw FAULTS[fault as keyof typeof FAULTS]();
+    }
+    return Promise.resolve();
+  },
+};
+
+/** Written after what each command line prints, on both streams. */
+export const END = "\0";
+
+if (import.meta.main) {
+  if (Deno.args[0] === "signals") {
+    const signal = cli.stopSignal();
+    const stay = setInterval(() => {}, 1000);
+    signal.addEventListener("abort", () => {
+      console.log(signal.reason.name, signal.reason.message);
+      if (Deno.args[1] === "once") clearInterval(stay);
+    });
+    console.log("ready");
+  } else {
+    // Until then the test can close what is to be closed.
+    await new Response(Deno.stdin.readable).bytes();
+    for (const args of JSON.parse(Deno.args[0]) as string[][]) {
+      Deno.exitCode = await cli.runCommand(command, args);
+      console.error(`code ${Deno.exitCode}${END}`);
+      if (Deno.args[1] !== "closed") console.log(END);
+    }
+  }
+}
