@@ -1,0 +1,131 @@
+/**
+ * Errors of socket calls in words that say what to do about them.
+ *
+ * @module
+ */
+/**
+ * Rewrites the message of an error to `Cannot ATTEMPT: reason`. The error stays
+ * the object that it was, with its class and its `code`; anything else that was
+ * thrown is wrapped. `permission` is the flag that Deno needs for the attempt.
+ */
+export function describeError(
+  error: unknown,
+  attempt: string,
+  permission: string,
+  why: string = reasonFor(error),
+): Error {
+  const reason = error instanceof Deno.errors.NotCapable
+    ? `Deno was not allowed to; it needs ${permission}`
+    : why;
+  const message = `Cannot ${attempt}: ${reason}`;
+  // The message of a DOMException cannot be changed.
+  if (!(error instanceof Error) || error instanceof DOMException) {
+    return new Error(message, { cause: error });
+  }
+  error.message = message;
+  return error;
+}
+
+/** What the system calls it, for errors that Deno has no class for. */
+const REASONS_BY_CODE: Record<string, string> = {
+  EHOSTUNREACH: "no route leads there (host unreachable)",
+  EMFILE: "there are no file descriptors left; raise `ulimit -n`",
+  ENFILE: "the whole system has no file descriptors left",
+  ENOSPC: "there is no space left on the device",
+  ENETUNREACH: "no route leads there (network unreachable)",
+};
+
+const REASONS_BY_CLASS: [abstract new () => Error, string][] = [
+  [Deno.errors.ConnectionRefused, "nobody listens there (connection refused)"],
+  [Deno.errors.ConnectionReset, "the peer cut the connection (reset)"],
+  [Deno.errors.ConnectionAborted, "the connection was aborted"],
+  [Deno.errors.NotConnected, "the peer was gone at once"],
+  [Deno.errors.BrokenPipe, "the peer has closed the connection"],
+  [
+    Deno.errors.AddrInUse,
+    "another program uses it; stop that one, or take another address",
+  ],
+  [
+    Deno.errors.AddrNotAvailable,
+    "this machine has no such address; 127.0.0.1 and 0.0.0.0 always work",
+  ],
+  [
+    Deno.errors.PermissionDenied,
+    "the system does not permit it; ports below 1024 may need more rights",
+  ],
+  [Deno.errors.NotFound, "there is no such file"],
+];
+
+/** What rustls says, from the words in its message. */
+const TLS_REASONS: [RegExp, string][] = [
+  [/: Expired/, "its certificate has expired"],
+  [/NotValidYet/, "its certificate is not valid yet; is this clock right?"],
+  [
+    /UnknownIssuer/,
+    "its certificate is signed by nobody that is trusted here; name the signer's certificate with --ca FILE",
+  ],
+  [
+    /not valid for name/,
+    "its certificate is for another name; --server-name NAME says which one to expect",
+  ],
+  [
+    /CaUsedAsEndEntity/,
+    "its certificate is a CA's, which no server may use; make one with basicConstraints=CA:FALSE",
+  ],
+  [
+    /InvalidContentType|InvalidMessage|unexpected handshake message/,
+    "the peer does not speak TLS",
+  ],
+  [/No certificates found/, "the --cert file holds no certificate"],
+  [/KeyMismatch/, "--key is not the key that belongs to --cert"],
+  [
+    /^unexpected end of file$|handshake eof/i,
+    "the peer closed in the middle of the TLS handshake; does it speak TLS?",
+  ],
+  [
+    /close_notify/,
+    "the peer ended without a TLS farewell, so what came may be cut short",
+  ],
+  [
+    /fatal alert: UnknownCA|fatal alert: \w*Certificate\w*/,
+    "the peer did not accept the certificate",
+  ],
+];
+
+/** Says in a few words why a socket call failed. */
+export function reasonFor(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as { code?: unknown };
+  if (typeof code === "string" && code in REASONS_BY_CODE) {
+    return REASONS_BY_CODE[code];
+  }
+  // A framing's own errors say what to do about them.
+  if ("advice" in error) return `${error.message}; ${error.advice}`;
+  if (isTlsError(error)) {
+    const known = TLS_REASONS.find(([words]) => words.test(error.message));
+    if (known !== undefined) return known[1];
+  }
+  const known = REASONS_BY_CLASS.find(([type]) => error instanceof type);
+  if (known !== undefined) return known[1];
+  // The text differs from system to system; the class is a plain Error.
+  return /lookup address|resolve|nodename|No such host/i.test(error.message)
+    ? "the name does not resolve to an address"
+    : error.message;
+}
+
+function isTlsError(error: Error): boolean {
+  return error instanceof Deno.errors.InvalidData ||
+    error instanceof Deno.errors.UnexpectedEof ||
+    error.message.endsWith("KeyMismatch"); // which has no class of its own
+}
+
+/**
+ * Tells whether a peer was gone before it was accepted. Deno asks for the
+ * peer's address, and after a reset there is none any more; the listener is as
+ * good as before.
+ */
+export function isGonePeer(error: unknown): boolean {
+  return error instanceof Deno.errors.NotConnected ||
+    error instanceof Deno.errors.ConnectionReset ||
+    error instanceof Deno.errors.ConnectionAborted;
+}

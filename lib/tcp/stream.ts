@@ -1,0 +1,225 @@
+/**
+ * Bytes from one place to another: write all, copy, read chunk by chunk.
+ *
+ * @module
+ */
+
+/** Where bytes come from: a connection, standard input, a file. */
+export interface Reader {
+  /**
+   * Reads what is there, at least one byte.
+   *
+   * @param buffer Where to put it.
+   * @returns How many bytes came; `null` at the end.
+   */
+  read(buffer: Uint8Array): Promise<number | null>;
+}
+
+/** Where bytes go: a connection, standard output, a file. */
+export interface Writer {
+  /**
+   * Writes bytes, perhaps not all of them.
+   *
+   * @param bytes What to write.
+   * @returns How many bytes were taken.
+   */
+  write(bytes: Uint8Array): Promise<number>;
+}
+
+/**
+ * Less would save memory, but tear the packet of a peer that sends up to 1,024
+ * bytes and takes what one `recv` gives for the whole echo.
+ */
+const SMALLEST_BUFFER = 1024;
+const LARGEST_BUFFER = 262_144;
+
+/**
+ * Gives the buffer for the next read: a larger one after a read that filled it,
+ * a small one after a read that used little of it. So a bulk stream gets
+ * 256 KiB, and each of ten thousand idle connections 1 KiB.
+ */
+function nextBuffer(
+  buffer: Uint8Array<ArrayBuffer>,
+  used: number,
+  largest: number,
+): Uint8Array<ArrayBuffer> {
+  if (used === buffer.length) {
+    return used < largest ? new Uint8Array(4 * used) : buffer;
+  }
+  const isLarge = buffer.length > SMALLEST_BUFFER;
+  return isLarge && used <= buffer.length / 16
+    ? new Uint8Array(SMALLEST_BUFFER)
+    : buffer;
+}
+
+/**
+ * Writes all the bytes. A single `write` may take a part of them only.
+ *
+ * @param to Where to write.
+ * @param bytes What to write.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * const taken: number[] = [];
+ * const narrow = {
+ *   write: (bytes: Uint8Array) => {
+ *     taken.push(Math.min(2, bytes.length));
+ *     return Promise.resolve(taken.at(-1)!);
+ *   },
+ * };
+ * await writeAll(narrow, new Uint8Array(5));
+ * assertEquals(taken, [2, 2, 1]);
+ * ```
+ */
+export async function writeAll(to: Writer, bytes: Uint8Array): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) {
+    written += await to.write(written === 0 ? bytes : bytes.subarray(written));
+  }
+}
+
+/**
+ * Puts pieces together, so that one write can send them.
+ *
+ * @param pieces The pieces, in order.
+ * @returns All their bytes.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * const pieces = [new Uint8Array([1, 2]), new Uint8Array([3])];
+ * assertEquals(concatenate(pieces), new Uint8Array([1, 2, 3]));
+ * ```
+ */
+export function concatenate(
+  pieces: readonly Uint8Array[],
+): Uint8Array<ArrayBuffer> {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  const whole = new Uint8Array(length);
+  let end = 0;
+  for (const piece of pieces) {
+    whole.set(piece, end);
+    end += piece.length;
+  }
+  return whole;
+}
+
+/**
+ * Copies until the source ends. Neither end is closed.
+ *
+ * A byte is read only when the one before it has been written, so a slow
+ * reader slows the source down and memory stays as it is.
+ *
+ * @param from Where bytes come from.
+ * @param to Where they go.
+ * @returns How many bytes were copied.
+ *
+ * @example An echo server's whole conversation
+ * ```ts
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * using client = await Deno.connect({ port: listener.addr.port });
+ * using conn = await listener.accept();
+ * const echoed = copy(conn, conn);
+ * await client.write(new Uint8Array(3));
+ * await client.closeWrite();
+ * if (await echoed !== 3) throw new Error("Three bytes were sent");
+ * ```
+ */
+export async function copy(from: Reader, to: Writer): Promise<number> {
+  let buffer = new Uint8Array(SMALLEST_BUFFER);
+  let total = 0;
+  for (;;) {
+    const length = await from.read(buffer);
+    if (length === null) return total;
+    let written = await to.write(buffer.subarray(0, length));
+    while (written < length) {
+      written += await to.write(buffer.subarray(written, length));
+    }
+    total += length;
+    buffer = nextBuffer(buffer, length, LARGEST_BUFFER);
+  }
+}
+
+/** Options for {@linkcode chunks}. */
+export interface ChunkOptions {
+  /**
+   * Overwrites each chunk by the next, which is cheaper for a bulk stream.
+   *
+   * @default {false}
+   */
+  reuse?: boolean;
+}
+
+/** What is looked at byte by byte is no faster for coming in larger pieces. */
+const LARGEST_CHUNK = 65_536;
+
+/**
+ * Gives what a reader reads, a chunk at a time, on demand.
+ *
+ * Unlike `conn.readable` it leaves the connection open at the end, so that one
+ * can still answer. Chunks may be kept, unless `reuse` is set.
+ *
+ * @param from Where bytes come from.
+ * @param options Whether chunks may be overwritten.
+ * @returns The chunks, none of them empty.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * using client = await Deno.connect({ port: listener.addr.port });
+ * using conn = await listener.accept();
+ * await client.write(new TextEncoder().encode("hi"));
+ * await client.closeWrite();
+ * const [chunk] = await Array.fromAsync(chunks(conn));
+ * assertEquals(new TextDecoder().decode(chunk), "hi");
+ * ```
+ */
+export async function* chunks(
+  from: Reader,
+  options: ChunkOptions = {},
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+  const { reuse = false } = options;
+  let buffer = new Uint8Array(SMALLEST_BUFFER);
+  for (;;) {
+    const length = await from.read(buffer);
+    if (length === null) return;
+    yield buffer.subarray(0, length);
+    if (reuse) buffer = nextBuffer(buffer, length, LARGEST_CHUNK);
+    else {
+      // Small reads share one piece of memory, each taking the next part.
+      const rest = buffer.subarray(length);
+      const least = Math.max(4 * length, SMALLEST_BUFFER);
+      buffer = rest.length > 0
+        ? rest
+        : new Uint8Array(Math.min(least, LARGEST_CHUNK));
+    }
+  }
+}
+
+/** Waits; an aborted signal ends the wait. */
+export async function pause(
+  milliseconds: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  const wake = () => resolve();
+  signal?.addEventListener("abort", wake, { once: true });
+  if (signal?.aborted) wake();
+  await promise;
+  clearTimeout(timer);
+  signal?.removeEventListener("abort", wake);
+}
+
+/**
+ * Yields to the event loop. A socket that is ready answers without that, so a
+ * function that has much to do for a single peer calls this now and then.
+ */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
