@@ -1,6 +1,6 @@
 /** The log: which line is written when, always one line, and JSON that a program can read. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Log, type LogOptions } from "../../lib/log.ts";
+import { Log, type LogOptions } from "../../lib/command/log.ts";
 
 /** One character of each kind that no terminal may get, and that no line may. */
 const UNSAFE = [
@@ -13,8 +13,17 @@ const UNSAFE_REGEXP =
 /** What a log writes about one event of each level. */
 function linesOf(options: LogOptions, ...say: ((log: Log) => void)[]) {
   const lines: string[] = [];
-  const log = new Log({ ...options, write: (line) => lines.push(line) });
-  for (const speak of say) speak(log);
+  const { writeSync } = Deno.stderr;
+  Deno.stderr.writeSync = (bytes) => {
+    lines.push(new TextDecoder().decode(bytes));
+    return bytes.length;
+  };
+  try {
+    const log = new Log(options);
+    for (const speak of say) speak(log);
+  } finally {
+    Deno.stderr.writeSync = writeSync;
+  }
   return lines;
 }
 

@@ -16,7 +16,7 @@ import {
   toggle,
   usage,
   UsageError,
-} from "../../lib/options.ts";
+} from "../../lib/command/options.ts";
 
 type Parse = (value: string) => unknown;
 

@@ -1,12 +1,26 @@
 /**
- * A small command, for the tests of lib/cli.ts: what it prints, on the real
+ * A small command, for the tests of lib/command: what it prints, on the real
  * streams. Run with a list of command lines as JSON, it runs them one after the
  * other, or with `signals` it waits for signals.
  *
  * @module
  */
-import * as cli from "../../lib/cli.ts";
-import { OutputError } from "../../lib/output.ts";
+import {
+  type Command,
+  runCommand,
+  StopRequest,
+  stopSignal,
+} from "../../lib/command/command.ts";
+import {
+  integer,
+  list,
+  oneOf,
+  option,
+  size,
+  toggle,
+  UsageError,
+} from "../../lib/command/options.ts";
+import { OutputError } from "../../lib/command/output.ts";
 
 const { BrokenPipe, ConnectionRefused } = Deno.errors;
 
@@ -14,31 +28,31 @@ const { BrokenPipe, ConnectionRefused } = Deno.errors;
 const FAULTS = {
   closed: () => new OutputError(new BrokenPipe("os error 32")),
   full: () => new OutputError(Object.assign(new Error(), { code: "ENOSPC" })),
-  stop: () => new cli.StopRequest("stopped by SIGINT"),
-  usage: () => new cli.UsageError("no such thing"),
+  stop: () => new StopRequest("stopped by SIGINT"),
+  usage: () => new UsageError("no such thing"),
   network: () => new ConnectionRefused("Cannot connect to [::1]:1: nobody"),
   forged: () => new Error("peer said\nerror: \x1b[2Jall is well"),
   text: () => "not an Error",
 };
 
 const OPTIONS = {
-  mode: cli.option(
+  mode: option(
     "MODE",
     "echo or chat (echo)",
     wordOf("echo", "chat"),
     "echo",
     "m",
   ),
-  maxFrame: cli.option("SIZE", "longest message", cli.size),
-  count: cli.option("N", "how many (1)", cli.integer(1, 9), 1, "c"),
-  text: cli.list("TEXT", "may be repeated"),
-  even: cli.option("N", "an even number", even),
-  once: cli.toggle("only once"),
-  noStdin: cli.toggle("only listen"),
+  maxFrame: option("SIZE", "longest message", size),
+  count: option("N", "how many (1)", integer(1, 9), 1, "c"),
+  text: list("TEXT", "may be repeated"),
+  even: option("N", "an even number", even),
+  once: toggle("only once"),
+  noStdin: toggle("only listen"),
 };
 
 function wordOf(...words: string[]): (value: string) => string {
-  return cli.oneOf(...words);
+  return oneOf(...words);
 }
 
 /** Throws what other parsers throw, which know nothing of a command line. */
@@ -48,7 +62,7 @@ function even(value: string): number {
 }
 
 /** The command. It prints what it is given, and fails as its first word says. */
-export const command: cli.Command<typeof OPTIONS> = {
+export const command: Command<typeof OPTIONS> = {
   name: "example",
   summary: "Shows what a command is.",
   positionals: "[FAULT] [WORD]",
@@ -71,7 +85,7 @@ export const END = "\0";
 
 if (import.meta.main) {
   if (Deno.args[0] === "signals") {
-    const signal = cli.stopSignal();
+    const signal = stopSignal();
     const stay = setInterval(() => {}, 1000);
     signal.addEventListener("abort", () => {
       console.log(signal.reason.name, signal.reason.message);
@@ -82,7 +96,7 @@ if (import.meta.main) {
     // Until then the test can close what is to be closed.
     await new Response(Deno.stdin.readable).bytes();
     for (const args of JSON.parse(Deno.args[0]) as string[][]) {
-      Deno.exitCode = await cli.runCommand(command, args);
+      Deno.exitCode = await runCommand(command, args);
       console.error(`code ${Deno.exitCode}${END}`);
       if (Deno.args[1] !== "closed") console.log(END);
     }

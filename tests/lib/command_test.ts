@@ -1,7 +1,11 @@
 /** A command's frame: every form of an option, each complaint, help, exit codes, signals. */
 import { assert, assertEquals } from "@std/assert";
-import { type Invocation, runCommand, VERSION } from "../../lib/cli.ts";
-import { command, END } from "../support/cli_child.ts";
+import {
+  type Invocation,
+  runCommand,
+  VERSION,
+} from "../../lib/command/command.ts";
+import { command, END } from "./command_child.ts";
 import { Running } from "../support/helpers.ts";
 
 type Given = Invocation<typeof command.options>;
@@ -140,7 +144,7 @@ When it ends:
      --no-stdin        only listen
 Every script:
   -v --verbose  -q --quiet  --json (log as JSON)  -h --help  -V --version
-  --explain (tell each socket call; =mermaid draws them)  --completions SHELL
+  --explain (tell each socket call)
 
 Examples:
   example.ts closed
@@ -196,7 +200,7 @@ function child(...args: string[]): Running {
     "run",
     "--quiet",
     "--no-prompt",
-    "tests/support/cli_child.ts",
+    "tests/lib/command_child.ts",
     ...args,
   ]);
 }
@@ -243,7 +247,7 @@ Deno.test("runCommand() takes a reader that has gone for no fault", async () => 
       "run",
       "--quiet",
       "--no-prompt",
-      "tests/support/cli_child.ts",
+      "tests/lib/command_child.ts",
       '[["-h"]]',
       "closed",
     ],
