@@ -396,7 +396,7 @@ class RulesDecoder implements FrameDecoder {
   end = 0;
   /** How many bytes of the frame were there before, too. */
   searched = 0;
-  #chunk = NOTHING;
+  #chunk: Uint8Array = NOTHING;
   /** How much of the chunk is used up. */
   #used = 0;
   /** Its first bytes are the beginning of a frame whose end has not come. */
@@ -409,7 +409,7 @@ class RulesDecoder implements FrameDecoder {
   constructor(readonly rules: FramingRules, readonly limit: number) {}
 
   push(chunk: Uint8Array): this {
-    this.#chunk = chunk as Uint8Array<ArrayBuffer>;
+    this.#chunk = chunk;
     this.#used = 0;
     return this;
   }
