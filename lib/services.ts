@@ -6,6 +6,7 @@
  */
 import type { Framing } from "./frame.ts";
 import { FrameBatch } from "./frame_batch.ts";
+import { FEED, wholeLines } from "./framing/line_feeds.ts";
 import { turn } from "./pause.ts";
 import type { Handler } from "./serve.ts";
 import { copy, reusedChunks, writeAll } from "./stream.ts";
@@ -47,8 +48,12 @@ async function echoFrames(conn: Deno.Conn, framing: Framing): Promise<void> {
       await writeAll(conn, replies.take());
     }
   };
+  let inLine = false;
   for await (const chunk of reusedChunks(conn)) {
-    const [start, end] = decoder.verbatim?.(chunk) ?? [0, 0];
+    const [start, end] = framing.name === "lines"
+      ? wholeLines(chunk, inLine, framing.maxFrameLength)
+      : [0, 0];
+    inLine = chunk[chunk.length - 1] !== FEED;
     if (start > 0) await reply(decoder.push(chunk.subarray(0, start)));
     if (end > start) await writeAll(conn, chunk.subarray(start, end));
     if (end < chunk.length) await reply(decoder.push(chunk.subarray(end)));

@@ -1,7 +1,10 @@
 /** SIGINT and SIGTERM in the middle of a transfer of 16 MiB. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { decodeFrames, parseFraming } from "../../lib/framing.ts";
-import { TruncatedFrameError } from "../../lib/frame.ts";
+import {
+  decodeFrames,
+  parseFraming,
+  TruncatedFrameError,
+} from "../../lib/framing.ts";
 import { chunks, concatenate, writeAll } from "../../lib/stream.ts";
 import { readAll, start, within } from "../support/helpers.ts";
 import { onLinux, report, serverWith, short } from "./support.ts";

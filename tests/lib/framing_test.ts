@@ -1,4 +1,4 @@
-/** Every framing on the wire, at its limits, cut short and broken; the generator, the streams, and a real socket. */
+/** Every framing on the wire, at its limits, cut short and broken; the generator, batches, and a real socket. */
 import {
   assert,
   assertEquals,
@@ -7,17 +7,15 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { PartialFrame } from "../../lib/frame.ts";
-import { FrameBatch } from "../../lib/frame_batch.ts";
-import { concatenate } from "../../lib/stream.ts";
+import { FrameBatch } from "../../lib/framing/batch.ts";
+import { concatenate, writeAll } from "../../lib/stream.ts";
 import {
   decodeFrames,
   DEFAULT_MAX_FRAME_LENGTH,
   type FrameDecoder,
-  FrameDecoderStream,
-  FrameEncoderStream,
   FrameTooLongError,
   type Framing,
+  FRAMING_NAMES,
   parseFraming,
   TruncatedFrameError,
 } from "../../lib/framing.ts";
@@ -159,18 +157,16 @@ for (const name of EXACT) {
   });
 }
 
-Deno.test("raw gives what comes when it comes, in pieces of the limit", () => {
-  const chunks = ["ab", "", "c", "abcdef", "abcdefgh"];
-  const pieces = ["ab", "c", "abc", "def", "abc", "def", "gh"];
-  assertEquals(decode(limited("raw", 3), ...chunks).frames, pieces);
-});
-
-Deno.test("raw refuses every byte when the limit is 0", () => {
-  const framing = limited("raw", 0);
-  assertEquals(decode(framing, "", ""), { frames: [], error: undefined });
-  assertTooLong(decode(framing, "", "ab").error, 2, 0);
-  assertTooLong(decode(framing, "a").error, 1, 0);
-  assertTooLong(assertThrows(() => framing.encode(b("a"))), 1, 0);
+Deno.test("raw gives each chunk as it came, whatever the limit", () => {
+  for (const limit of [0, 3, 65_536]) {
+    const framing = limited("raw", limit);
+    assertEquals(framing.maxFrameLength, Infinity);
+    assertEquals(decode(framing, "ab", "", "c", "abcdef", x(70_000)), {
+      frames: ["ab", "c", "abcdef", x(70_000)],
+      error: undefined,
+    });
+    assertEquals(text(framing.encode(b(x(70_000)))), x(70_000));
+  }
 });
 
 Deno.test("raw encodes a copy when the caller goes on using the message", () => {
@@ -208,7 +204,7 @@ Deno.test("fixed:N must fit the limit", () => {
   );
 });
 
-for (const name of ["raw", ...EXACT]) {
+for (const name of EXACT) {
   Deno.test(`${name} keeps its limit when it encodes and when it decodes`, () => {
     const limit = 6;
     const framing = limited(name, limit);
@@ -216,12 +212,13 @@ for (const name of ["raw", ...EXACT]) {
     for (const length of [0, limit - 1, limit]) {
       const wire = text(framing.encode(b(x(length))));
       assertEquals(wire, text(generous.encode(b(x(length)))));
-      const frames = name === "raw" && length === 0 ? [] : [x(length)];
-      assertEquals(decode(framing, wire), { frames, error: undefined });
+      assertEquals(decode(framing, wire), {
+        frames: [x(length)],
+        error: undefined,
+      });
     }
     const long = b(x(limit + 1));
     assertTooLong(assertThrows(() => framing.encode(long)), limit + 1, limit);
-    if (name === "raw") return; // cuts on receipt, as the network does
     const good = text(framing.encode(b("good")));
     const wire = text(generous.encode(long));
     for (const chunks of [[good + wire], singly(good + wire)]) {
@@ -234,11 +231,23 @@ for (const name of ["raw", ...EXACT]) {
 
 Deno.test("parseFraming() limits a frame to 65,536 bytes when nothing else is said", () => {
   assertEquals(DEFAULT_MAX_FRAME_LENGTH, 65_536);
-  for (const name of ["raw", "lines", "u32", "u32le", "varint", "netstring"]) {
+  for (const name of ["lines", "u32", "u32le", "varint", "netstring"]) {
     const framing = parseFraming(name);
     assert(framing.encode(new Uint8Array(65_536)).length >= 65_536);
     const error = assertThrows(() => framing.encode(new Uint8Array(65_537)));
     assertTooLong(error, 65_537, 65_536);
+  }
+});
+
+Deno.test("Framing.maxFrameLength is the limit when the framing can carry as much", () => {
+  for (const name of [...EXACT, "fixed:3"]) {
+    assertEquals(limited(name, 200).maxFrameLength, 200);
+  }
+  for (const name of ["u32", "u32le"]) {
+    assertEquals(limited(name, 2 ** 40).maxFrameLength, 2 ** 32 - 1);
+  }
+  for (const name of ["lines", "varint", "netstring"]) {
+    assertEquals(limited(name, 2 ** 40).maxFrameLength, 2 ** 40);
   }
 });
 
@@ -250,6 +259,7 @@ Deno.test("parseFraming() limits a frame to what the prefix can say when the lim
     ]] as const
   ) {
     const framing = limited(name, 2 ** 40);
+    assertEquals(framing.maxFrameLength, most);
     assertEquals(
       decode(framing, text(framing.encode(new Uint8Array(most)))).frames[0]
         .length,
@@ -354,42 +364,6 @@ Deno.test("lines gives the last line when the stream ends without a line end", (
       error: undefined,
     });
   }
-});
-
-/** What was pushed before, the chunk, and where lines need no change. */
-const VERBATIM: [string, string, [number, number]][] = [
-  ["", "", [0, 0]],
-  ["", "a", [0, 0]],
-  ["", "\n", [0, 1]],
-  ["", "ab\nc\n", [0, 5]],
-  ["", "ab\n\ncd", [0, 4]],
-  ["ab", "c", [0, 0]],
-  ["ab", "c\n", [2, 2]],
-  ["ab", "c\r\nd\ne", [3, 5]],
-  ["ab", "c\n12345\n12\n", [2, 11]],
-  ["a\n", "b\nc", [0, 2]],
-  ["", "a\r\nb\n", [0, 0]],
-  ["", "a\nb\r\n", [0, 0]],
-  ["", "a\nb\r", [0, 2]],
-  ["", "12345\n12\n", [0, 9]],
-  ["", "12345\n123\n", [0, 0]], // over the limit together, not each alone
-];
-
-Deno.test("lines finds what goes back verbatim when nothing in it would change", () => {
-  for (const [before, chunk, expected] of VERBATIM) {
-    const decoder = limited("lines", 9).createDecoder();
-    assertEquals(
-      [...decoder.push(b(before))].length,
-      before.split("\n").length - 1,
-    );
-    assertEquals(decoder.verbatim!(b(chunk)), expected, `${before}|${chunk}`);
-  }
-});
-
-Deno.test("lines finds nothing verbatim when it has failed", () => {
-  const decoder = limited("lines", 3).createDecoder();
-  assertThrows(() => [...decoder.push(b("1234\n"))], FrameTooLongError);
-  assertEquals(decoder.verbatim!(b("a\n")), [0, 0]);
 });
 
 Deno.test("lines cannot encode a line feed when it stands in the message", () => {
@@ -530,47 +504,70 @@ for (const name of ALL) {
   });
 }
 
-Deno.test("PartialFrame grows with what has come, not with what is to come", () => {
-  const partial = new PartialFrame();
-  partial.append(b("abc"), 1_000_000);
-  assert(partial.bytes.buffer.byteLength <= 6);
-  let largest = 0;
-  for (let i = 0; i < 997; i++) {
-    partial.append(b("x"), 1_000);
-    const { byteLength } = partial.bytes.buffer;
-    assert(byteLength <= 2 * partial.length);
-    largest = Math.max(largest, byteLength);
-  }
-  assertEquals(largest, 1_000);
-  const bytes = partial.take();
-  assertEquals([text(bytes), partial.length], ["abc" + x(997), 0]);
-  partial.append(b("new"), 3);
-  assertEquals([text(bytes), text(partial.bytes)], ["abc" + x(997), "new"]);
-});
+for (
+  const [name, prefix] of [
+    ["u32", "\x01\0\0\0"],
+    ["u32le", "\0\0\0\x01"],
+    ["varint", "\x80\x80\x80\x08"],
+    ["netstring", "16777216:"],
+    ["fixed:16777216", ""],
+    ["lines", ""],
+  ]
+) {
+  Deno.test(`${name} takes memory for what has come when 16 MiB are announced`, () => {
+    const framing = limited(name, 16_777_216);
+    const before = Deno.memoryUsage().external;
+    const decoders = Array.from({ length: 100 }, () => {
+      const decoder = framing.createDecoder();
+      for (const chunk of [prefix + "a", "b", "c"]) {
+        assertEquals([...decoder.push(b(chunk))], []);
+      }
+      return decoder;
+    });
+    const grown = Deno.memoryUsage().external - before;
+    assert(grown < 1_000_000, `${grown} bytes for ${decoders.length} decoders`);
+  });
+}
 
-Deno.test("PartialFrame grows no more when the bytes just fit", () => {
-  const partial = new PartialFrame();
-  partial.append(b("abc"), 6);
-  const { buffer } = partial.bytes;
-  assertEquals(buffer.byteLength, 6);
-  partial.append(b("def"), 6);
-  assertStrictEquals(partial.bytes.buffer, buffer);
-});
+for (const name of EXACT.filter((name) => name !== "u8" && !/16/.test(name))) {
+  Deno.test(`${name} takes time for each byte once when a long frame comes byte by byte`, () => {
+    const length = 524_288;
+    const framing = limited(name, length);
+    const decoder = framing.createDecoder();
+    const wire = framing.encode(new Uint8Array(length).fill(0x61));
+    const start = performance.now();
+    let frames = 0;
+    for (let i = 0; i < wire.length; i++) {
+      for (const frame of decoder.push(wire.subarray(i, i + 1))) {
+        assertEquals(frame.length, length);
+        frames++;
+      }
+    }
+    assertEquals(frames, 1);
+    // Copied for each byte, or searched from the beginning, it takes minutes.
+    assert(performance.now() - start < 10_000);
+  });
+}
 
-Deno.test("PartialFrame grows in few steps when bytes come singly", () => {
-  const partial = new PartialFrame();
-  const buffers = new Set<ArrayBuffer>();
-  for (let i = 0; i < 65_536; i++) {
-    partial.append(b("x"), 65_536);
-    buffers.add(partial.bytes.buffer);
+Deno.test("lines searches only what is new when a long line comes in pieces", () => {
+  const framing = limited("lines", 2 ** 24);
+  const decoder = framing.createDecoder();
+  const piece = new Uint8Array(300).fill(0x61);
+  const start = performance.now();
+  let length = 0;
+  while (length + piece.length <= 2 ** 24) {
+    assertEquals([...decoder.push(piece)].length, 0);
+    length += piece.length;
   }
-  assert(buffers.size <= 17, `${buffers.size} buffers`);
+  assertEquals([...decoder.push(b("\n"))].map((line) => line.length), [length]);
+  assert(performance.now() - start < 10_000);
 });
 
 for (const name of EXACT) {
   Deno.test(`${name} keeps a joined frame in no more than it takes on the wire`, () => {
     const framing = limited(name, 200);
-    const wire = text(framing.encode(b(x(200))));
+    const end = name === "lines" ? "\r\n" : "";
+    const wire = end ? x(200) + end : text(framing.encode(b(x(200))));
     const first = text(framing.encode(b("first")));
     for (
       const chunks of [singly(wire), [
@@ -589,6 +586,7 @@ for (const name of EXACT) {
 }
 
 Deno.test("parseFraming() knows each framing by its name", () => {
+  assertEquals(FRAMING_NAMES, ["raw", ...EXACT]);
   for (const name of [...ALL, "fixed:1", "fixed:65536"]) {
     assertEquals(parseFraming(name).name, name);
   }
@@ -656,6 +654,35 @@ for (const name of ALL) {
     }
   });
 }
+
+for (const name of ALL) {
+  Deno.test(`Framing.encodeInto() writes what encode() gives when there is room, framed as ${name}`, () => {
+    const framing = parseFraming(name);
+    for (const message of ["hello", "", "a\r", x(200)].map(b)) {
+      const wire = framing.encode(message);
+      const buffer = new Uint8Array(wire.length + 5).fill(0x3f);
+      const end = 3 + wire.length;
+      assertEquals(framing.encodeInto(message, buffer, 3), end);
+      assertEquals(text(buffer), "???" + text(wire) + "??");
+      const room = new Uint8Array(end);
+      assertEquals(framing.encodeInto(message, room, 3), end);
+      assertEquals(text(room.subarray(3)), text(wire));
+      if (wire.length === 0) continue;
+      const tight = new Uint8Array(end - 1);
+      assertEquals(framing.encodeInto(message, tight, 3), end);
+      assertEquals([...tight.subarray(0, 3)], [0, 0, 0]);
+    }
+  });
+}
+
+Deno.test("FrameBatch.add() keeps what it has when it refuses a message", () => {
+  const batch = new FrameBatch(limited("lines", 3));
+  batch.add(b("abc"));
+  assertTooLong(assertThrows(() => batch.add(b("abcd"))), 4, 3);
+  assertThrows(() => batch.add(b("a\nb")), Deno.errors.InvalidData);
+  batch.add(b("d"));
+  assertEquals(text(batch.take()), "abc\nd\n");
+});
 
 Deno.test("FrameBatch.add() tells when there is enough for one write: bytes, or frames", () => {
   const batch = new FrameBatch(parseFraming("u32"));
@@ -754,62 +781,44 @@ Deno.test("decodeFrames() gives nothing more when it was told to return, or has 
   assertEquals(log.filter((line) => line === "released").length, 3);
 });
 
+Deno.test("decodeFrames() gives nothing more when it was told to return while a frame was awaited", async () => {
+  const frames = decodeFrames(logged([], "a\nb\nc\n"), parseFraming("lines"));
+  const [first, returned] = [frames.next(), frames.return()];
+  assertEquals(text((await first).value!), "a");
+  const end = { done: true as const, value: undefined };
+  assertEquals(await frames.next(), end);
+  assertEquals(await returned, end);
+});
+
+Deno.test("decodeFrames() gives nothing more of a decoder that gives arrays when it was told to return", async () => {
+  const framing: Framing = {
+    ...parseFraming("raw"),
+    createDecoder: () => ({
+      push: (chunk) => [chunk, chunk],
+      finish: () => [],
+    }),
+  };
+  const frames = decodeFrames([b("a")], framing);
+  assertEquals(text((await frames.next()).value!), "a");
+  await frames.return();
+  assertEquals((await frames.next()).done, true);
+});
+
+Deno.test("errors of framings have their advice beside their message", () => {
+  for (
+    const error of [new FrameTooLongError(4, 3), new TruncatedFrameError(3, 4)]
+  ) {
+    assertEquals(error.advice, "do both sides use the same framing?");
+    assert(!error.message.includes(error.advice));
+  }
+});
+
 Deno.test("decodeFrames() throws when the source ends inside a frame", async () => {
   const error = await assertRejects(
     () => Array.fromAsync(decodeFrames([b("\x05he")], parseFraming("u8"))),
     TruncatedFrameError,
   );
   assertEquals([error.have, error.want], [2, 5]);
-});
-
-for (const name of EXACT) {
-  Deno.test(`FrameDecoderStream gives back what FrameEncoderStream took when framed as ${name}`, async () => {
-    const framing = parseFraming(name);
-    const messages = ["hello", "", "wörld", x(200), ""];
-    const wire = await Array.fromAsync(
-      ReadableStream.from(messages.map(b)).pipeThrough(
-        new FrameEncoderStream(framing),
-      ),
-    );
-    assertEquals(
-      wire.map(text),
-      messages.map((message) => text(framing.encode(b(message)))),
-    );
-    const bytes = wire.map(text).join("");
-    const frames = await Array.fromAsync(
-      ReadableStream.from([bytes.slice(0, 9), bytes.slice(9)].map(b))
-        .pipeThrough(new FrameDecoderStream(framing)),
-    );
-    assertEquals(frames.map(text), messages);
-  });
-}
-
-Deno.test("FrameDecoderStream gives the last line when the stream ends without a line end", async () => {
-  const frames = ReadableStream.from([b("a\nb")]).pipeThrough(
-    new FrameDecoderStream(parseFraming("lines")),
-  );
-  assertEquals((await Array.fromAsync(frames)).map(text), ["a", "b"]);
-});
-
-Deno.test("FrameDecoderStream fails when the stream is too long or too short for a frame", async () => {
-  for (
-    const [wire, errorClass] of [["\x06", FrameTooLongError], [
-      "\x05he",
-      TruncatedFrameError,
-    ]] as const
-  ) {
-    const frames = ReadableStream.from([b(wire)]).pipeThrough(
-      new FrameDecoderStream(limited("u8", 5)),
-    );
-    await assertRejects<Error>(() => Array.fromAsync(frames), errorClass);
-  }
-});
-
-Deno.test("FrameEncoderStream fails when a message is too long", async () => {
-  const wire = ReadableStream.from([b("abc")]).pipeThrough(
-    new FrameEncoderStream(limited("u8", 2)),
-  );
-  assertTooLong(await assertRejects(() => Array.fromAsync(wire)), 3, 2);
 });
 
 /** Answers each frame, slowly, until the client has said its last. */
@@ -833,15 +842,15 @@ for (const name of EXACT) {
       hostname: "127.0.0.1",
       port: listener.addr.port,
     });
-    await ReadableStream.from(messages.map(b))
-      .pipeThrough(new FrameEncoderStream(framing))
-      .pipeTo(conn.writable, { preventClose: true });
-    await conn.closeWrite();
+    const sent = writeAll(
+      conn,
+      concatenate(messages.map((message) => framing.encode(b(message)))),
+    ).then(() => conn.closeWrite());
     const answers = await Array.fromAsync(
       decodeFrames(conn.readable, framing),
       text,
     );
-    await server;
+    await Promise.all([sent, server]);
     assertEquals(answers, messages);
   });
 }

@@ -1,21 +1,24 @@
-/** The search for line feeds against `indexOf`, wherever the bytes lie in memory. */
+/** The search for line feeds against `indexOf`, wherever the bytes lie in memory, and whole lines in a chunk. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { LineFeeds } from "../../lib/line_feeds.ts";
+import { lineFeedFrom, wholeLines } from "../../lib/framing/line_feeds.ts";
 
 /** A line feed, and bytes that differ from it by a bit, a borrow or a carry. */
 const BYTES = [0x0a, 0x0b, 0x09, 0x8a, 0x4a, 0x00, 0x01, 0xff];
 
 function assertFinds(bytes: Uint8Array): void {
-  const feeds = new LineFeeds(bytes);
   for (let start = 0; start <= bytes.length; start++) {
-    assertEquals(feeds.from(start), bytes.indexOf(0x0a, start), `${start}`);
+    const found = lineFeedFrom(bytes, start);
+    if (found !== bytes.indexOf(0x0a, start)) {
+      assertEquals(found, bytes.indexOf(0x0a, start), `from ${start}`);
+    }
   }
 }
 
-Deno.test("LineFeeds finds what indexOf finds when bytes are any, at any place in memory", () => {
-  const memory = fc.uint8Array({ maxLength: 40 })
-    .map((bytes) => bytes.map((byte) => BYTES[byte % BYTES.length]));
+Deno.test("lineFeedFrom() finds what indexOf finds when bytes are any, at any place in memory", () => {
+  const few = fc.constantFrom(...BYTES, 0x61, 0x61, 0x61, 0x61, 0x61, 0x61);
+  const memory = fc.array(few, { minLength: 64, maxLength: 150 })
+    .map((bytes) => new Uint8Array(bytes));
   fc.assert(
     fc.property(memory, fc.nat(12), fc.nat(12), (memory, before, after) => {
       assertFinds(memory.subarray(before, memory.length - after));
@@ -24,27 +27,66 @@ Deno.test("LineFeeds finds what indexOf finds when bytes are any, at any place i
   );
 });
 
-Deno.test("LineFeeds finds the one line feed when it is anywhere", () => {
-  for (const length of [255, 256, 257, 258, 259, 260, 261, 300]) {
+Deno.test("lineFeedFrom() finds the one line feed when it is anywhere", () => {
+  for (const length of [60, 64, 65, 255, 256, 257, 258, 259, 260, 261, 400]) {
     for (let offset = 0; offset < 5; offset++) {
       for (let place = 0; place < length; place++) {
         const bytes = new Uint8Array(offset + length).subarray(offset);
         bytes[place] = 0x0a;
-        const feeds = new LineFeeds(bytes);
-        assertEquals(feeds.from(0), place);
-        assertEquals(feeds.from(place), place);
-        assertEquals(feeds.from(place + 1), -1);
+        const found = [0, place, place + 1].map((start) =>
+          lineFeedFrom(bytes, start)
+        );
+        assertEquals(found, [place, place, -1]);
       }
     }
   }
 });
 
-Deno.test("LineFeeds finds nothing beyond the bytes when there is some in memory", () => {
-  const memory = new Uint8Array(16).fill(0x0a);
-  memory.fill(0x61, 3, 12);
+Deno.test("lineFeedFrom() finds nothing beyond the bytes when there is some in memory", () => {
+  const memory = new Uint8Array(90).fill(0x0a);
+  memory.fill(0x61, 3, 85);
   for (let start = 3; start <= 12; start++) {
-    for (let end = start; end <= 12; end++) {
-      assertEquals(new LineFeeds(memory.subarray(start, end)).from(0), -1);
+    for (let end = 70; end <= 85; end++) {
+      assertEquals(lineFeedFrom(memory.subarray(start, end), 0), -1);
     }
   }
 });
+
+Deno.test("lineFeedFrom() finds what is there now when bytes were changed, or others are searched between", () => {
+  const bytes = new Uint8Array(100);
+  const others = new Uint8Array(100);
+  others[90] = 0x0a;
+  assertEquals(lineFeedFrom(bytes, 0), -1);
+  bytes[50] = 0x0a;
+  assertEquals(lineFeedFrom(bytes, 0), 50);
+  assertEquals(lineFeedFrom(others, 0), 90);
+  assertEquals(lineFeedFrom(others.subarray(5), 0), 85);
+  assertEquals(lineFeedFrom(bytes, 0), 50);
+});
+
+/** Whether the chunk begins inside a line, the chunk, and the whole lines. */
+const WHOLE_LINES: [boolean, string, [number, number]][] = [
+  [false, "", [0, 0]],
+  [false, "a", [0, 0]],
+  [false, "\n", [0, 1]],
+  [false, "ab\nc\n", [0, 5]],
+  [false, "ab\n\ncd", [0, 4]],
+  [true, "c", [0, 0]],
+  [true, "c\n", [0, 0]],
+  [true, "\n", [0, 0]],
+  [true, "\nb\n", [1, 3]],
+  [true, "c\r\nd\ne", [3, 5]],
+  [true, "c\n12345\n12\n", [2, 11]],
+  [false, "a\r\nb\n", [0, 0]],
+  [false, "a\nb\r\n", [0, 0]],
+  [false, "a\nb\r", [0, 2]],
+  [false, "12345\n12\n", [0, 9]],
+  [false, "12345\n123\n", [0, 0]], // over the limit together, not each alone
+];
+
+for (const [inLine, chunk, expected] of WHOLE_LINES) {
+  Deno.test(`wholeLines() gives ${expected} of ${JSON.stringify(chunk)} when it begins ${inLine ? "in a line" : "a line"}`, () => {
+    const bytes = new TextEncoder().encode(chunk);
+    assertEquals(wholeLines(bytes, inLine, 9), expected);
+  });
+}
