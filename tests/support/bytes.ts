@@ -98,3 +98,29 @@ function varint(number: number): number[] {
     ? [number]
     : [128 + number % 128, ...varint(Math.floor(number / 128))];
 }
+
+/** What the first 12 bytes of a datagram say that is sent with `--number`. */
+export interface Numbers {
+  sequence: number;
+  total: number;
+  /** In microseconds modulo 2^32. */
+  time: number;
+}
+
+export const NUMBERS_LENGTH = 12;
+
+/** Reads three numbers of 32 bits. */
+export function readNumbers(datagram: Uint8Array): Numbers {
+  const view = new DataView(datagram.buffer, datagram.byteOffset);
+  const [sequence, total, time] = [0, 4, 8].map((at) => view.getUint32(at));
+  return { sequence, total, time };
+}
+
+/** Writes them, and a payload after them. */
+export function numbered(
+  { sequence, total, time }: Numbers,
+  payload: string,
+): Uint8Array<ArrayBuffer> {
+  const head = [sequence, total, time].flatMap((it) => bigEndian(it, 4));
+  return concatenate([new Uint8Array(head), bytes(payload)]);
+}

@@ -6,7 +6,7 @@
  * @module
  */
 import { bytes, concatenate, text } from "./bytes.ts";
-import { within } from "./helpers.ts";
+import { DEADLINE, within } from "./helpers.ts";
 
 /** What can be read: a connection. */
 export interface Readable {
@@ -115,6 +115,19 @@ export async function ask(
 /** The same for text. */
 export async function askText(port: number, question = ""): Promise<string> {
   return text(await ask(port, question));
+}
+
+/** Waits until someone listens on a port of 127.0.0.1. */
+export async function listens(port: number): Promise<void> {
+  const end = performance.now() + DEADLINE;
+  for (;;) {
+    try {
+      return (await Deno.connect({ port })).close();
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 }
 
 /** What a server of a test does with a client; then it closes. */

@@ -1,7 +1,7 @@
 /** A command's frame: every form of an option, each complaint, help, exit codes, signals. */
 import { assert, assertEquals } from "@std/assert";
 import { type Invocation, runCommand, VERSION } from "../../lib/cli.ts";
-import { command, END } from "../support/cli_child.ts";
+import { command, END } from "./cli_child.ts";
 import { Running } from "../support/helpers.ts";
 
 type Given = Invocation<typeof command.options>;
@@ -196,7 +196,7 @@ function child(...args: string[]): Running {
     "run",
     "--quiet",
     "--no-prompt",
-    "tests/support/cli_child.ts",
+    "tests/lib/cli_child.ts",
     ...args,
   ]);
 }
@@ -243,7 +243,7 @@ Deno.test("runCommand() takes a reader that has gone for no fault", async () => 
       "run",
       "--quiet",
       "--no-prompt",
-      "tests/support/cli_child.ts",
+      "tests/lib/cli_child.ts",
       '[["-h"]]',
       "closed",
     ],
