@@ -64,6 +64,10 @@ export function frame(
   const after = (head: number[]) =>
     concatenate([new Uint8Array(head), payload]);
   const { length } = payload;
+  const [, block] = /^fixed:(\d+)$/.exec(framing) ?? [];
+  if (block !== undefined) {
+    return concatenate([payload, new Uint8Array(Number(block) - length)]);
+  }
   switch (framing) {
     case "lines":
       return concatenate([payload, bytes("\n")]);
