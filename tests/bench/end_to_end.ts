@@ -11,7 +11,6 @@
  * @module
  */
 import { installed } from "../support/helpers.ts";
-import { pause } from "../../lib/pause.ts";
 import {
   Background,
   type CommandLine,
@@ -259,7 +258,7 @@ async function received(command: CommandLine, port: number): Promise<number> {
 async function bound(port: number): Promise<void> {
   const entry = `:${port.toString(16).toUpperCase().padStart(4, "0")} `;
   while (!(await Deno.readTextFile("/proc/net/udp")).includes(entry)) {
-    await pause(20);
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

@@ -9,9 +9,9 @@
  *
  * @module
  */
-import { writeAll } from "../../lib/stream.ts";
 import { type Running, start } from "../support/helpers.ts";
 import { NatsServer } from "../support/nats_server.ts";
+import { writeAll } from "../support/sockets.ts";
 
 const MEMBERS = 50;
 const LINES = Number(Deno.args[0] ?? 200_000);

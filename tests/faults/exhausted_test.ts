@@ -1,6 +1,6 @@
 /** More clients than the server has file descriptors for. */
 import { assert, assertEquals } from "@std/assert";
-import { Running } from "../support/helpers.ts";
+import { Running, SCRIPTS } from "../support/helpers.ts";
 import { ANY_PORT, report, RUDE, rude, Server, short } from "./support.ts";
 
 /** How long the shortage lasts, in milliseconds. */
@@ -11,7 +11,7 @@ async function serverWithin(descriptors: number): Promise<Server> {
   const limit = `ulimit -n ${descriptors}; exec "$@"`;
   const running = new Running("sh", [
     ...["-c", limit, "sh", Deno.execPath(), "run", "--quiet", "--no-prompt"],
-    ...["--allow-net", "scripts/tcp_server.ts", ANY_PORT],
+    ...["--allow-net", `${SCRIPTS}/tcp_server.ts`, ANY_PORT],
   ]);
   return new Server(running, await running.port());
 }

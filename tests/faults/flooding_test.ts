@@ -1,8 +1,7 @@
 /** Clients that send and never read. */
 import { assert, assertEquals } from "@std/assert";
-import { decodeFrames, parseFraming } from "../../lib/framing.ts";
-import { chunks, writeAll } from "../../lib/stream.ts";
 import { bytes, text, within } from "../support/helpers.ts";
+import { lines, writeAll } from "../support/sockets.ts";
 import { report, RUDE, rude, serverWith, short } from "./support.ts";
 
 /** How much more memory 20 flooders may cost, in MiB. */
@@ -63,9 +62,8 @@ const LINES = 200_000;
 /** Joins a room and hears its first member out; gives how many lines came. */
 async function hear(port: number, joined: () => void): Promise<number> {
   using conn = await Deno.connect({ port });
-  const lines = decodeFrames(chunks(conn), parseFraming("lines"));
   let count = 0;
-  for await (const line of lines) {
+  for await (const line of lines(conn)) {
     const said = text(line);
     if (said.startsWith("* you are")) joined();
     if (said.startsWith("* ")) continue;

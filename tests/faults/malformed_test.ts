@@ -1,8 +1,8 @@
 /** Bytes that no honest client sends, 10,000 connections of them. */
 import { assert } from "@std/assert";
-import { writeAll } from "../../lib/stream.ts";
 import { bytes, within } from "../support/helpers.ts";
 import { noise } from "../support/peers.ts";
+import { writeAll } from "../support/sockets.ts";
 import {
   isWell,
   report,

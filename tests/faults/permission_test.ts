@@ -1,10 +1,8 @@
 /** Each script uses no more than the permission in its first lines. */
 import { assertEquals } from "@std/assert";
-import { permissionFor } from "../../lib/address.ts";
-import { writeAll } from "../../lib/stream.ts";
-import { listen } from "../../lib/tcp.ts";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import { type Running, start, within } from "../support/helpers.ts";
+import { writeAll } from "../support/sockets.ts";
 import { ANY_PORT, onLinux } from "./support.ts";
 
 const options = { ignore: !onLinux };
@@ -132,7 +130,11 @@ async function withSocketPath(
   const directory = await Deno.makeTempDir();
   try {
     const path = `${directory}/socket`;
-    const flags = permissionFor({ transport: "unix", path }).split(" ");
+    const flags = [
+      `--allow-net=unix:${path}`,
+      `--allow-read=${path}`,
+      `--allow-write=${path}`,
+    ];
     const needs = [`net unix:${path}`, `read ${path}`, `write ${path}`];
     await meet(path, flags, needs);
   } finally {
@@ -165,7 +167,7 @@ Deno.test(
   options,
   () =>
     withSocketPath(async (path, flags, needs) => {
-      using listener = listen({ transport: "unix", path });
+      using listener = Deno.listen({ transport: "unix", path });
       const got = await asked(
         ...["tcp_client.ts", [`unix:${path}`, "--send", "hello"]] as const,
         flags,
@@ -218,8 +220,8 @@ Deno.test(
   async () => {
     await using made = await makeCertificates();
     const { cert, key } = made.good;
-    const local = { transport: "tls" as const, hostname: "127.0.0.1", port: 0 };
-    using listener = listen(local, { cert, key }) as Deno.TlsListener;
+    const local = { hostname: "127.0.0.1", port: 0 };
+    using listener = Deno.listenTls({ ...local, cert, key });
     const place = `127.0.0.1:${listener.addr.port}`;
     const file = made.ca.certFile;
     const got = await asked(

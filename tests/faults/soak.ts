@@ -11,9 +11,8 @@
  *
  * @module
  */
-import { duration } from "../../lib/options.ts";
-import { writeAll } from "../../lib/stream.ts";
 import { noise } from "../support/peers.ts";
+import { writeAll } from "../support/sockets.ts";
 import { type Server, serverWith, short } from "./support.ts";
 
 const CLIENTS = 50;
@@ -99,9 +98,9 @@ function slope(samples: Sample[]): number {
 }
 
 if (import.meta.main) {
-  const length = Deno.args[0] === undefined
-    ? 10 * MINUTE
-    : duration(Deno.args[0]);
+  const [, number = "10", unit = "m"] =
+    /^(\d+)([ms])$/.exec(Deno.args[0] ?? "10m") ?? [];
+  const length = Number(number) * (unit === "m" ? MINUTE : 1000);
   await using server = await serverWith();
   const until = performance.now() + length;
   const clients = Array.from({ length: CLIENTS }, async () => {

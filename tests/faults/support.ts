@@ -5,8 +5,8 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { writeAll } from "../../lib/stream.ts";
-import { installed, Running, start, within } from "../support/helpers.ts";
+import { installed, Running, start, text, within } from "../support/helpers.ts";
+import { readExactly, writeAll } from "../support/sockets.ts";
 
 export const ANY_PORT = "127.0.0.1:0";
 export const hasPython = installed("python3", "--version");
@@ -89,14 +89,8 @@ export class Server implements AsyncDisposable {
   async serves(question = "hello\n", answer = question): Promise<number> {
     const start = performance.now();
     using conn = await within(Deno.connect({ port: this.port }));
-    await writeAll(conn, new TextEncoder().encode(question));
-    const buffer = new Uint8Array(answer.length);
-    for (let have = 0; have < buffer.length;) {
-      const more = await within(conn.read(buffer.subarray(have)));
-      if (more === null) throw new Error(`It ended after ${have} bytes`);
-      have += more;
-    }
-    assertEquals(new TextDecoder().decode(buffer), answer);
+    await writeAll(conn, question);
+    assertEquals(text(await readExactly(conn, answer.length)), answer);
     return performance.now() - start;
   }
 

@@ -1,8 +1,8 @@
 /** What peers send, as it arrives at a real terminal: text, and nothing else. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { parseFraming } from "../../lib/framing.ts";
-import { concatenate, writeAll } from "../../lib/stream.ts";
-import { bytes, type Running, within } from "../support/helpers.ts";
+import { concatenate, frame } from "../support/bytes.ts";
+import { bytes, type Running, SCRIPTS, within } from "../support/helpers.ts";
+import { writeAll } from "../support/sockets.ts";
 import {
   ANY_PORT,
   report,
@@ -15,7 +15,6 @@ import { assertHarmless, ATTACKS } from "./terminal_attacks.ts";
 
 const LINE_FEED = new Uint8Array([0x0a]);
 const LAST = "that was all";
-const u32 = parseFraming("u32");
 
 /** Every attack on a line of its own. */
 const LINES = concatenate(
@@ -23,7 +22,7 @@ const LINES = concatenate(
 );
 /** Every attack in a frame of its own. */
 const FRAMES = concatenate(
-  [...ATTACKS, bytes(LAST)].map((attack) => u32.encode(attack)),
+  [...ATTACKS, bytes(LAST)].map((attack) => frame("u32", attack)),
 );
 
 /** Runs a script at a terminal; what that gets is its standard output. */
@@ -41,7 +40,7 @@ function commandLine(script: string, args: string[]): string[] {
   const unstable = script.startsWith("udp") ? ["--unstable-net"] : [];
   return [
     ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-net"],
-    ...[...unstable, `scripts/${script}`, ...args],
+    ...[...unstable, `${SCRIPTS}/${script}`, ...args],
   ];
 }
 

@@ -1,6 +1,5 @@
 /** TLS where the other side does not speak it, or does not come to the point. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { connect, writeAll } from "../../lib/tcp.ts";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import {
   bytes,
@@ -10,6 +9,7 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
+import { writeAll } from "../support/sockets.ts";
 import { ANY_PORT, serverWith } from "./support.ts";
 
 Deno.test(
@@ -35,10 +35,9 @@ Deno.test(
       await within(readAll(conn).catch(() => {}));
     }
     await server.stderr("dropped: the peer does not speak TLS");
-    using honest = await within(connect(
-      { transport: "tls", hostname: "127.0.0.1", port },
-      { caCerts: [made.ca.cert] },
-    ));
+    const caCerts = [made.ca.cert];
+    const place = { hostname: "127.0.0.1", port, caCerts };
+    using honest = await within(Deno.connectTls(place));
     await writeAll(honest, bytes("hello"));
     await honest.closeWrite();
     assertEquals(text(await within(readAll(honest))), "hello");

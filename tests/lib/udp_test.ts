@@ -188,13 +188,14 @@ Deno.test("receive() does not count the time that its reader takes", async () =>
   await a.send(bytes("one"), b.address);
   await a.send(bytes("two"), b.address);
   const heard: string[] = [];
-  await assertRejects(async () => {
+  const slowly = async () => {
     for await (const { payload } of b.receive({ timeout: 300 })) {
       heard.push(text(payload));
       // Longer than the timeout: a reader may be slow, the peers were not.
       await new Promise((resolve) => setTimeout(resolve, 450));
     }
-  }, Deno.errors.TimedOut);
+  };
+  await assertRejects(() => within(slowly()), Deno.errors.TimedOut);
   assertEquals(heard, ["one", "two"]);
 });
 

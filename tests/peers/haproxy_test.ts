@@ -1,8 +1,8 @@
 /** A real HAProxy in front of two of our servers. */
 import { assert, assertEquals } from "@std/assert";
-import { connectPatiently } from "../../lib/tcp.ts";
 import { closedPort, installed, Running, start } from "../support/helpers.ts";
 import { Client } from "../support/sharing.ts";
+import { listens } from "../support/sockets.ts";
 
 const MISSING = !installed("haproxy", "-v");
 
@@ -34,8 +34,7 @@ ${lines.join("\n")}
 `;
   const args = ["-db", "-f", "/dev/stdin"];
   const haproxy = new Running("haproxy", args, { input: config });
-  const address = { transport: "tcp" as const, hostname: "127.0.0.1", port };
-  (await connectPatiently(address, { retries: 8 })).close();
+  await listens(port);
   return [haproxy, port];
 }
 

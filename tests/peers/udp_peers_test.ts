@@ -1,15 +1,9 @@
 /** udp_sender.ts and udp_receiver.ts with programs that others wrote. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
 import { installed, run, Running, start } from "../support/helpers.ts";
+import { freeUdpPort } from "../support/sockets.ts";
 
 const HELLO = "Hello, my name is Henry";
-
-/** A port of 127.0.0.1 that no datagram is expected on. */
-function freePort(): number {
-  using socket = new UdpSocket(parseUdpAddress("127.0.0.1:0"));
-  return socket.address.port;
-}
 
 function python(source: string, ...args: string[]): Running {
   return new Running("python3", ["-u", "-c", source, ...args]);
@@ -37,7 +31,7 @@ Deno.test({
   name: "udp_sender.ts reaches Python's recvfrom(1024), and hears its answer",
   ignore: !installed("python3", "-V"),
   async fn() {
-    const port = freePort();
+    const port = freeUdpPort();
     await using receiver = python(PYTHON_RECEIVER, `${port}`);
     await receiver.stderr("ready");
     const { code, stdout, stderr } = await run("udp_sender.ts", [
@@ -75,7 +69,7 @@ Deno.test({
   name: "udp_sender.ts reaches nc -lu, and hears its answer",
   ignore: !openBsdNetcat(),
   async fn() {
-    const port = freePort();
+    const port = freeUdpPort();
     const args = ["-v", "-n", "-l", "-u", "127.0.0.1", `${port}`];
     await using receiver = new Running("nc", args, { input: "open" });
     await receiver.stderr("Bound on");
@@ -108,7 +102,7 @@ Deno.test({
   name: "udp_sender.ts reaches socat UDP-RECV",
   ignore: !installed("socat", "-V"),
   async fn() {
-    const port = freePort();
+    const port = freeUdpPort();
     const address = `UDP-RECV:${port},bind=127.0.0.1`;
     const args = ["-d", "-d", "-u", address, "STDOUT"];
     await using receiver = new Running("socat", args);
@@ -144,7 +138,7 @@ function anyGroup(): string {
 
 Deno.test("two udp_receiver.ts hear one udp_sender.ts in a multicast group", async () => {
   const group = anyGroup();
-  const place = `:${freePort()}`;
+  const place = `:${freeUdpPort()}`;
   const args = [place, "--join", `${group}@127.0.0.1`, "--count", "1"];
   await using one = start("udp_receiver.ts", args);
   await using two = start("udp_receiver.ts", args);

@@ -18,10 +18,10 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { parseFraming } from "../../lib/framing.ts";
 import { hasOpenssl } from "../support/certificates.ts";
-import { bytes, installed, Running } from "../support/helpers.ts";
+import { installed, run, Running } from "../support/helpers.ts";
 import { canMakeNetworks, runInNetwork } from "../support/small_network.ts";
+import { readToEnd, serving } from "../support/sockets.ts";
 
 const ROOT = `${import.meta.dirname}/../..`;
 const README = readText("README.md");
@@ -366,15 +366,21 @@ function testConfigurations(
 testConfigurations("haproxy", "haproxy.cfg", "haproxy", "-c", "-q", "-f");
 testConfigurations("ini", "x@.service", "systemd-analyze", "verify");
 
-Deno.test("README: each framing puts on the wire what its table shows", () => {
+Deno.test("README: each framing puts on the wire what its table shows", async () => {
   const rows = README.matchAll(
     /^\| `(\S+)` +\| `([0-9a-f ]+)` +\| (?:`([0-9a-f ]+)`)? /gm,
   ).toArray();
   assertEquals(rows.length, 10);
+  let sent = "";
+  await using server = serving(async (conn) => {
+    sent = (await readToEnd(conn)).toHex();
+  });
   for (const [, name, ...shown] of rows) {
-    const { encode } = parseFraming(name);
-    const wire = ["hello", ""].map((text) => encode(bytes(text)).toHex());
-    assertEquals(wire, shown.map((hex = "") => hex.replaceAll(" ", "")), name);
+    for (const [i, message] of ["hello", ""].entries()) {
+      const args = [server.address, "-f", name, "--send", message];
+      assertEquals((await run("tcp_client.ts", args)).code, 0);
+      assertEquals(sent, (shown[i] ?? "").replaceAll(" ", ""), name);
+    }
   }
 });
 

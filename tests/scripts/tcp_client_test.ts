@@ -5,43 +5,32 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { parseFraming } from "../../lib/framing.ts";
-import { pause } from "../../lib/pause.ts";
-import { echo as echoFrames } from "../../lib/services.ts";
-import { copy, type Handler, listen, serve, writeAll } from "../../lib/tcp.ts";
+import { frame } from "../support/bytes.ts";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import {
+  assertSameBytes,
   bytes,
   closedPort,
+  type Ended,
   installed,
   readAll,
   run,
+  Running,
   SCRIPTS,
   start,
   text,
   within,
 } from "../support/helpers.ts";
+import {
+  echo,
+  type Handler,
+  listenHere,
+  serving,
+  writeAll,
+} from "../support/sockets.ts";
 
-const LOOPBACK = { transport: "tcp" as const, hostname: "127.0.0.1", port: 0 };
-
-/** A server in this process, which ends when the test does. */
-function serving(handler: Handler, listener = listen(LOOPBACK)) {
-  const stop = new AbortController();
-  const served = serve(listener, handler, { signal: stop.signal, grace: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  return {
-    port,
-    address: `127.0.0.1:${port}`,
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await within(served);
-    },
-  };
-}
-
-const echo: Handler = async (conn) => {
-  await copy(conn, conn);
-};
+const pause = (milliseconds: number) =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Reads everything, then answers with it, marked. */
 const answer: Handler = async (conn) => {
@@ -69,13 +58,13 @@ Deno.test("tcp_client.ts is binary safe both ways when it is in a pipe", async (
     input,
   });
   assertEquals(code, 0);
-  assertEquals(output, input);
+  await assertSameBytes(output, input);
 });
 
 Deno.test("tcp_client.ts prints an answer that comes long after the end of its input", async () => {
   await using server = serving(async (conn) => {
     await readAll(conn);
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    await pause(700);
     await writeAll(conn, bytes("sorry, I am late"));
   });
   const { code, stdout } = await run("tcp_client.ts", [server.address], {
@@ -157,19 +146,18 @@ for (
   ]
 ) {
   Deno.test(`tcp_client.ts sends lines as messages and prints messages as lines with ${name}`, async () => {
-    const { encode } = parseFraming(name);
     const sent = Promise.withResolvers<Uint8Array>();
     await using server = serving(async (conn) => {
       sent.resolve(await readAll(conn));
       for (const word of ["three", "", "four"]) {
-        await writeAll(conn, encode(bytes(word)));
+        await writeAll(conn, frame(name, word));
       }
     });
     const { code, stdout } = await run("tcp_client.ts", [
       server.address,
       ...["-f", name],
     ], { input: "one\ntwo\n" });
-    const expected = [...encode(bytes("one")), ...encode(bytes("two"))];
+    const expected = [...frame(name, "one"), ...frame(name, "two")];
     assertEquals([...await sent.promise], expected);
     assertEquals({ code, stdout }, { code: 0, stdout: "three\n\nfour\n" });
   });
@@ -218,7 +206,7 @@ Deno.test("tcp_client.ts reads no input and does not half-close when it only lis
     await writeAll(conn, bytes("news"));
     await Promise.race([
       reading,
-      new Promise((resolve) => setTimeout(resolve, 100)),
+      pause(100),
     ]);
     ended.resolve(false);
     conn.close();
@@ -247,7 +235,7 @@ Deno.test("tcp_client.ts tries again when it is told to and nobody listens yet",
   await client.stderr(
     "nobody listens there (connection refused); trying again",
   );
-  await using _server = serving(echo, listen({ ...LOOPBACK, port }));
+  await using _server = serving(echo, listenHere(port));
   const { code, stdout } = await client.ended();
   assertEquals({ code, stdout }, { code: 0, stdout: "hi" });
 });
@@ -278,9 +266,7 @@ Deno.test("tcp_client.ts fails when it is stopped before it is connected", {
 });
 
 Deno.test("tcp_client.ts carries long messages when both sides take them", async () => {
-  await using server = serving(
-    echoFrames(parseFraming("u32", { maxFrameLength: 2 ** 20 })),
-  );
+  await using server = serving(echo);
   const input = "x".repeat(70_000) + "\n";
   const args = [server.address, "--framing", "u32"];
   const short = await run("tcp_client.ts", args, { input });
@@ -308,7 +294,7 @@ Deno.test("tcp_client.ts leaves when the peer is silent too long", async () => {
 
 Deno.test("tcp_client.ts gives up connecting when it takes too long", async () => {
   // Accepts, and never shakes hands.
-  using listener = listen(LOOPBACK) as Deno.TcpListener;
+  using listener = listenHere();
   const { code, stderr } = await run("tcp_client.ts", [
     `tls://127.0.0.1:${listener.addr.port}`,
     ...["--timeout", "200ms"],
@@ -328,15 +314,15 @@ Deno.test("tcp_client.ts shows its progress when it is told to", async () => {
 });
 
 /** Reads one line of what the client prints, then its exit code. */
-function firstLine(address: string): Promise<Deno.CommandOutput> {
-  const script = `${SCRIPTS}/tcp_client.ts`;
-  return new Deno.Command("bash", {
-    args: [
-      "-c",
-      `${Deno.execPath()} run --no-prompt --allow-net ${script} ${address} --no-stdin | head -1; echo \${PIPESTATUS[0]}`,
-    ],
-    cwd: new URL("../../", import.meta.url),
-  }).output();
+async function firstLine(address: string): Promise<Ended> {
+  const client =
+    `"$0" run --quiet --no-prompt --allow-net ${SCRIPTS}/tcp_client.ts`;
+  await using shell = new Running("bash", [
+    "-c",
+    `${client} ${address} --no-stdin | head -1; echo \${PIPESTATUS[0]}`,
+    Deno.execPath(),
+  ]);
+  return await shell.ended();
 }
 
 Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
@@ -347,8 +333,7 @@ Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
     for (;;) await writeAll(conn, lines);
   });
   const { stdout, stderr } = await firstLine(server.address);
-  assertEquals(text(stdout), "line\n0\n");
-  assertEquals(text(stderr), "");
+  assertEquals({ stdout, stderr }, { stdout: "line\n0\n", stderr: "" });
 });
 
 Deno.test(
@@ -367,7 +352,7 @@ Deno.test(
       left.resolve();
     });
     const { stdout } = await firstLine(server.address);
-    assertEquals(text(stdout), "line\n0\n");
+    assertEquals(stdout, "line\n0\n");
     await within(left.promise);
   },
 );
@@ -450,8 +435,9 @@ Deno.test("tcp_client.ts speaks TLS and verifies the certificate", {
   ];
   for (const [name, { cert, key }, args, code, problem] of cases) {
     await t.step(name, async () => {
-      const address = { ...LOOPBACK, transport: "tls" as const };
-      await using server = serving(echo, listen(address, { cert, key }));
+      const place = { hostname: "127.0.0.1", port: 0 };
+      const listener = Deno.listenTls({ ...place, cert, key });
+      await using server = serving(echo, listener);
       const permissions = ["--allow-net", `--allow-read=${made.ca.certFile}`];
       const ended = await run("tcp_client.ts", [
         `tls://localhost:${server.port}`,
@@ -469,10 +455,9 @@ Deno.test("tcp_client.ts talks over a unix socket when its address is one", {
 }, async () => {
   const directory = await Deno.makeTempDir();
   const path = `${directory}/socket`;
-  const listener = listen({ transport: "unix", path });
-  const stop = new AbortController();
-  const served = serve(listener, echo, { signal: stop.signal });
   try {
+    const listener = Deno.listen({ transport: "unix", path });
+    await using _server = serving(echo, listener);
     const { code, stdout } = await run("tcp_client.ts", [`unix:${path}`], {
       input: "hello",
       permissions: [
@@ -483,8 +468,6 @@ Deno.test("tcp_client.ts talks over a unix socket when its address is one", {
     });
     assertEquals({ code, stdout }, { code: 0, stdout: "hello" });
   } finally {
-    stop.abort();
-    await within(served);
     await Deno.remove(directory, { recursive: true });
   }
 });

@@ -5,10 +5,10 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { parseFraming } from "../../lib/framing.ts";
-import { connect, writeAll } from "../../lib/tcp.ts";
+import { frame } from "../support/bytes.ts";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import {
+  assertSameBytes,
   bytes,
   closedPort,
   readAll,
@@ -27,28 +27,14 @@ import {
   UNIX,
 } from "../support/proxy_headers.ts";
 import { Client } from "../support/sharing.ts";
+import {
+  ask as askBytes,
+  askText as ask,
+  readUntil,
+  writeAll,
+} from "../support/sockets.ts";
 
 const ANY_PORT = "127.0.0.1:0";
-
-/** Sends a text, half-closes, and gives everything that comes back. */
-async function ask(port: number, question = ""): Promise<string> {
-  using conn = await Deno.connect({ port });
-  await writeAll(conn, bytes(question));
-  await conn.closeWrite();
-  return text(await within(readAll(conn)));
-}
-
-/** Reads until a text has come. */
-async function readUntil(conn: Deno.Conn, expected: string): Promise<string> {
-  let all = "";
-  const buffer = new Uint8Array(4096);
-  while (!all.includes(expected)) {
-    const length = await within(conn.read(buffer));
-    if (length === null) throw new Error(`The end, after ${all}`);
-    all += text(buffer.subarray(0, length));
-  }
-  return all;
-}
 
 /** Asks a server to stop and gives its exit code. */
 async function stopped(server: Running, signal: Deno.Signal = "SIGTERM") {
@@ -61,8 +47,8 @@ Deno.test("tcp_server.ts sends back what comes when it echoes", async () => {
   const port = await server.port();
   assertEquals(await ask(port, "hello\0\xff"), "hello\0\xff");
   assertEquals(await ask(port), "");
-  const large = "0123456789".repeat(100_000);
-  assertEquals(await ask(port, large), large);
+  const large = bytes("0123456789".repeat(100_000));
+  await assertSameBytes(await askBytes(port, large), large);
   await server.stderr(/127\.0\.0\.1:\d+ closed/);
   assertEquals(await stopped(server), 0);
 });
@@ -83,8 +69,7 @@ Deno.test("tcp_server.ts ends one connection and no other when a frame is bad", 
   const args = [ANY_PORT, "-f", "u16", "--max-frame", "10"];
   await using server = start("tcp_server.ts", args);
   const port = await server.port();
-  const { encode } = parseFraming("u16");
-  const good = encode(bytes("good"));
+  const good = frame("u16", "good");
   using other = await Deno.connect({ port });
   await writeAll(other, good);
   using conn = await Deno.connect({ port });
@@ -308,10 +293,11 @@ Deno.test("tcp_server.ts serves TLS when it has a certificate", {
     permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`],
   });
   const port = await server.port();
-  using conn = await connect(
-    { transport: "tls", hostname: "localhost", port },
-    { caCerts: [made.ca.cert] },
-  );
+  using conn = await Deno.connectTls({
+    hostname: "localhost",
+    port,
+    caCerts: [made.ca.cert],
+  });
   await writeAll(conn, bytes("secret"));
   await conn.closeWrite();
   assertEquals(text(await within(readAll(conn))), "secret");

@@ -5,9 +5,9 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { HEADER_LENGTH, writeHeader } from "../../lib/stats.ts";
-import { type NetAddress, parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
+import { numbered as withNumbers } from "../support/bytes.ts";
 import {
+  assertSameBytes,
   bytes,
   installed,
   run,
@@ -17,27 +17,15 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
-
-const LOOPBACK = parseUdpAddress("127.0.0.1:0");
+import { freeUdpPort, Udp } from "../support/sockets.ts";
 
 function receiver(...args: string[]): Running {
   return start("udp_receiver.ts", ["127.0.0.1:0", ...args]);
 }
 
-async function addressOf(running: Running): Promise<NetAddress> {
-  return { ...LOOPBACK, port: await running.port() };
-}
-
-/** The next datagrams that a socket gets, as text. */
-function next(socket: UdpSocket, count: number): Promise<string[]> {
-  const collect = async () => {
-    const heard: string[] = [];
-    for await (const { payload } of socket.receive()) {
-      if (heard.push(text(payload)) === count) break;
-    }
-    return heard;
-  };
-  return within(collect());
+/** The port in what is said of an address. */
+function portIn(said: unknown): number {
+  return Number(/udp:\S+:(\d+)/.exec(String(said))![1]);
 }
 
 /** What the log says in JSON, line by line. */
@@ -47,9 +35,9 @@ function records(stderr: string): Record<string, unknown>[] {
 
 Deno.test("udp_receiver.ts prints what every peer sends, and who it was", async () => {
   await using running = receiver("--count", "3");
-  const to = await addressOf(running);
-  using one = new UdpSocket(LOOPBACK);
-  using two = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using one = new Udp();
+  using two = new Udp();
   await one.send(bytes("Hello"), to);
   await one.send(bytes(", "), to);
   await two.send(bytes("world"), to);
@@ -64,24 +52,24 @@ Deno.test("udp_receiver.ts prints what every peer sends, and who it was", async 
 
 Deno.test("udp_receiver.ts passes bytes on untouched when it is no terminal", async () => {
   await using running = receiver("--count", "3");
-  const to = await addressOf(running);
-  using sender = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using sender = new Udp();
   const sent = new Uint8Array(65_507).map((_, i) => i * 31);
   await sender.send(sent, to);
   await sender.send(new Uint8Array(0), to);
   await sender.send(bytes("\x1b[2J\r\n"), to);
   const { bytes: printed } = await running.ended();
-  assertEquals(printed.subarray(0, 65_507), sent);
+  await assertSameBytes(printed.slice(0, 65_507), sent);
   assertEquals(text(printed.subarray(65_507)), "\x1b[2J\r\n");
 });
 
 Deno.test("udp_receiver.ts says with --verbose where a datagram ends", async () => {
   await using running = receiver("--count", "3", "--verbose", "--json");
-  using sender = new UdpSocket(LOOPBACK);
+  using sender = new Udp();
   const said = await running.stderr("listening");
   const { address } = records(said)[0];
   for (const message of ["one", "", "three"]) {
-    await sender.send(bytes(message), parseUdpAddress(address as string));
+    await sender.send(bytes(message), portIn(address));
   }
   const { stderr } = await running.ended();
   const peer = `udp://127.0.0.1:${sender.address.port}`;
@@ -94,8 +82,8 @@ Deno.test("udp_receiver.ts says with --verbose where a datagram ends", async () 
 
 Deno.test("udp_receiver.ts shows each datagram for itself with --hex", async () => {
   await using running = receiver("--count", "2", "--hex");
-  const to = await addressOf(running);
-  using sender = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using sender = new Udp();
   for (const message of ["hello", "\x00"]) {
     await sender.send(bytes(message), to);
   }
@@ -119,12 +107,12 @@ Deno.test("udp_receiver.ts leaves when nothing comes, and says so", async () => 
 
 Deno.test("udp_receiver.ts cuts what is longer than --max-size, and says so", async () => {
   await using running = receiver("--count", "2", "--max-size", "4", "--echo");
-  const to = await addressOf(running);
-  using sender = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using sender = new Udp();
   await sender.send(bytes("12345"), to);
   await sender.send(bytes("1234"), to);
   // The one that was cut would not have been an echo.
-  assertEquals(await next(sender, 1), ["1234"]);
+  assertEquals(await sender.texts(1), ["1234"]);
   const { stdout, stderr } = await running.ended();
   assertEquals(stdout, "12341234");
   assertEquals(
@@ -135,45 +123,45 @@ Deno.test("udp_receiver.ts cuts what is longer than --max-size, and says so", as
 
 Deno.test("udp_receiver.ts answers every peer with --echo", async () => {
   await using running = receiver("--echo");
-  const to = await addressOf(running);
-  using one = new UdpSocket(LOOPBACK);
-  using two = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using one = new Udp();
+  using two = new Udp();
   await one.send(bytes("one"), to);
   await two.send(bytes(""), to);
-  assertEquals(await next(one, 1), ["one"]);
-  assertEquals(await next(two, 1), [""]);
+  assertEquals(await one.texts(1), ["one"]);
+  assertEquals(await two.texts(1), [""]);
 });
 
 Deno.test("udp_receiver.ts falls silent when it echoes an echo", async () => {
   await using running = receiver("--echo", "--verbose");
-  const to = await addressOf(running);
+  const to = await running.port();
   // It echoes without end: only the receiver can end this.
-  using echo = new UdpSocket(LOOPBACK);
-  const stop = new AbortController();
+  using echo = new Udp();
+  const MOST = 2 * 32;
   let bounces = 0;
   const echoing = (async () => {
-    for await (
-      const { payload, peer } of echo.receive({ signal: stop.signal })
-    ) {
+    while (bounces <= MOST) {
+      const { payload, peer } = await echo.receive();
       bounces++;
-      await echo.send(payload.slice(), peer);
+      await echo.send(payload, peer);
     }
+    throw new Error(`It has answered more than ${MOST} times`);
   })();
   for (const ball of ["one", "two"]) await echo.send(bytes(ball), to);
   const silent = /gets no answer[^]*gets no answer/;
-  await running.stderr(silent);
-  assertEquals(bounces, 2 * 32);
-  stop.abort();
-  await echoing;
+  await Promise.race([running.stderr(silent), echoing]);
+  assertEquals(bounces, MOST);
+  echo[Symbol.dispose]();
+  await echoing.catch(() => {});
 });
 
 Deno.test("udp_receiver.ts and another fall silent when they echo each other", async () => {
   await using one = receiver("--echo", "--verbose");
-  const first = await addressOf(one);
+  const first = await one.port();
   // Asleep, it does not see that its first peer makes room for another.
   one.process.kill("SIGSTOP");
-  const starter = new UdpSocket(LOOPBACK);
-  const { port } = starter.address;
+  const starter = new Udp();
+  const { port } = starter;
   await starter.send(bytes("ping"), first);
   starter[Symbol.dispose]();
   await using two = start("udp_receiver.ts", [
@@ -185,10 +173,10 @@ Deno.test("udp_receiver.ts and another fall silent when they echo each other", a
   one.process.kill("SIGCONT");
   await one.stderr("gets no answer");
   // What goes round would be there before what comes after it.
-  using last = new UdpSocket(LOOPBACK);
-  for (const to of [first, { ...LOOPBACK, port }]) {
+  using last = new Udp();
+  for (const to of [first, port]) {
     await last.send(bytes("last"), to);
-    assertEquals(await next(last, 1), ["last"]);
+    assertEquals(await last.texts(1), ["last"]);
   }
   const pings = async (running: Running) =>
     (await running.stdout("last")).match(/ping/g)!.length;
@@ -196,27 +184,25 @@ Deno.test("udp_receiver.ts and another fall silent when they echo each other", a
 });
 
 Deno.test("udp_receiver.ts hears with --from that peer only", async () => {
-  using wanted = new UdpSocket(LOOPBACK);
-  using other = new UdpSocket(LOOPBACK);
+  using wanted = new Udp();
+  using other = new Udp();
   const from = `127.0.0.1:${wanted.address.port}`;
   await using running = receiver("--from", from, "--count", "1");
-  const to = await addressOf(running);
+  const to = await running.port();
   await other.send(bytes("no"), to);
   await wanted.send(bytes("yes"), to);
   assertEquals((await running.ended()).stdout, "yes");
 });
 
 function numbered(sequence: number, total: number): Uint8Array {
-  const datagram = new Uint8Array(HEADER_LENGTH + 1).fill(0x61);
-  writeHeader(datagram, { sequence, total, time: 1000 * sequence });
-  return datagram;
+  return withNumbers({ sequence, total, time: 1000 * sequence }, "a");
 }
 
 Deno.test("udp_receiver.ts counts with --stats when it is stopped", async () => {
   await using running = receiver("--stats", "--json");
   const said = await running.stderr("listening");
-  const to = parseUdpAddress(records(said)[0].address as string);
-  using sender = new UdpSocket(LOOPBACK);
+  const to = portIn(records(said)[0].address);
+  using sender = new Udp();
   for (const sequence of [0, 1, 3, 3, 2, 5]) {
     await sender.send(numbered(sequence, 6), to);
   }
@@ -239,8 +225,8 @@ Deno.test("udp_receiver.ts counts with --stats when it is stopped", async () => 
 
 Deno.test("udp_receiver.ts draws the times between datagrams with --stats", async () => {
   await using running = receiver("--stats", "--count", "3");
-  const to = await addressOf(running);
-  using sender = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using sender = new Udp();
   for (let i = 0; i < 3; i++) await sender.send(numbered(i, 3), to);
   const { stderr } = await running.ended();
   assertMatch(stderr, /^3 received, 0 lost \(0\.00 %\), 0 duplicated/m);
@@ -252,9 +238,9 @@ Deno.test("udp_receiver.ts draws the times between datagrams with --stats", asyn
 
 Deno.test("udp_receiver.ts tells senders apart with --stats", async () => {
   await using running = receiver("--stats", "--count", "3");
-  const to = await addressOf(running);
-  using one = new UdpSocket(LOOPBACK);
-  using two = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using one = new Udp();
+  using two = new Udp();
   await one.send(numbered(0, 2), to);
   await two.send(numbered(0, 1), to);
   await one.send(numbered(1, 2), to);
@@ -274,9 +260,8 @@ function onTerminal(...args: string[]): Running {
   ], { input: "open" });
 }
 
-async function terminalAddressOf(running: Running): Promise<NetAddress> {
-  const said = await running.stdout(/Listening on \S*:\d+\r\n/);
-  return { ...LOOPBACK, port: Number(/:(\d+)\r/.exec(said)![1]) };
+async function terminalPort(running: Running): Promise<number> {
+  return portIn(await running.stdout(/Listening on \S*:\d+\r\n/));
 }
 
 Deno.test({
@@ -284,8 +269,8 @@ Deno.test({
   ignore: !installed("python3", "-V"),
   async fn() {
     await using running = onTerminal("--count", "3");
-    const to = await terminalAddressOf(running);
-    using sender = new UdpSocket(LOOPBACK);
+    const to = await terminalPort(running);
+    using sender = new Udp();
     for (const message of ["two\r\nlines", "", "\x1b[2J\x07\u202e"]) {
       await sender.send(bytes(message), to);
     }
@@ -300,8 +285,8 @@ Deno.test({
   ignore: !installed("python3", "-V"),
   async fn() {
     await using running = onTerminal("--count", "2", "--stats");
-    const to = await terminalAddressOf(running);
-    using sender = new UdpSocket(LOOPBACK);
+    const to = await terminalPort(running);
+    using sender = new Udp();
     for (const sequence of [0, 1]) await sender.send(numbered(sequence, 2), to);
     const { stdout } = await running.ended();
     assertStringIncludes(stdout, "\r\n2 received, 0 lost");
@@ -320,21 +305,17 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 Deno.test("udp_receiver.ts runs with no more than its address permitted", async () => {
-  const probe = new UdpSocket(LOOPBACK);
-  const { port } = probe.address;
-  probe[Symbol.dispose]();
+  const port = freeUdpPort();
   await using running = start("udp_receiver.ts", [`:${port}`, "--count", "1"], {
     permissions: ["--unstable-net", `--allow-net=127.0.0.1:${port}`],
   });
-  using sender = new UdpSocket(LOOPBACK);
-  await sender.send(bytes("hi"), await addressOf(running));
+  using sender = new Udp();
+  await sender.send(bytes("hi"), await running.port());
   assertEquals((await running.ended()).stdout, "hi");
 });
 
 Deno.test("udp_receiver.ts stays when it may not answer a peer", async () => {
-  const probe = new UdpSocket(LOOPBACK);
-  const { port } = probe.address;
-  probe[Symbol.dispose]();
+  const port = freeUdpPort();
   await using running = start("udp_receiver.ts", [
     `:${port}`,
     "--echo",
@@ -343,8 +324,8 @@ Deno.test("udp_receiver.ts stays when it may not answer a peer", async () => {
   ], {
     permissions: ["--unstable-net", `--allow-net=127.0.0.1:${port}`],
   });
-  const to = await addressOf(running);
-  using sender = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using sender = new Udp();
   for (const message of ["one", "two"]) await sender.send(bytes(message), to);
   const { code, stdout, stderr } = await running.ended();
   assertEquals([code, stdout], [0, "onetwo"]);
@@ -427,12 +408,12 @@ Deno.test({
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    using sender = new UdpSocket(LOOPBACK);
+    using sender = new Udp();
     try {
       const said = process.stderr.pipeThrough(new TextDecoderStream());
       const reader = said.getReader();
       const { value } = await within(reader.read());
-      const to = parseUdpAddress(/udp:\S+/.exec(value!)![0]);
+      const to = portIn(value);
       const flood = async (count: number) => {
         for (let i = 0; i < count; i++) {
           await sender.send(new Uint8Array(8192), to);

@@ -5,8 +5,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { type Header, HEADER_LENGTH, readHeader } from "../../lib/stats.ts";
-import { parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
+import { type Numbers, NUMBERS_LENGTH, readNumbers } from "../support/bytes.ts";
 import {
   bytes,
   installed,
@@ -17,38 +16,17 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
+import { type Datagram, freeUdpPort, Udp } from "../support/sockets.ts";
 
-const LOOPBACK = parseUdpAddress("127.0.0.1:0");
-
-interface Heard {
-  payload: Uint8Array;
-  peer: Deno.NetAddr;
-  time: number;
-}
-
-/** The next datagrams that a socket gets. */
-function next(socket: UdpSocket, count: number): Promise<Heard[]> {
-  const collect = async () => {
-    const heard: Heard[] = [];
-    for await (const { payload, peer } of socket.receive()) {
-      const time = performance.now();
-      heard.push({ payload: payload.slice(), peer, time });
-      if (heard.length === count) break;
-    }
-    return heard;
-  };
-  return within(collect());
-}
-
-function texts(heard: Heard[]): string[] {
+function texts(heard: Datagram[]): string[] {
   return heard.map(({ payload }) => text(payload));
 }
 
 /** Runs the sender; gives what a socket gets of it, and how it ended. */
 async function send(count: number, args: string[], input?: string) {
-  using socket = new UdpSocket(LOOPBACK);
+  using socket = new Udp();
   const to = `127.0.0.1:${socket.address.port}`;
-  const heard = next(socket, count);
+  const heard = socket.next(count);
   const ended = await run("udp_sender.ts", [to, ...args], { input });
   return { heard: await heard, ...ended };
 }
@@ -73,11 +51,11 @@ Deno.test("udp_sender.ts sends each line of its input as a datagram", async () =
 });
 
 Deno.test("udp_sender.ts sends a line as soon as it is there", async () => {
-  using socket = new UdpSocket(LOOPBACK);
+  using socket = new Udp();
   const to = `127.0.0.1:${socket.address.port}`;
   await using running = start("udp_sender.ts", [to], { input: "open" });
   for (const line of ["first", "second"]) {
-    const heard = next(socket, 1);
+    const heard = socket.next(1);
     await running.type(`${line}\n`);
     assertEquals(texts(await heard), [line]);
   }
@@ -99,23 +77,21 @@ Deno.test("udp_sender.ts sends --count times, --size bytes", async () => {
 });
 
 Deno.test("udp_sender.ts sends from the port of --bind", async () => {
-  const probe = new UdpSocket(LOOPBACK);
-  const { port } = probe.address;
-  probe[Symbol.dispose]();
+  const port = freeUdpPort();
   const { heard } = await send(1, ["x", "--bind", `127.0.0.1:${port}`]);
   assertEquals(heard[0].peer.port, port);
 });
 
 Deno.test("udp_sender.ts sends over IPv6", async () => {
-  using socket = new UdpSocket({ ...LOOPBACK, hostname: "::1" });
-  const heard = next(socket, 1);
+  using socket = new Udp("::1");
+  const heard = socket.next(1);
   await run("udp_sender.ts", [`[::1]:${socket.address.port}`, "hello"]);
   assertEquals(texts(await heard), ["hello"]);
 });
 
 Deno.test("udp_sender.ts reaches a broadcast address", async () => {
-  using socket = new UdpSocket({ ...LOOPBACK, hostname: "0.0.0.0" });
-  const heard = next(socket, 1);
+  using socket = new Udp("0.0.0.0");
+  const heard = socket.next(1);
   const to = `127.255.255.255:${socket.address.port}`;
   await run("udp_sender.ts", [to, "all", "--bind", "127.0.0.1"]);
   assertEquals(texts(await heard), ["all"]);
@@ -123,13 +99,13 @@ Deno.test("udp_sender.ts reaches a broadcast address", async () => {
 
 Deno.test("udp_sender.ts numbers datagrams with --number", async () => {
   const { heard } = await send(3, ["abc", "--count", "3", "--number"]);
-  const headers = heard.map(({ payload }) => readHeader(payload)!);
+  const headers = heard.map(({ payload }) => readNumbers(payload));
   assertEquals(
     headers.map(({ sequence, total }) => [sequence, total]),
     [[0, 3], [1, 3], [2, 3]],
   );
   for (const { payload } of heard) {
-    assertEquals(text(payload.subarray(HEADER_LENGTH)), "abc");
+    assertEquals(text(payload.subarray(NUMBERS_LENGTH)), "abc");
   }
   const times = headers.map(({ time }) => time);
   assert((times[2] - times[0] | 0) >= 0, `${times}`);
@@ -138,20 +114,21 @@ Deno.test("udp_sender.ts numbers datagrams with --number", async () => {
 Deno.test("udp_sender.ts numbers lines, of which it does not know the total", async () => {
   const { heard } = await send(2, ["--number"], "one\ntwo\n");
   assertEquals(
-    heard.map(({ payload }) => readHeader(payload)!)
+    heard.map(({ payload }) => readNumbers(payload))
       .map(({ sequence, total }) => [sequence, total]),
     [[0, 0], [1, 0]],
   );
 });
 
 Deno.test("udp_sender.ts keeps its pace over 2,000 datagrams", async () => {
-  using socket = new UdpSocket(LOOPBACK);
+  using socket = new Udp();
   const to = `127.0.0.1:${socket.address.port}`;
-  const headers: Header[] = [];
+  const headers: Numbers[] = [];
   const collecting = (async () => {
-    for await (const { payload } of socket.receive()) {
+    for (;;) {
+      const { payload } = await socket.receive();
       if (payload.length === 0) break;
-      headers.push(readHeader(payload)!);
+      headers.push(readNumbers(payload));
     }
   })();
   const options = ["--count", "2000", "--interval", "1ms", "--number"];
@@ -181,12 +158,12 @@ Deno.test("udp_sender.ts keeps its pace over 2,000 datagrams", async () => {
 });
 
 Deno.test("udp_sender.ts prints answers, and who sent them, with --replies", async () => {
-  using socket = new UdpSocket(LOOPBACK);
-  using stranger = new UdpSocket(LOOPBACK);
+  using socket = new Udp();
+  using stranger = new Udp();
   const to = `127.0.0.1:${socket.address.port}`;
   const options = ["--replies", "2", "--wait", "20s"];
   const ended = run("udp_sender.ts", [to, "ping", ...options]);
-  const [{ peer }] = await next(socket, 1);
+  const [{ peer }] = await socket.next(1);
   await socket.send(bytes("pong "), peer);
   await stranger.send(bytes("me too"), peer);
   const { code, stdout, stderr } = await ended;
@@ -225,7 +202,7 @@ for (
 }
 
 Deno.test("udp_sender.ts says how many answers are missing", async () => {
-  using socket = new UdpSocket(LOOPBACK);
+  using socket = new Udp();
   const to = `127.0.0.1:${socket.address.port}`;
   await using running = start("udp_sender.ts", [
     to,
@@ -235,7 +212,7 @@ Deno.test("udp_sender.ts says how many answers are missing", async () => {
     "--wait",
     "2s",
   ]);
-  const [{ peer }] = await next(socket, 1);
+  const [{ peer }] = await socket.next(1);
   await socket.send(bytes("pong"), peer);
   const { code, stderr } = await running.ended();
   assertEquals(code, 0);
@@ -246,7 +223,7 @@ Deno.test({
   name: "udp_sender.ts shows on a terminal how far it is, and takes it away",
   ignore: !installed("python3", "-V"),
   async fn() {
-    using socket = new UdpSocket(LOOPBACK);
+    using socket = new Udp();
     const to = `127.0.0.1:${socket.address.port}`;
     const permissions = ["--no-prompt", "--allow-net", "--unstable-net"];
     const args = [to, "--count", "100", "--interval", "10ms"];
@@ -271,11 +248,11 @@ Deno.test({
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.test(`udp_sender.ts ends with 0 on ${signal}`, async () => {
-    using socket = new UdpSocket(LOOPBACK);
+    using socket = new Udp();
     const to = `127.0.0.1:${socket.address.port}`;
     const args = [to, "x", "--count", "1000", "--interval", "10s"];
     await using running = start("udp_sender.ts", args);
-    await next(socket, 1);
+    await socket.next(1);
     running.process.kill(signal);
     const { code, stderr } = await running.ended();
     assertEquals(code, 0);

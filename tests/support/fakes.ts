@@ -4,9 +4,8 @@
  *
  * @module
  */
-import { decodeFrames, parseFraming } from "../../lib/framing.ts";
-import { chunks, type Reader, type Writer } from "../../lib/stream.ts";
 import { bytes, text, within } from "./helpers.ts";
+import { lines, type Readable, type Writable } from "./sockets.ts";
 
 /** Two ends of one connection on 127.0.0.1; closing them twice does no harm. */
 export class Pair implements Disposable {
@@ -20,7 +19,7 @@ export class Pair implements Disposable {
   constructor(ours: Deno.TcpConn, theirs: Deno.TcpConn) {
     this.ours = ours;
     this.theirs = theirs;
-    this.lines = decodeFrames(chunks(theirs), parseFraming("lines"));
+    this.lines = lines(theirs);
   }
 
   /** Waits for the next line that the peer gets; `undefined` at the end. */
@@ -52,7 +51,7 @@ export async function pair(): Promise<Pair> {
 }
 
 /** Someone who types: a source that gives what it is given, piece by piece. */
-export class Typist implements Reader {
+export class Typist implements Readable {
   /** How often it was asked for more. */
   asked = 0;
   #pieces: Uint8Array[];
@@ -91,7 +90,7 @@ export class Typist implements Reader {
 }
 
 /** A page: keeps what is written on it, perhaps a few bytes at a time. */
-export class Page implements Writer {
+export class Page implements Writable {
   /** All that was written. */
   text = "";
   /** What each write was given. */

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { chunks, concatenate } from "../../lib/stream.ts";
+import { concatenate } from "./bytes.ts";
+
+export { assertSameBytes, bytes, text } from "./bytes.ts";
 
 /** Long enough for the slowest machine; a test that works never waits for it. */
 export const DEADLINE = 30_000;
@@ -153,9 +155,16 @@ class Collected {
       typeof expected === "string"
         ? this.text.includes(expected)
         : expected.test(this.text);
+    const end = performance.now() + 2 * DEADLINE;
     while (!found()) {
       if (this.#ended) {
         throw new Error(`The process ended without ${expected}\n${describe()}`);
+      }
+      // There may be no end of other words.
+      if (performance.now() > end) {
+        throw new Error(
+          `Not a word of ${expected}\n${describe().slice(-5000)}`,
+        );
       }
       await within(this.#changed.promise, describe);
     }
@@ -242,15 +251,11 @@ export function closedPort(): number {
 export async function readAll(
   conn: { read(buffer: Uint8Array): Promise<number | null> },
 ): Promise<Uint8Array> {
-  return concatenate(await Array.fromAsync(chunks(conn)));
-}
-
-/** Text as bytes. */
-export function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text);
-}
-
-/** Bytes as text. */
-export function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
+  const pieces: Uint8Array[] = [];
+  const buffer = new Uint8Array(65_536);
+  for (;;) {
+    const length = await conn.read(buffer);
+    if (length === null) return concatenate(pieces);
+    pieces.push(buffer.slice(0, length));
+  }
 }

@@ -4,8 +4,8 @@
  * @module
  */
 import { nkeys } from "@nats-io/transport-node";
-import { chunks } from "../../lib/stream.ts";
 import { bytes, installed, Running, start, within } from "./helpers.ts";
+import { pieces } from "./sockets.ts";
 
 /** Whether there is no nats-server here. */
 export const MISSING: boolean = !installed("nats-server", "--version");
@@ -128,7 +128,7 @@ export class Member implements Disposable {
   async #listen(): Promise<void> {
     const decoder = new TextDecoder();
     try {
-      for await (const chunk of chunks(this.conn)) {
+      for await (const chunk of pieces(this.conn)) {
         const text = this.#rest + decoder.decode(chunk, { stream: true });
         const lines = text.split("\n");
         this.#rest = lines.pop()!;

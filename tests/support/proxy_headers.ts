@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { concatenate } from "../../lib/stream.ts";
-import { bytes } from "./helpers.ts";
+import { bytes, concatenate } from "./bytes.ts";
 
 /** What the last four bits of byte 13, and all of byte 14, can be. */
 export const LOCAL = 0;

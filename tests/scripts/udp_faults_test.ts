@@ -1,11 +1,9 @@
 /** What a network does to datagrams, done on purpose and counted exactly. */
 import { assert, assertEquals } from "@std/assert";
-import { readHeader } from "../../lib/stats.ts";
-import { parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
+import { readNumbers } from "../support/bytes.ts";
 import { run, type Running, start, within } from "../support/helpers.ts";
 import { Namespace } from "../support/small_network.ts";
-
-const LOOPBACK = parseUdpAddress("127.0.0.1:0");
+import { Udp } from "../support/sockets.ts";
 
 /** It takes root, `ip` and, where a rule shall drop something, `nft`. */
 function namespacesWork(...commands: string[][]): boolean {
@@ -93,19 +91,20 @@ for (const [name, condition] of RULES) {
 
 Deno.test("udp_receiver.ts --stats counts what a relay doubles and holds back", async () => {
   await using receiver = start("udp_receiver.ts", ["127.0.0.1:0", ...STATS]);
-  const to = { ...LOOPBACK, port: await portOf(receiver) };
-  using relay = new UdpSocket(LOOPBACK);
+  const to = await portOf(receiver);
+  using relay = new Udp();
   const expected = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
   const came = new Set<number>();
   const relaying = (async () => {
     let held: { payload: Uint8Array; for: number } | undefined;
     const forward = async (payload: Uint8Array) => {
       await relay.send(payload, to);
-      came.add(readHeader(payload)!.sequence);
+      came.add(readNumbers(payload).sequence);
     };
-    for await (const { payload } of relay.receive()) {
+    for (;;) {
+      const { payload } = await relay.receive();
       if (payload.length === 0) break;
-      const { sequence } = readHeader(payload)!;
+      const { sequence } = readNumbers(payload);
       if (held === undefined && sequence % 7 === 3 && sequence < 1900) {
         held = { payload: payload.slice(), for: 1 + sequence % 4 };
         continue;
