@@ -65,7 +65,8 @@ Deno.test(
       zone: { [WWW]: { A: ["127.0.0.1", "127.0.0.2"] } },
       setup: [`python3 ${server.pathname} 127.0.0.1 127.0.0.2`],
     };
-    const { code, stdout, stderr } = await runInNetwork(network, SCRIPT, [WWW]);
+    const args = [WWW, "--timeout", "8s"];
+    const { code, stdout, stderr } = await runInNetwork(network, SCRIPT, args);
     assertEquals(code, 0, stderr);
     assertMatch(stdout, /^ {2}127\.0\.0\.2:80 .*it won$/m);
     // The first one has let the script in by now, if it still wanted to come.

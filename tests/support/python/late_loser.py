@@ -35,8 +35,10 @@ if os.fork():
     os._exit(0)
 
 conn, _ = server.accept()
-while not conn.recv(4096).endswith(b"\r\n\r\n"):
-    pass
+conn.settimeout(10)
+while not (data := conn.recv(4096)).endswith(b"\r\n\r\n"):
+    if not data:
+        sys.exit("it asked for nothing")
 end = time.monotonic() + 3
 open_conns = {}
 while (left := end - time.monotonic()) > 0:
