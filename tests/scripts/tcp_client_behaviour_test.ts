@@ -1,0 +1,329 @@
+/** tcp_client.ts as a whole process: when it sends, shows, tries again and leaves. */
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { text } from "../support/bytes.ts";
+import { installed, run, Running, start, within } from "../support/helpers.ts";
+import {
+  atTerminal,
+  hasBash,
+  hasTerminals,
+  redirected,
+} from "../support/processes.ts";
+import {
+  listenHere,
+  readExactly,
+  readToEnd,
+  readUntil,
+  writeAll,
+} from "../support/sockets.ts";
+import { assertQuick, median, pause } from "../support/timing.ts";
+
+const notWindows = { ignore: Deno.build.os === "windows" };
+const atTerminals = { ignore: !hasTerminals };
+
+/** A server that is played by the test itself. */
+class Server implements Disposable {
+  #listener = listenHere();
+  #conns: Deno.TcpConn[] = [];
+
+  get address(): string {
+    return `127.0.0.1:${this.#listener.addr.port}`;
+  }
+
+  /** Waits for the next client. */
+  async accept(): Promise<Deno.TcpConn> {
+    const conn = await within(this.#listener.accept());
+    conn.setNoDelay();
+    this.#conns.push(conn);
+    return conn;
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.close();
+    for (const conn of this.#conns) conn[Symbol.dispose]();
+  }
+}
+
+/** Starts the client with an input that stays open. */
+function client(server: Server, ...args: string[]): Running {
+  return start("tcp_client.ts", [server.address, ...args], { input: "open" });
+}
+
+/** How long it takes until a process has ended, in milliseconds. */
+async function timeToEnd(running: Running) {
+  const before = performance.now();
+  const ended = await running.ended();
+  return { ...ended, elapsed: performance.now() - before };
+}
+
+Deno.test("tcp_client.ts sends two small messages in a row without 40 ms between them", async () => {
+  using server = new Server();
+  await using running = client(server);
+  const conn = await server.accept();
+  const times: number[] = [];
+  for (let i = 0; i < 50; i++) {
+    await running.type("one\n");
+    await readExactly(conn, 4);
+    // This machine has not acknowledged the first one yet.
+    const before = performance.now();
+    await running.type("two\n");
+    await readExactly(conn, 4);
+    times.push(performance.now() - before);
+    await writeAll(conn, `both came ${i}\n`);
+    await running.stdout(`both came ${i}\n`);
+  }
+  assert(median(times) < 20, `half of them take ${median(times)} ms`);
+});
+
+Deno.test("tcp_client.ts --idle-timeout spares a connection that is only written to", async () => {
+  using server = new Server();
+  await using running = client(server, "--idle-timeout", "1500ms");
+  const conn = await server.accept();
+  const before = performance.now();
+  for (let said = 0; performance.now() - before < 4000; said++) {
+    await running.type(`line ${said}\n`);
+    await readUntil(conn, `line ${said}\n`);
+    await pause(200);
+  }
+  // With nothing more to send, it leaves after all.
+  const { code, stderr } = await running.ended();
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "it was silent too long");
+});
+
+Deno.test(
+  "tcp_client.ts gives a server that does not end 5 s after SIGINT, and exits with 0",
+  notWindows,
+  async () => {
+    using server = new Server();
+    await using running = client(server);
+    const conn = await server.accept();
+    await running.type("hello\n");
+    await readUntil(conn, "hello\n");
+    await writeAll(conn, "answer\n");
+    await running.stdout("answer\n");
+    running.process.kill("SIGINT");
+    const ending = timeToEnd(running);
+    // It half-closes at once, and hears what is still said.
+    assertEquals((await within(readToEnd(conn))).length, 0);
+    await writeAll(conn, "one more\n");
+    const { code, stdout, elapsed } = await ending;
+    assertEquals([code, stdout], [0, "answer\none more\n"]);
+    assert(elapsed >= 4990 && elapsed < 15_000, `${elapsed} ms`);
+  },
+);
+
+Deno.test("tcp_client.ts --retry 3 tries again after 0.25, 0.5 and 1 s", async () => {
+  const wanted = [250, 500, 1000];
+  let gaps: number[] = [];
+  const inTime = () => gaps.every((gap, i) => gap < 1.5 * wanted[i] + 150);
+  // Where the machine is busy it may be late, but not each time.
+  for (let i = 0; i < 5 && (i === 0 || !inTime()); i++) {
+    gaps = await gapsBetweenAttempts();
+    const all = `${gaps.map((gap) => gap.toFixed(0)).join(", ")} ms`;
+    assertEquals(gaps.length, 3);
+    gaps.forEach((gap, i) => assert(gap >= wanted[i] - 5, all));
+  }
+  assert(inTime(), `${gaps.map((gap) => gap.toFixed(0)).join(", ")} ms`);
+});
+
+/** The times between four attempts to connect that all fail. */
+async function gapsBetweenAttempts(): Promise<number[]> {
+  using server = new Server();
+  // It hangs up instead of shaking hands: each attempt is seen, and fails.
+  const args = [`tls://${server.address}`, "--retry", "3"];
+  const ending = run("tcp_client.ts", args);
+  const times: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    const conn = await server.accept();
+    times.push(performance.now());
+    conn.close();
+  }
+  const { code, stderr } = await ending;
+  assertEquals(code, 1);
+  assertEquals(stderr.match(/trying again/g)?.length, 3);
+  return times.slice(1).map((time, i) => time - times[i]);
+}
+
+Deno.test("tcp_client.ts --no-stdin leaves in less than 0.2 s when the server does", async () => {
+  await assertQuick(200, async () => {
+    using server = new Server();
+    await using running = client(server, "--no-stdin");
+    const conn = await server.accept();
+    await writeAll(conn, "news\n");
+    await running.stdout("news\n");
+    conn.close();
+    const { code, stdout, elapsed } = await timeToEnd(running);
+    assertEquals([code, stdout], [0, "news\n"]);
+    return elapsed;
+  });
+});
+
+Deno.test(
+  "tcp_client.ts prints the last words of a server that reads no more",
+  {
+    ignore: Deno.build.os !== "linux" || !installed("python3", "--version"),
+  },
+  async () => {
+    const directory = await Deno.makeTempDir();
+    const path = `${directory}/socket`;
+    try {
+      const words = ["I ", "have ", "heard ", "enough, ", "but ", "go on\n"];
+      await using peer = new Running("python3", [
+        new URL("../support/python/deaf_peer.py", import.meta.url).pathname,
+        ...[path, ...words],
+      ]);
+      await peer.stdout("listening\n");
+      const { code, stdout, stderr } = await run(
+        "tcp_client.ts",
+        [`unix:${path}`],
+        {
+          input: "x".repeat(5_000_000),
+          permissions: [
+            `--allow-net=unix:${path}`,
+            `--allow-read=${path}`,
+            `--allow-write=${path}`,
+          ],
+        },
+      );
+      assertEquals(stdout, words.join(""));
+      assertEquals(code, 1);
+      assertStringIncludes(stderr, "the peer");
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
+
+Deno.test("tcp_client.ts prints an answer while its input is still open", async () => {
+  using server = new Server();
+  for (const args of [[], ["-f", "lines"]]) {
+    await using running = client(server, ...args);
+    const conn = await server.accept();
+    for (const word of ["one\n", "two\n"]) {
+      await running.type(word);
+      assertEquals(await readUntil(conn, "\n"), word);
+      await writeAll(conn, `<${word}`);
+      await running.stdout(`<${word}`);
+    }
+  }
+});
+
+Deno.test("tcp_client.ts goes on when nobody reads its log any more", {
+  ignore: !hasBash,
+}, async () => {
+  using server = new Server();
+  const args = [server.address, "--explain", "--verbose"];
+  // The first step of --explain is read, and then no more.
+  await using running = redirected(
+    "2> >(head -1 >&2)",
+    ...["tcp_client.ts", args] as const,
+    { input: "open" },
+  );
+  const conn = await server.accept();
+  await running.stderr("\n");
+  for (let i = 0; i < 10; i++) {
+    await writeAll(conn, `hello ${i}\n`);
+    await running.stdout(`hello ${i}\n`);
+  }
+  conn.close();
+  const { code, stdout } = await running.ended();
+  assertEquals([code, stdout.split("\n").length], [0, 11]);
+});
+
+Deno.test("tcp_client.ts goes on counting the offset when --hex shows the next bytes", async () => {
+  using server = new Server();
+  await using running = client(server, "--hex");
+  const conn = await server.accept();
+  await writeAll(conn, "a".repeat(16));
+  await running.stdout("|aaaaaaaaaaaaaaaa|\n");
+  await writeAll(conn, "b".repeat(20));
+  await running.stdout("|bbbb|\n");
+  conn.close();
+  const { stdout } = await running.ended();
+  assertEquals(stdout.split("\n").map((line) => line.slice(0, 12)), [
+    "00000000  61",
+    "00000010  62",
+    "00000020  62",
+    "",
+  ]);
+});
+
+for (const args of [["--crlf"], ["--crlf", "-f", "lines"]]) {
+  Deno.test(
+    `tcp_client.ts ${
+      args.join(" ")
+    } ends what is typed at a terminal with CRLF`,
+    atTerminals,
+    async () => {
+      using server = new Server();
+      const running = atTerminal("tcp_client.ts", server.address, ...args);
+      await using _running = running;
+      const conn = await server.accept();
+      await running.stdout("Connected to");
+      await running.type("hello\n");
+      assertEquals(await readUntil(conn, "\n"), "hello\r\n");
+      await running.type("\n");
+      assertEquals(await readUntil(conn, "\n"), "\r\n");
+    },
+  );
+}
+
+Deno.test(
+  "tcp_client.ts -f fixed:8 shows no padding at a terminal",
+  atTerminals,
+  async () => {
+    using server = new Server();
+    for (const input of [[], ["--no-stdin"]]) {
+      const args = [server.address, "-f", "fixed:8", ...input];
+      await using running = atTerminal("tcp_client.ts", ...args);
+      const conn = await server.accept();
+      await writeAll(conn, "hi\0\0\0\0\0\0");
+      await writeAll(conn, "a\0b\0\0\0\0\0");
+      // What is no padding is shown.
+      const shown = await running.stdout("a\\x00b");
+      assertMatch(shown, /hi\r?\n/);
+      await writeAll(conn, "the last");
+      const all = await running.stdout("the last");
+      assertEquals(all.split("\\x00").length - 1, 1, all);
+      assert(!all.includes("\0"), JSON.stringify(all));
+    }
+  },
+);
+
+for (const word of ["BYE", "Bye", " bye "]) {
+  Deno.test(
+    `tcp_client.ts leaves a chat when "${word}" is typed at a terminal`,
+    atTerminals,
+    async () => {
+      using server = new Server();
+      await using running = atTerminal("tcp_client.ts", server.address);
+      const conn = await server.accept();
+      await running.stdout("Connected to");
+      await running.type("hello\n");
+      assertEquals(await readUntil(conn, "\n"), "hello\n");
+      await running.type(`${word}\n`);
+      assertEquals(text(await within(readToEnd(conn))), "");
+      assertEquals((await running.ended()).code, 0);
+    },
+  );
+}
+
+Deno.test(
+  "tcp_client.ts exits with 0 when a chat is stopped",
+  atTerminals,
+  async () => {
+    using server = new Server();
+    await using running = atTerminal("tcp_client.ts", server.address);
+    const conn = await server.accept();
+    await running.stdout("Connected to");
+    await running.type("hello\n");
+    assertEquals(await readUntil(conn, "\n"), "hello\n");
+    await running.type("\x03"); // Ctrl-C
+    assertEquals((await running.ended()).code, 0);
+  },
+);
