@@ -9,6 +9,8 @@
 export interface Framing {
   /** The name that `parseFraming` knows it by. */
   readonly name: string;
+  /** Longest message, in bytes. */
+  readonly maxFrameLength?: number;
   /**
    * Puts a message into the form that it has on the wire.
    *

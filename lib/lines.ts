@@ -104,6 +104,7 @@ export function lines(maxFrameLength: number): Framing {
     payload[payload.length - 1] === CARRIAGE_RETURN;
   return framingOf({
     name: "lines",
+    maxFrameLength,
     encodedLength(payload) {
       const { length } = payload;
       if (length > maxFrameLength) {
