@@ -18,7 +18,15 @@
  */
 import { FrameBatch } from "./frame_batch.ts";
 import { lines } from "./lines.ts";
-import type { NatsConnection, NatsMessage } from "./nats.ts";
+import type { NetAddress } from "./address.ts";
+import type { Log } from "./command/log.ts";
+import { readText } from "./tcp/certificates.ts";
+import {
+  connectNats,
+  type NatsConnection,
+  type NatsMessage,
+  parseNatsAddress,
+} from "./nats.ts";
 import { pause, turn } from "./pause.ts";
 import {
   Elsewhere,
@@ -27,7 +35,7 @@ import {
   Receiver,
   type RelayHeader,
 } from "./relay_peers.ts";
-import type { RelayedRoom, RoomRelay } from "./room.ts";
+import type { RelayedRoom, RoomRelay } from "./modes/room.ts";
 import { concatenate } from "./stream.ts";
 
 /** The most that may be on its way to a server, in bytes. */
@@ -58,6 +66,57 @@ const LINE_FEED = 0x0a;
 const NO_LINES = new Uint8Array(0);
 const encoder = new TextEncoder();
 
+/** Where NATS is, and what to sign in with. */
+export interface RelayPlace {
+  /** Host and port. */
+  nats: NetAddress;
+  /** A file with credentials. */
+  path?: string;
+}
+
+/**
+ * Reads the options of a server.
+ *
+ * @param options What was given.
+ * @returns Where to relay.
+ */
+export function readRelayOptions(
+  options: { mode: string; relay?: string; relayCreds?: string },
+): RelayPlace {
+  const { mode, relay, relayCreds: path } = options;
+  if (relay === undefined) {
+    throw new SyntaxError("--relay-creds goes with --relay");
+  }
+  let nats;
+  try {
+    nats = parseNatsAddress(relay);
+  } catch (error) {
+    throw new SyntaxError(`--relay ${(error as Error).message}`);
+  }
+  if (mode !== "room") throw new SyntaxError("--relay is for --mode room");
+  return { nats, path };
+}
+
+/**
+ * Joins a room with those of other servers.
+ *
+ * @param room The room.
+ * @param place Where NATS is.
+ * @param log Told what becomes of it.
+ * @returns What it is joined by.
+ */
+export async function openRelay(
+  room: RelayedRoom,
+  { nats, path }: RelayPlace,
+  log: Log,
+): Promise<Relay> {
+  const credentials = path ? { path, text: await readText(path) } : undefined;
+  const connection = await connectNats(nats, credentials);
+  const relay = new Relay(connection, (event, text) => log.info(event, text));
+  relay.open(room);
+  return relay;
+}
+
 /** Told what becomes of the relay, in a word and in words. */
 export type RelayListener = (event: string, text: string) => void;
 
@@ -78,7 +137,7 @@ interface Arrival {
  * ```ts
  * import { assertMatch } from "@std/assert";
  * import { parseFraming } from "./framing.ts";
- * import { Room } from "./room.ts";
+ * import { Room } from "./modes/room.ts";
  *
  * // In earnest, what connectNats gives.
  * const nats = {

@@ -4,29 +4,20 @@
  * @module
  */
 import { type Address, formatAddress, permissionFor } from "./address.ts";
-import { explain } from "./failure.ts";
+import { describeError } from "./tcp/errors.ts";
 
+export { connect, type ConnectOptions } from "./tcp/connect.ts";
+export { isGonePeer } from "./tcp/errors.ts";
+export { type Handler, serve, type ServeOptions } from "./tcp/serve.ts";
 export {
-  connect,
-  type ConnectOptions,
-  connectPatiently,
-  type PatientConnectOptions,
-} from "./connect.ts";
-export {
-  type Connection,
-  duplex,
-  type DuplexOptions,
-  type Transferred,
-} from "./duplex.ts";
-export { type Handler, isGonePeer, serve, type ServeOptions } from "./serve.ts";
-export {
+  type ChunkOptions,
   chunks,
   concatenate,
   copy,
   type Reader,
   writeAll,
   type Writer,
-} from "./stream.ts";
+} from "./tcp/stream.ts";
 
 /** Options for {@linkcode listen}. */
 export interface ListenOptions {
@@ -94,7 +85,7 @@ export function listen(
     }
     return Deno.listenTls({ ...common, cert, key });
   } catch (error) {
-    throw explain(
+    throw describeError(
       error,
       `listen on ${formatAddress(address)}`,
       permissionFor(address),

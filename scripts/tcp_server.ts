@@ -1,57 +1,58 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net
 /**
  * Serves TCP clients: echo, a greeting, a chat with whoever is at the
- * keyboard, a room in which all hear each other.
+ * keyboard, a room in which all hear each other. Listens on loopback unless
+ * told otherwise; `0.0.0.0:1234` lets the network in.
  *
  *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts
  *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
  *
- * Listens on loopback unless told otherwise; `0.0.0.0:1234` lets the network
- * in. TLS needs `--allow-read` for its two files as well, a unix socket
- * `--allow-read` and `--allow-write` for its path, `--relay` also
- * `--allow-net=HOST:PORT` for NATS, and `--allow-read` for credentials.
- *
  * @module
  */
-import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
-import * as cli from "../lib/cli.ts";
-import { option, toggle } from "../lib/cli.ts";
-import { ConnectionLog } from "../lib/connection_log.ts";
-import { readCertificate, readFile } from "../lib/files.ts";
-import { FRAMING_NAMES, parseFraming } from "../lib/framing.ts";
-import type { Log } from "../lib/log.ts";
-import { MODES, runMode } from "../lib/modes.ts";
-import { connectNats, parseNatsAddress } from "../lib/nats.ts";
-import { OutputError } from "../lib/output.ts";
-import type { Relay } from "../lib/relay.ts";
-import { listen, serve } from "../lib/tcp.ts";
+import { formatAddress, parseAddress } from "../lib/address.ts";
+import type { Command } from "../lib/command/command.ts";
+import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { duration, integer, oneOf, size } from "../lib/command/options.ts";
+import { option, refuse, text, toggle, usage } from "../lib/command/options.ts";
+import { OutputError } from "../lib/command/output.ts";
+import { openPrompt } from "../lib/command/prompt.ts";
+import { parseFraming } from "../lib/framing.ts";
+import { chat } from "../lib/modes/chat.ts";
+import { Room } from "../lib/modes/room.ts";
+import { answer, unchanged } from "../lib/modes/services.ts";
+import { discard, generateCharacters, greet } from "../lib/modes/services.ts";
+import { type Handler, isGonePeer, listen, serve } from "../lib/tcp.ts";
+import { readCertificate, readText } from "../lib/tcp/certificates.ts";
+import { reasonFor } from "../lib/tcp/errors.ts";
+import { ProxyError, readProxyHeader } from "../lib/tcp/proxy_protocol.ts";
 
+const MODES = oneOf("echo", "greet", "chat", "room", "discard", "chargen");
 const GREETING = "Thank you for connecting";
-
-const FRAMINGS = cli.suggesting(...FRAMING_NAMES);
+const HINT =
+  "In another terminal: deno run --allow-net scripts/tcp_client.ts (or nc 127.0.0.1 1234)";
 
 const OPTIONS = {
-  mode: option("MODE", "see below (echo)", cli.oneOf(...MODES), "echo", "m"),
-  greeting: option("TEXT", `for greet (${GREETING})`, cli.text),
-  relay: option("ADDRESS", "share the room by NATS", parseNatsAddress),
-  relayCreds: option("FILE", "credentials for NATS", cli.text),
+  mode: option("MODE", "see below (echo)", MODES, "echo", "m"),
+  greeting: option("TEXT", `for greet (${GREETING})`, text),
+
+  // On request: a room that spans servers.
+  relay: option("ADDRESS", "share the room by NATS, nats://HOST:PORT", text),
+  relayCreds: option("FILE", "credentials for NATS", text),
+
   once: toggle("serve one client, then exit"),
   reusePort: toggle("share the port with other processes (Linux)"),
   proxyProtocol: toggle("believe the PROXY header, v1 or v2, that must come"),
-  framing: option("FRAMING", "see below (raw)", FRAMINGS, undefined, "f"),
-  maxFrame: option("SIZE", "longest message (64k)", cli.size),
-  maxConnections: option("N", "at a time (1000)", cli.integer(1)),
-  backlog: option("N", "may wait (4096)", cli.integer(1, 65_535), 4096),
-  idleTimeout: option("DURATION", "close a silent connection", cli.duration),
-  grace: option("DURATION", "to finish when stopped (5s)", cli.duration, 5000),
-  cert: option("FILE", "certificate, PEM", cli.text),
-  key: option("FILE", "its private key, PEM", cli.text),
+  framing: option("FRAMING", "see below (raw)", text, undefined, "f"),
+  maxFrame: option("SIZE", "longest message (64k)", size),
+  maxConnections: option("N", "at a time (1000)", integer(1)),
+  backlog: option("N", "may wait (4096)", integer(1, 65_535), 4096),
+  idleTimeout: option("DURATION", "close a silent connection", duration),
+  grace: option("DURATION", "to finish when stopped (5s)", duration, 5000),
+  cert: option("FILE", "certificate, PEM", text),
+  key: option("FILE", "its private key, PEM", text),
 };
 
-type Options = cli.Values<typeof OPTIONS>;
-
-/** The command, as its help and its tests know it. */
-export const command: cli.Command<typeof OPTIONS> = {
+export const command: Command<typeof OPTIONS> = {
   name: "tcp_server",
   summary: "Serves TCP clients.",
   positionals: "[ADDRESS=127.0.0.1:1234]",
@@ -69,7 +70,6 @@ Modes:      echo   sends back what comes     room     passes lines to all others
             chat   is with this keyboard     chargen  sends without end
 Framings:   raw lines fixed:N u8 u16 u32 u16le u32le varint netstring
 Addresses:  127.0.0.1:1234 :1234 [::1]:1234 tls://localhost:1234 unix:/tmp/s
-Relay:      nats://HOST:PORT or tls://HOST:PORT; all servers there are one room
 
 Permission: --allow-net=HOST:PORT; for TLS --allow-read=FILE,FILE too; a unix
             socket: --allow-net=unix:PATH --allow-read=PATH --allow-write=PATH
@@ -79,113 +79,104 @@ Examples:
   deno run --allow-net=0.0.0.0:1234 scripts/tcp_server.ts 0.0.0.0:1234 -m room
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const { mode, greeting = GREETING, backlog, reusePort } = options;
+    const { mode, grace, maxFrame: maxFrameLength } = options;
     const name = options.framing ?? (mode === "room" ? "lines" : "raw");
-    const address = cli.usage(() => listenAddress(place, options, name));
-    const limit = { maxFrameLength: options.maxFrame };
-    const framing = cli.usage(() => parseFraming(name, limit));
-    await using relay = await openRelay(options, log);
-    const connections = new ConnectionLog(log);
-    using running = cli.usage(() =>
-      runMode(mode, {
-        framing,
-        greeting,
-        onRoomEvent: connections.member.bind(connections),
-        relay,
-      })
-    );
-    const cert = options.cert && await readCertificate(options.cert);
-    const key = options.key && await readFile(options.key);
-    // Before anyone can know that it runs, and ask it to stop.
-    const stop = cli.stopSignal();
-    const listener = listen(address, { backlog, reusePort, cert, key });
-    const where = listeningAddress(address, listener);
-    const what = framing.name === "raw" ? mode : `${mode}, ${framing.name}`;
-    const listening = { address: where, mode, framing: framing.name };
-    log.info("listening", `Listening on ${where} (${what})`, listening);
-
-    cli.hint(
-      log,
-      "In another terminal: deno run --allow-net scripts/tcp_client.ts (or nc 127.0.0.1 1234)",
-    );
-
-    const failed = new AbortController();
-    const signal = AbortSignal.any([stop, failed.signal]);
-    signal.addEventListener("abort", () => {
-      const grace = `${options.grace / 1000}s`;
-      log.info("stopping", `Stopping: open connections have ${grace} to end`);
+    const address = usage(() => parseAddress(place));
+    const { transport } = address;
+    const deaf = mode === "discard" || mode === "chargen";
+    refuse({
+      "datagrams are for udp_receiver.ts": transport === "udp",
+      "--cert and --key belong together": !options.cert !== !options.key,
+      "TLS needs --cert FILE and --key FILE": transport === "tls" &&
+        !options.cert,
+      "--proxy-protocol does not go with --cert: the PROXY header comes before the TLS handshake, with which Deno begins; leave TLS to the load balancer":
+        options.cert && options.proxyProtocol,
+      "--reuse-port needs a port": options.reusePort && transport === "unix",
+      "--greeting needs --mode greet": options.greeting && mode !== "greet",
+      "--max-frame needs a --framing": maxFrameLength && name === "raw",
+      [`--mode ${mode} takes no --framing`]: deaf && options.framing,
+      "--mode chat takes no --max-connections, it is with one client at a time":
+        mode === "chat" && options.maxConnections,
     });
-    const handler = connections.telling(running.handler);
-    const { proxyProtocol } = options;
-    await serve(
-      listener,
-      proxyProtocol ? connections.behindProxy(handler) : handler,
-      {
-        signal,
-        grace: options.grace,
-        idleTimeout: options.idleTimeout,
-        once: options.once,
-        maxConnections: mode === "chat" ? 1 : options.maxConnections,
-        onError(error, conn) {
-          // With its screen gone, a chat has no sense.
-          if (error instanceof OutputError) failed.abort(error);
-          else connections.failed(error, conn);
-        },
+    if (options.cert && transport === "tcp") address.transport = "tls";
+    const framing = usage(() => parseFraming(name, { maxFrameLength }));
+    const words = options.greeting ?? (mode === "greet" ? GREETING : "");
+    const bytes = new TextEncoder().encode(words);
+    const greeting = usage(() => framing.encode(bytes));
+    /** Says what becomes of a connection. */
+    function tell(event: string, conn: Deno.Conn, more = "", details = {}) {
+      // The other end of a unix socket mostly has no name.
+      const isNameless = "path" in conn.remoteAddr && !conn.remoteAddr.path;
+      const peer = isNameless
+        ? "a local client"
+        : formatAddress(conn.remoteAddr);
+      log.info(event, `${peer} ${event}${more}`, { peer, ...details });
+    }
+    await using room = new Room(framing, (event, name, conn) => {
+      tell(event, conn, ` as ${name}`, { name });
+    });
+
+    // On request: one room with those of other servers.
+    if (options.relay ?? options.relayCreds) {
+      const { openRelay, readRelayOptions } = await import("../lib/relay.ts");
+      const where = usage(() => readRelayOptions(options));
+      room.relay = await openRelay(room, where, log);
+    }
+
+    const cert = options.cert && await readCertificate(options.cert);
+    const key = options.key && await readText(options.key);
+    // Before anyone can know that it runs, and ask it to stop.
+    const stop = stopSignal();
+    const listener = listen(address, { ...options, cert, key });
+    const { port } = listener.addr as Deno.NetAddr; // chosen by the system for 0
+    const where = formatAddress(Object.assign(address, { port }));
+    const what = name === "raw" ? mode : `${mode}, ${name}`;
+    const listening = { address: where, mode, framing: name };
+    log.info("listening", `Listening on ${where} (${what})`, listening);
+    hint(log, HINT);
+    stop.addEventListener("abort", () => {
+      const text = `Stopping: open connections have ${grace / 1000}s to end`;
+      log.info("stopping", text);
+    });
+
+    await using prompt = mode === "chat" ? await openPrompt(log) : undefined;
+    // What happens on a connection. With another function than `unchanged`,
+    // from the bytes of a message to those of its reply, echo says other things.
+    const modes: Record<typeof mode, Handler> = {
+      echo: (conn) => answer(conn, framing, unchanged),
+      greet: (conn) => greet(conn, greeting),
+      chat: (conn) => chat(conn, framing, prompt!, { signal: stop }),
+      room: (conn) => room.join(conn),
+      discard,
+      chargen: generateCharacters,
+    };
+    // Accepts one connection after the other; many can be open at a time. Each
+    // is closed when this function has ended for it, whatever it throws.
+    let refused = 0;
+    await serve(listener, async (conn) => {
+      if (options.proxyProtocol) await readProxyHeader(conn);
+      tell("connected", conn);
+      await modes[mode](conn);
+      tell("closed", conn);
+    }, {
+      ...options,
+      signal: stop,
+      maxConnections: mode === "chat" ? 1 : options.maxConnections,
+      onError(error, conn) {
+        const reason = reasonFor(error);
+        // With its screen gone, a chat has no sense: this ends the server.
+        if (error instanceof OutputError) throw error;
+        if (error instanceof ProxyError) {
+          const text = `: ${reason} (${++refused} refused so far)`;
+          tell("refused", conn!, text, { reason, refused });
+        } else if (conn) {
+          tell("dropped", conn, `: ${reason}`, { reason });
+        } else if (isGonePeer(error)) {
+          log.debug("gone", "A client was gone at once");
+        } else log.error(`Cannot accept a connection: ${reason}`);
       },
-    );
-    failed.signal.throwIfAborted();
+    });
   },
 };
 
-function listenAddress(
-  place: string,
-  options: Options,
-  framing: string,
-): Address {
-  const address = parseAddress(place);
-  const { transport } = address;
-  const { mode, cert, key } = options;
-  const deaf = mode === "discard" || mode === "chargen";
-  cli.refuse({
-    "datagrams are for udp_receiver.ts": transport === "udp",
-    "--cert and --key belong together": !cert !== !key,
-    "TLS needs --cert FILE and --key FILE": transport === "tls" && !cert,
-    "--proxy-protocol does not go with --cert: the PROXY header comes before the TLS handshake, with which Deno begins; leave TLS to the load balancer":
-      cert && options.proxyProtocol,
-    "--reuse-port needs a port": options.reusePort && transport === "unix",
-    "--greeting needs --mode greet": options.greeting && mode !== "greet",
-    "--max-frame needs a --framing": options.maxFrame && framing === "raw",
-    [`--mode ${mode} takes no --framing`]: deaf && options.framing,
-    "--mode chat takes no --max-connections, it is with one client at a time":
-      mode === "chat" && options.maxConnections,
-  });
-  return transport === "tcp" && cert
-    ? { ...address, transport: "tls" }
-    : address;
-}
-
-async function openRelay(
-  { mode, relay: address, relayCreds: path }: Options,
-  log: Log,
-): Promise<Relay | undefined> {
-  if (address === undefined) {
-    cli.refuse({ "--relay-creds goes with --relay": path });
-    return undefined;
-  }
-  cli.refuse({ "--relay is for --mode room": mode !== "room" });
-  const credentials = path && { path, text: await readFile(path) };
-  const nats = await connectNats(address, credentials || undefined);
-  const tell = (event: string, text: string) => log.info(event, text);
-  return new (await import("../lib/relay.ts")).Relay(nats, tell);
-}
-
-/** The address with the port that the system chose, if it was to choose. */
-function listeningAddress(address: Address, listener: Deno.Listener): string {
-  return "port" in address && "port" in listener.addr
-    ? formatAddress({ ...address, port: listener.addr.port })
-    : formatAddress(address);
-}
-
-if (import.meta.main) {
-  Deno.exitCode = await cli.runCommand(command, Deno.args);
-}
+if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);

@@ -216,6 +216,12 @@ export async function pause(
   signal?.removeEventListener("abort", wake);
 }
 
+/** Calls something after so many milliseconds, unless disposed before that. */
+export function after(milliseconds: number, act: () => void): Disposable {
+  const timer = setTimeout(act, milliseconds);
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
+}
+
 /**
  * Yields to the event loop. A socket that is ready answers without that, so a
  * function that has much to do for a single peer calls this now and then.

@@ -3,17 +3,17 @@ import {
   assert,
   assertEquals,
   assertMatch,
+  assertRejects,
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import fc from "fast-check";
 import {
-  behindProxy,
   parseProxyHeader,
-  type ProxyHeader,
-  ProxyHeaderError,
-} from "../../lib/proxy_protocol.ts";
-import { concatenate } from "../../lib/stream.ts";
+  ProxyError,
+  readProxyHeader,
+} from "../../lib/tcp/proxy_protocol.ts";
+import { concatenate } from "../../lib/tcp/stream.ts";
 import { serve } from "../../lib/tcp.ts";
 import { pair } from "../support/fakes.ts";
 import { bytes, readAll, text, within } from "../support/helpers.ts";
@@ -31,6 +31,8 @@ import {
 } from "../support/proxy_headers.ts";
 
 const RUNS = 1_000;
+
+type Source = Deno.NetAddr | Deno.UnixAddr | undefined;
 
 function tcp(hostname: string, port: number): Deno.NetAddr {
   return { transport: "tcp", hostname, port };
@@ -53,7 +55,7 @@ function groupsOf(host: string): number[] {
 
 const BLOCK4 = addresses4("192.0.2.1", "192.0.2.9", 56_324, 1234);
 
-const GOOD: [string, string | Uint8Array, ProxyHeader["source"]][] = [
+const GOOD: [string, string | Uint8Array, Source][] = [
   [
     "the longest line with IPv4",
     "PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n",
@@ -121,12 +123,11 @@ const REST = "\r\nPROXY TCP4 what the client says";
 for (const [name, given, source] of GOOD) {
   Deno.test(`parseProxyHeader() reads the header and no more when it is ${name}`, () => {
     const whole = typeof given === "string" ? bytes(given) : given;
-    const expected = { length: whole.length, ...source && { source } };
-    assertEquals(parseProxyHeader(whole), expected);
-    assertEquals(parseProxyHeader(concatenate([whole, bytes(REST)])), expected);
+    assertEquals(parseProxyHeader(whole), source);
+    assertEquals(parseProxyHeader(concatenate([whole, bytes(REST)])), source);
     // Also where it does not begin at the first byte of its buffer.
     const within = concatenate([bytes("before"), whole]).subarray(6);
-    assertEquals(parseProxyHeader(within), expected);
+    assertEquals(parseProxyHeader(within), source);
     for (let length = 0; length < whole.length; length++) {
       const missing = parseProxyHeader(whole.subarray(0, length));
       assert(typeof missing === "number", `a header after ${length} bytes`);
@@ -218,7 +219,7 @@ for (const [given, reason] of BAD) {
     const whole = typeof given === "string"
       ? Uint8Array.from(given, (character) => character.charCodeAt(0))
       : given;
-    const error = assertThrows(() => parseProxyHeader(whole), ProxyHeaderError);
+    const error = assertThrows(() => parseProxyHeader(whole), ProxyError);
     assertStringIncludes(error.message, reason);
     // deno-lint-ignore no-control-regex
     assertMatch(error.message, /^[^\x00-\x1f\x7f-\x9f]+$/);
@@ -274,7 +275,7 @@ const headers = fc.oneof(
 );
 
 /** What a header says, in a form that does not depend on how it is written. */
-function said({ source }: ProxyHeader) {
+function said(source: Source | number) {
   if (source === undefined) return undefined;
   const { hostname, port } = source as Deno.NetAddr;
   const groups = hostname.includes(":")
@@ -287,8 +288,6 @@ Deno.test("parseProxyHeader() reads what was written, whatever it is", () => {
   fc.assert(
     fc.property(headers, small, ({ sent, source }, rest) => {
       const found = parseProxyHeader(concatenate([sent, rest]));
-      assert(typeof found === "object");
-      assertEquals(found.length, sent.length);
       assertEquals(said(found), source);
     }),
     { numRuns: RUNS },
@@ -328,9 +327,8 @@ Deno.test("parseProxyHeader() gives typed errors only, whatever comes", () => {
           // What is no header does not become one by what comes next.
           assert(!refused);
           if (typeof found === "number") assert(found >= 1 && found <= 65_551);
-          else assert(found.length <= length);
         } catch (error) {
-          if (!(error instanceof ProxyHeaderError)) throw error;
+          if (!(error instanceof ProxyError)) throw error;
           refused = true;
         }
       }
@@ -344,7 +342,7 @@ Deno.test("parseProxyHeader() finds every changed bit of an address when there i
   for (let bit = 16 * 8; bit < 28 * 8; bit++) {
     const changed = sent.slice();
     changed[bit >> 3] ^= 1 << (bit & 7);
-    assertThrows(() => parseProxyHeader(changed), ProxyHeaderError, "checksum");
+    assertThrows(() => parseProxyHeader(changed), ProxyError, "checksum");
   }
 });
 
@@ -364,53 +362,36 @@ function chopped(all: Uint8Array, pieces: number[]) {
   } as unknown as Deno.Conn;
 }
 
-Deno.test("behindProxy() leaves all that the client says to the handler, however it comes", async () => {
+Deno.test("readProxyHeader() leaves all that the client says to the next reader, however it comes", async () => {
   const pieces = fc.array(fc.integer({ min: 1, max: 2_000 }), { minLength: 1 });
   await fc.assert(
     fc.asyncProperty(headers, small, pieces, async (head, rest, pieces) => {
       const conn = chopped(concatenate([head.sent, rest]), pieces);
       const { read, remoteAddr } = conn;
-      let heard: Uint8Array | undefined;
-      const handler = behindProxy(async (conn) => {
-        heard = await readAll(conn);
-      }, (error) => {
-        throw error;
-      });
-      await handler(conn);
-      assertEquals(heard, rest);
-      const expected = head.source ??
-        said({ length: 0, source: remoteAddr as Deno.NetAddr });
-      assertEquals(
-        said({ length: 0, source: conn.remoteAddr as Deno.NetAddr }),
-        expected,
-      );
-      // Nothing stands between the handler and the connection.
+      await readProxyHeader(conn);
+      const expected = head.source ?? said(remoteAddr as Deno.NetAddr);
+      assertEquals(said(conn.remoteAddr as Deno.NetAddr), expected);
+      // Nothing stands between its reader and the connection.
       assertEquals(conn.read, read);
+      assertEquals(await readAll(conn), rest);
     }),
     { numRuns: RUNS / 10 },
   );
 });
 
-/** Serves one connection behind a proxy; says whom it refuses, and why. */
+/** Why a connection is refused. */
 async function refusal(
   act: (client: Deno.TcpConn) => unknown,
   timeout?: number,
 ): Promise<string> {
   using both = await pair();
-  const { promise, resolve } = Promise.withResolvers<string>();
-  const handler = behindProxy(
-    () => resolve("not refused"),
-    (error) => resolve(error.message),
-    timeout,
-  );
-  const done = handler(both.ours);
+  const reading = readProxyHeader(both.ours, timeout);
+  const refused = assertRejects(() => within(reading), ProxyError);
   await act(both.theirs);
-  const said = await within(promise);
-  await done;
-  return said;
+  return (await refused).message;
 }
 
-Deno.test("behindProxy() refuses a connection when its header does not come in time", async () => {
+Deno.test("readProxyHeader() refuses a connection when its header does not come in time", async () => {
   const whole = bytes("PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n");
   assertEquals(
     await refusal(() => {}, 50),
@@ -427,7 +408,7 @@ Deno.test("behindProxy() refuses a connection when its header does not come in t
   assertEquals(await refusal(slowly, 50), "no PROXY header came in 0.05s");
 });
 
-Deno.test("behindProxy() refuses a connection when it ends too soon", async () => {
+Deno.test("readProxyHeader() refuses a connection when it ends too soon", async () => {
   assertEquals(
     await refusal((client) => client.closeWrite()),
     "it ended after 0 bytes, before its PROXY header did",
@@ -442,20 +423,19 @@ Deno.test("behindProxy() refuses a connection when it ends too soon", async () =
   );
 });
 
-Deno.test("behindProxy() gives the place to the next client when a header is bad", async () => {
+Deno.test("readProxyHeader() gives the place to the next client when a header is bad", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   const stop = new AbortController();
   const refused: string[] = [];
-  const handler = behindProxy(
-    async (conn) => {
-      await conn.write(bytes((conn.remoteAddr as Deno.NetAddr).hostname));
-    },
-    (error) => refused.push(error.message),
-    100,
-  );
-  const { signal } = stop;
-  const served = serve(listener, handler, { signal, maxConnections: 1 });
+  const served = serve(listener, async (conn) => {
+    await readProxyHeader(conn, 100);
+    await conn.write(bytes((conn.remoteAddr as Deno.NetAddr).hostname));
+  }, {
+    signal: stop.signal,
+    maxConnections: 1,
+    onError: (error) => refused.push((error as Error).message),
+  });
   // It says nothing, and is let go for the one that waits behind it.
   using _silent = await Deno.connect({ port });
   using wrong = await Deno.connect({ port });

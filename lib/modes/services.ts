@@ -1,0 +1,127 @@
+/**
+ * The small services that every network once had: echo (RFC 862), discard
+ * (RFC 863), the character generator (RFC 864), and a greeting.
+ *
+ * @module
+ */
+import { FrameBatch } from "../frame_batch.ts";
+import type { Framing } from "../framing.ts";
+import { isGonePeer } from "../tcp/errors.ts";
+import { after, chunks, copy, turn, writeAll } from "../tcp/stream.ts";
+
+/** What a server answers to a message; in `raw`, to what a read gives. */
+export type Reply = (message: Uint8Array) => Uint8Array;
+
+/** The reply of an echo. For this one `answer` decodes and encodes nothing. */
+export const unchanged: Reply = (message) => message;
+
+/** Answers every message; those before a bad one, too, which is then thrown. */
+export async function answer(
+  conn: Deno.Conn,
+  framing: Framing,
+  reply: Reply,
+): Promise<void> {
+  if (framing.name === "raw") return await answerChunks(conn, reply);
+  const decoder = framing.createDecoder();
+  const replies = new FrameBatch(framing);
+  const answerEach = async (messages: Iterable<Uint8Array>) => {
+    try {
+      for (const message of messages) {
+        if (!replies.add(reply(message))) continue;
+        await writeAll(conn, replies.take());
+        await turn();
+      }
+    } finally {
+      await writeAll(conn, replies.take()); // one write for many replies
+    }
+  };
+  const isEchoOfLines = framing.name === "lines" && reply === unchanged;
+  let inLine = false;
+  for await (const chunk of chunks(conn, { reuse: true })) {
+    const [start, end] = isEchoOfLines
+      ? wholeLines(chunk, inLine, framing.maxFrameLength!)
+      : [0, 0];
+    if (start > 0) await answerEach(decoder.push(chunk.subarray(0, start)));
+    if (end > start) await writeAll(conn, chunk.subarray(start, end));
+    if (end < chunk.length) await answerEach(decoder.push(chunk.subarray(end)));
+    inLine = chunk.at(-1) !== LINE_FEED;
+  }
+  await answerEach(decoder.finish());
+}
+
+async function answerChunks(conn: Deno.Conn, reply: Reply): Promise<void> {
+  if (reply === unchanged) {
+    await copy(conn, conn);
+    return;
+  }
+  for await (const chunk of chunks(conn)) await writeAll(conn, reply(chunk));
+}
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+/**
+ * Finds the whole lines in a chunk that can go back as they lie there, which is
+ * three times as fast: none is too long if all together are not, and none has a
+ * carriage return to lose if there is none.
+ */
+function wholeLines(
+  chunk: Uint8Array,
+  inLine: boolean,
+  maxFrameLength: number,
+): [start: number, end: number] {
+  const start = inLine ? chunk.indexOf(LINE_FEED) + 1 : 0;
+  const end = chunk.lastIndexOf(LINE_FEED) + 1;
+  const areUnchanged = end - start <= maxFrameLength &&
+    !chunk.subarray(start, end).includes(CARRIAGE_RETURN);
+  return areUnchanged ? [start, end] : [0, 0];
+}
+
+/** How long a greeted client may keep its end open, in milliseconds. */
+const GREETING_LINGER = 1000;
+
+/** Sends a greeting, and closes. */
+export async function greet(
+  conn: Deno.Conn,
+  greeting: Uint8Array,
+): Promise<void> {
+  await writeAll(conn, greeting);
+  await conn.closeWrite();
+  // Closing on unread bytes resets the connection, and on some systems a reset
+  // takes the greeting away from a client that has not read it yet.
+  using _timer = after(GREETING_LINGER, () => conn[Symbol.dispose]());
+  await discard(conn).catch(() => {}); // it has the greeting, however it leaves
+}
+
+/** What is thrown away, of all connections alike, goes here. */
+const nowhere = new Uint8Array(65_536);
+
+/** Reads everything and says nothing. */
+export async function discard(conn: Deno.Conn): Promise<void> {
+  while (await conn.read(nowhere) !== null);
+}
+
+/** Sends printable characters until the client goes. */
+export async function generateCharacters(conn: Deno.Conn): Promise<void> {
+  const pattern = characterPattern();
+  // What a client says meanwhile is thrown away; its end is no reason to stop.
+  discard(conn).catch(() => {});
+  try {
+    for (;;) await writeAll(conn, pattern);
+  } catch (error) {
+    // Going away is the only way a client has to end this.
+    const gone = error instanceof Deno.errors.BrokenPipe || isGonePeer(error);
+    if (!gone) throw error;
+  }
+}
+
+/** Each line starts one character later, so that after 95 all comes again. */
+function characterPattern(): Uint8Array {
+  const printable = Array.from(
+    { length: 95 },
+    (_, i) => String.fromCharCode(0x20 + i),
+  );
+  const twice = printable.join("").repeat(2);
+  const lines = printable.map((_, i) => `${twice.slice(i, i + 72)}\r\n`);
+  return new TextEncoder().encode(lines.join("").repeat(9));
+}
