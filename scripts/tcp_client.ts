@@ -129,37 +129,27 @@ Examples:
       ? new (await import("../lib/command/progress.ts")).Progress(conn)
       : undefined;
 
-    const isInput = !options.noStdin && options.send.length === 0;
+    const isTyping = Deno.stdin.isTerminal() && !options.noStdin &&
+      options.send.length === 0;
     try {
-      if (isInput && Deno.stdin.isTerminal()) {
+      if (isTyping) {
         log.info("connected", `Connected to ${where}; bye leaves`);
-        // Loaded at a terminal only: a program's start is not to wait for it.
+        // Loaded at a terminal only: a program should not wait for it.
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");
-        {
-          await using prompt = await openPrompt(log);
-          const signal = AbortSignal.any([stop, end.signal]);
-          await chat(conn, framing, prompt, { crlf, hex, signal });
-        }
+        await using prompt = await openPrompt(log);
+        const signal = AbortSignal.any([stop, end.signal]);
+        await chat(conn, framing, prompt, { crlf, hex, signal });
         log.info("closed", `The conversation with ${where} is over`);
       } else {
         log.debug("connected", connected, { address: where });
-        let timer: ReturnType<typeof setTimeout> | undefined;
         stop.addEventListener("abort", () => {
           const grace = `${GRACE / 1000}s`;
           log.info("stopping", `Stopping: what is under way has ${grace}`);
-          // Not AbortSignal.timeout, which keeps the process to its end.
-          timer = setTimeout(() => end.abort(stop.reason), GRACE);
         });
         const output = new Output({ hex });
-        const signal = end.signal;
-        const { sent, cut } = await pipe(conn, framing, options, output, {
-          stop,
-          signal,
-        }).finally(() => timer === undefined || clearTimeout(timer));
-        if (cut) {
-          throw new Error(`it was stopped after ${sent} bytes of its input`);
-        }
+        const ends = { stop, grace: GRACE, signal: end.signal };
+        await pipe(conn, framing, options, output, ends);
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;

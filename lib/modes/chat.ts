@@ -45,7 +45,7 @@ export async function chat(
       if (isOver) return; // the line is for the next chat
       prompt.take();
       if (line === undefined) return await conn.closeWrite();
-      if (isBye(line)) return over.resolve();
+      if (isBye(line)) return leave();
       const bytes = encoded(line);
       if (bytes !== undefined) await writeAll(conn, bytes);
       sent++;
@@ -89,7 +89,10 @@ export async function chat(
     return message.subarray(0, message.findLastIndex((byte) => byte !== 0) + 1);
   }
 
-  const leave = () => over.resolve();
+  const leave = () => {
+    isOver = true;
+    over.resolve();
+  };
   signal?.addEventListener("abort", leave, { once: true });
   if (signal?.aborted) leave();
   prompt.begin();
