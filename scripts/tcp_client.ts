@@ -1,15 +1,13 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net
 /**
- * Talks to a TCP server: from the keyboard, from a pipe, or by the texts that
- * the command line gives.
+ * Talks to a TCP server: from the keyboard, a pipe, or the command line.
  *
  *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts
  *     echo hello | deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
  *
  * Piped input is sent as it is; at its end the connection is half-closed and
- * what the server still says is read to the end. `--ca` needs `--allow-read`
- * for its file as well, a unix socket `--allow-read` and `--allow-write` for
- * its path.
+ * what the server still says is read to the end. A file for `--ca` and a unix
+ * socket need more permission: `--help` says which.
  *
  * @module
  */
@@ -59,7 +57,9 @@ const OPTIONS = {
   serverName: option("NAME", "expect a certificate for it", text),
 };
 
-const FIRST =
+type Options = Values<typeof OPTIONS>;
+
+const SERVER =
   "First, in another terminal: deno run --allow-net scripts/tcp_server.ts (or nc -l 1234)";
 /** How long open work has to end after SIGINT, in milliseconds. */
 const GRACE = 5000;
@@ -109,14 +109,13 @@ Examples:
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
     }).catch((error) => {
       if (stop.aborted) throw new Error(`Cannot connect to ${where}: stopped`);
-      if (error instanceof Deno.errors.ConnectionRefused) hint(log, FIRST);
+      if (error instanceof Deno.errors.ConnectionRefused) hint(log, SERVER);
       throw error;
     });
     const elapsed = (performance.now() - start).toFixed(1);
     const connected = `Connected to ${where} in ${elapsed} ms`;
-    if (options.check) {
-      return log.info("connected", connected, { address: where });
-    }
+    const about = { address: where };
+    if (options.check) return log.info("connected", connected, about);
 
     const end = new AbortController();
     using idle = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
@@ -142,14 +141,13 @@ Examples:
         await chat(conn, framing, prompt, { crlf, hex, signal });
         log.info("closed", `The conversation with ${where} is over`);
       } else {
-        log.debug("connected", connected, { address: where });
+        log.debug("connected", connected, about);
         stop.addEventListener("abort", () => {
           const grace = `${GRACE / 1000}s`;
           log.info("stopping", `Stopping: what is under way has ${grace}`);
         });
-        const output = new Output({ hex });
         const ends = { stop, grace: GRACE, signal: end.signal };
-        await pipe(conn, framing, options, output, ends);
+        await pipe(conn, framing, options, new Output({ hex }), ends);
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;
@@ -158,10 +156,7 @@ Examples:
   },
 };
 
-function serverAddress(
-  place: string,
-  options: Values<typeof OPTIONS>,
-): Address {
+function serverAddress(place: string, options: Options): Address {
   const address = parseAddress(place);
   const { transport } = address;
   const { ca, serverName, crlf, framing, maxFrame, send, check } = options;
