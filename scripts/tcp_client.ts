@@ -1,61 +1,71 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net
 /**
- * Talks to a TCP server: from the keyboard, from a pipe, or by the texts that
- * the command line gives.
+ * Talks to a TCP server: from the keyboard, a pipe, or the command line.
  *
  *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts
  *     echo hello | deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
  *
- * Piped input goes out as it is; at its end the connection is half-closed and
- * what the server still says is read to the end. `--ca` needs `--allow-read`
- * for its file as well, a unix socket `--allow-read` and `--allow-write` for
- * its path.
+ * Piped input is sent as it is; at its end the connection is half-closed and
+ * what the server still says is read to the end. A file for `--ca` and a unix
+ * socket need more permission: `--help` says which.
  *
  * @module
  */
 import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
-import * as cli from "../lib/cli.ts";
-import { option, toggle } from "../lib/cli.ts";
-import { connectPatiently } from "../lib/connect.ts";
-import { duplex } from "../lib/duplex.ts";
-import { explain } from "../lib/failure.ts";
-import { readCertificate } from "../lib/files.ts";
-import { type Framing, FRAMING_NAMES, parseFraming } from "../lib/framing.ts";
-import { IdleSweep } from "../lib/idle.ts";
 import {
-  inputOf,
-  MessagePrinter,
-  releaseStandardInput,
-} from "../lib/messages.ts";
-import { Output, OutputError } from "../lib/output.ts";
-
-const FRAMINGS = cli.suggesting(...FRAMING_NAMES);
+  type Command,
+  hint,
+  runCommand,
+  stopSignal,
+} from "../lib/command/command.ts";
+import {
+  duration,
+  integer,
+  list,
+  option,
+  refuse,
+  size,
+  text,
+  toggle,
+  usage,
+  type Values,
+} from "../lib/command/options.ts";
+import { Output, OutputError } from "../lib/command/output.ts";
+import { connectPatiently } from "../lib/connect.ts";
+import { parseFraming } from "../lib/framing.ts";
+import { pipe } from "../lib/modes/pipe.ts";
+import { readCertificate } from "../lib/tcp/certificates.ts";
+import { describeError } from "../lib/tcp/errors.ts";
+import { IdleSweep } from "../lib/tcp/idle.ts";
 
 const OPTIONS = {
-  send: cli.list("TEXT", "send this and no input; may be repeated"),
+  send: list("TEXT", "send this and no input; may be repeated"),
   noStdin: toggle("send nothing, only listen"),
-  framing: option("FRAMING", "see below (raw)", FRAMINGS, "raw", "f"),
-  maxFrame: option("SIZE", "longest message (64k)", cli.size),
+  framing: option("FRAMING", "see below (raw)", text, "raw", "f"),
+  maxFrame: option("SIZE", "longest message (64k)", size),
   crlf: toggle("end lines with CRLF"),
   hex: toggle("show what comes in hexadecimal"),
+
+  // On request: not in a copy.
   progress: toggle("show bytes, rate and time on standard error"),
+
   check: toggle("connect, report, leave"),
-  timeout: option("DURATION", "for connecting (10s)", cli.duration, 10_000),
-  retry: option("N", "try again so often (0)", cli.integer(), 0),
-  idleTimeout: option("DURATION", "leave after so much silence", cli.duration),
-  ca: option("FILE", "trust this authority too, PEM", cli.text),
-  serverName: option("NAME", "expect a certificate for it", cli.text),
+  timeout: option("DURATION", "for connecting (10s)", duration, 10_000),
+  retry: option("N", "retries (0)", integer(), 0),
+  idleTimeout: option("DURATION", "leave after so much silence", duration),
+  ca: option("FILE", "trust this authority too, PEM", text),
+  serverName: option("NAME", "expect a certificate for it", text),
 };
 
-type Options = cli.Values<typeof OPTIONS>;
+type Options = Values<typeof OPTIONS>;
 
 const SERVER =
   "First, in another terminal: deno run --allow-net scripts/tcp_server.ts (or nc -l 1234)";
-/** How long what is under way may take to end after SIGINT, in milliseconds. */
+/** How long open work has to end after SIGINT, in milliseconds. */
 const GRACE = 5000;
 
 /** The command, as its help and its tests know it. */
-export const command: cli.Command<typeof OPTIONS> = {
+export const command: Command<typeof OPTIONS> = {
   name: "tcp_client",
   summary: "Talks to a TCP server.",
   positionals: "[ADDRESS=127.0.0.1:1234]",
@@ -68,7 +78,7 @@ export const command: cli.Command<typeof OPTIONS> = {
     ca: "TLS",
   },
   epilogue: `
-Input:      a pipe goes out as it is, and its end half-closes the connection;
+Input:      a pipe is sent as it is, and its end half-closes the connection;
             with a framing each line is a message, with fixed:N each block
             at a terminal each line is sent when it is entered; bye leaves
 Framings:   raw lines fixed:N u8 u16 u32 u16le u32le varint netstring
@@ -82,12 +92,13 @@ Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const { framing: name, ca, check, idleTimeout, progress } = options;
-    const limit = { maxFrameLength: options.maxFrame };
-    const framing = cli.usage(() => parseFraming(name, limit));
-    const address = cli.usage(() => serverAddress(place, options));
+    const { ca, crlf, hex, idleTimeout, maxFrame } = options;
+    const limit = { maxFrameLength: maxFrame };
+    const framing = usage(() => parseFraming(options.framing, limit));
+    const address = usage(() => serverAddress(place, options));
     const where = formatAddress(address);
-    const stop = cli.stopSignal();
+    const stop = stopSignal();
+
     const start = performance.now();
     using conn = await connectPatiently(address, {
       signal: stop,
@@ -98,45 +109,49 @@ Examples:
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
     }).catch((error) => {
       if (stop.aborted) throw new Error(`Cannot connect to ${where}: stopped`);
-      if (error instanceof Deno.errors.ConnectionRefused) cli.hint(log, SERVER);
+      if (error instanceof Deno.errors.ConnectionRefused) hint(log, SERVER);
       throw error;
     });
     const elapsed = (performance.now() - start).toFixed(1);
     const connected = `Connected to ${where} in ${elapsed} ms`;
-    if (check) return log.info("connected", connected, { address: where });
-    const typing = Deno.stdin.isTerminal() && !options.noStdin &&
-      options.send.length === 0;
-    if (typing) log.info("connected", `Connected to ${where}; bye leaves`);
-    else log.debug("connected", connected, { address: where });
+    const about = { address: where };
+    if (options.check) return log.info("connected", connected, about);
 
-    using sweep = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
-    const silence = new AbortController();
-    sweep?.watch(
-      conn,
-      () => silence.abort(new Deno.errors.TimedOut("it was silent too long")),
-    );
-    using _progress = progress
-      ? new (await import("../lib/progress.ts")).Progress(conn)
+    const end = new AbortController();
+    using idle = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
+    idle?.watch(conn, () => {
+      end.abort(new Deno.errors.TimedOut("it was silent too long"));
+    });
+
+    // On request: it counts what the connection reads and writes.
+    using _progress = options.progress
+      ? new (await import("../lib/command/progress.ts")).Progress(conn)
       : undefined;
+
+    const isTyping = Deno.stdin.isTerminal() && !options.noStdin &&
+      options.send.length === 0;
     try {
-      if (typing) {
-        await chat(
-          conn,
-          options,
-          framing,
-          AbortSignal.any([stop, silence.signal]),
-        );
+      if (isTyping) {
+        log.info("connected", `Connected to ${where}; bye leaves`);
+        // Loaded at a terminal only: a program should not wait for it.
+        const { openPrompt } = await import("../lib/command/prompt.ts");
+        const { chat } = await import("../lib/modes/chat.ts");
+        await using prompt = await openPrompt(log);
+        const signal = AbortSignal.any([stop, end.signal]);
+        await chat(conn, framing, prompt, { crlf, hex, signal });
         log.info("closed", `The conversation with ${where} is over`);
       } else {
+        log.debug("connected", connected, about);
         stop.addEventListener("abort", () => {
           const grace = `${GRACE / 1000}s`;
           log.info("stopping", `Stopping: what is under way has ${grace}`);
         });
-        await transfer(conn, options, framing, stop, silence.signal);
+        const ends = { stop, grace: GRACE, signal: end.signal };
+        await pipe(conn, framing, options, new Output({ hex }), ends);
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;
-      throw explain(error, `finish the conversation with ${where}`, "");
+      throw describeError(error, `finish the conversation with ${where}`, "");
     }
   },
 };
@@ -144,9 +159,8 @@ Examples:
 function serverAddress(place: string, options: Options): Address {
   const address = parseAddress(place);
   const { transport } = address;
-  const { ca, serverName, crlf, framing, maxFrame } = options;
-  const { send, check, progress } = options;
-  cli.refuse({
+  const { ca, serverName, crlf, framing, maxFrame, send, check } = options;
+  refuse({
     "datagrams are for udp_sender.ts": transport === "udp",
     "port 0 is only for listening": "port" in address && address.port === 0,
     "--ca and --server-name need a tls:// address": transport !== "tls" &&
@@ -154,74 +168,13 @@ function serverAddress(place: string, options: Options): Address {
     "--max-frame needs a --framing": maxFrame && framing === "raw",
     "--crlf goes with raw and lines only": crlf &&
       framing !== "raw" && framing !== "lines",
-    "--check sends and shows nothing": check && (send.length > 0 || progress),
+    "--check sends and shows nothing": check && send.length > 0,
   });
+
+  // On request: it goes with the option.
+  refuse({ "--check sends and shows nothing": check && options.progress });
+
   return address;
 }
 
-/** A conversation with the keyboard. */
-async function chat(
-  conn: Deno.Conn,
-  { hex, crlf }: Options,
-  framing: Framing,
-  leave: AbortSignal,
-): Promise<void> {
-  using keyboard = new (await import("../lib/keyboard.ts")).Keyboard();
-  const output = new Output({ hex });
-  const asIs = framing.name === "raw" || hex;
-  leave.addEventListener("abort", () => conn[Symbol.dispose]());
-  try {
-    await (await import("../lib/talk.ts")).talk(conn, {
-      framing,
-      keyboard,
-      output,
-      crlf,
-      asIs,
-    });
-  } catch (error) {
-    if (!leave.aborted) throw error;
-  }
-}
-
-/** A conversation with a program, or with nobody. */
-async function transfer(
-  conn: Deno.Conn,
-  options: Options,
-  framing: Framing,
-  stop: AbortSignal,
-  silence: AbortSignal,
-): Promise<void> {
-  const output = new Output({ hex: options.hex, queued: true });
-  const printer = framing.name === "raw"
-    ? undefined
-    : new MessagePrinter(output, framing);
-  const grace = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  // Not AbortSignal.timeout: one that is heard keeps the process to its end.
-  stop.addEventListener("abort", () => {
-    timer = setTimeout(() => grace.abort(stop.reason), GRACE);
-  });
-  try {
-    const { sent, cut } = await duplex(
-      conn,
-      inputOf(options, framing),
-      printer ?? output,
-      {
-        stop,
-        signal: AbortSignal.any([silence, grace.signal, output.failed]),
-        linger: options.noStdin ? 0 : undefined,
-      },
-    );
-    await printer?.finish();
-    await output.finish();
-    if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
-  } finally {
-    // Even clearing a timer that is not there takes 5 ms the first time.
-    if (timer !== undefined) clearTimeout(timer);
-    releaseStandardInput();
-  }
-}
-
-if (import.meta.main) {
-  Deno.exitCode = await cli.runCommand(command, Deno.args);
-}
+if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);
