@@ -302,7 +302,6 @@ function parseIpv6(text: string, host: string): string {
  * one that maps an IPv4 address (`::ffff:a.b.c.d`) that address.
  */
 function canonicalIp(address: string): string {
-  if (!address.includes(":")) return address;
   const shortest = URL.parse(`http://[${address}]`)?.hostname.slice(1, -1);
   const mapped = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(shortest ?? "");
   if (mapped === null) return shortest ?? address;
