@@ -1,11 +1,5 @@
 /** UDP sockets over the loopback: what is sent, and what is heard. */
-import {
-  assert,
-  assertEquals,
-  assertRejects,
-  assertStringIncludes,
-  assertThrows,
-} from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   type Datagram,
   MAX_PAYLOAD_IPV4,

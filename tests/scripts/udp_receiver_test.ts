@@ -208,7 +208,7 @@ Deno.test("udp_receiver.ts hears with --from that peer only", async () => {
 
 function numbered(sequence: number, total: number): Uint8Array {
   const datagram = new Uint8Array(HEADER_LENGTH + 1).fill(0x61);
-  writeHeader(datagram, { sequence, total, time: 1000 * sequence });
+  writeHeader(datagram, { run: 1, sequence, total }, 1000 * sequence);
   return datagram;
 }
 
@@ -231,7 +231,7 @@ Deno.test("udp_receiver.ts counts with --stats when it is stopped", async () => 
   )!;
   assertEquals(
     { received, lost, duplicated, reordered, bytes },
-    { received: 5, lost: 1, duplicated: 1, reordered: 1, bytes: 6 * 13 },
+    { received: 5, lost: 1, duplicated: 1, reordered: 1, bytes: 6 * 21 },
   );
   const gaps = all.filter(({ event }) => event === "gap");
   assertEquals(gaps.reduce((sum, { count }) => sum + (count as number), 0), 5);
