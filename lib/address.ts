@@ -1,16 +1,7 @@
 /**
  * Socket addresses as text: `host:port`, `:port`, `port`, `[v6]:port`, with
- * `tcp://`, `tls://` or `udp://` before it, or `unix:/path`.
- *
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(parseAddress("tls://example.com:443"), {
- *   transport: "tls",
- *   hostname: "example.com",
- *   port: 443,
- * });
- * ```
+ * `tcp://`, `tls://` or `udp://` before it, or `unix:/path`; and which
+ * permission they need.
  *
  * @module
  */
@@ -58,6 +49,7 @@ const SCHEMES = ["tcp", "tls", "udp"] as const;
 const DIGITS_REGEXP = /^\d+$/;
 const HOST_PORT_REGEXP = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
 const HOSTNAME_REGEXP = /^(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
+const INTERNATIONAL_REGEXP = /^[\w.\x80-\uffff-]+$/;
 /** A last label that is a number makes every resolver think of IPv4. */
 const NUMERIC_REGEXP = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/i;
 const ZONE_REGEXP = /^[\w.~-]+$/;
@@ -67,9 +59,9 @@ const MAX_PORT = 65_535;
 /**
  * Reads an address.
  *
- * Host names stay names: nothing is looked up. An IPv4-mapped IPv6 address
- * (`::ffff:127.0.0.1`, RFC 4291 2.5.5.2) becomes the IPv4 address that it
- * stands for, an international name its ASCII form (RFC 5891).
+ * Host names stay names: nothing is looked up. An international name becomes
+ * its ASCII form (RFC 5891), an IPv6 address its one shortest form (RFC 5952),
+ * and one that stands for an IPv4 address (`::ffff:127.0.0.1`) that address.
  *
  * @param text The address, as a person types it.
  * @param defaults What to fill in where the text is silent.
@@ -100,16 +92,28 @@ export function parseAddress(
   defaults: AddressDefaults = {},
 ): Address {
   if (text.startsWith("unix:")) return parseUnixAddress(text);
-  const [scheme, rest] = splitScheme(text);
-  const transport = scheme ?? defaults.transport ?? "tcp";
+  const [scheme, rest] = text.includes("://")
+    ? text.split(/:\/\/(.*)/s)
+    : [defaults.transport ?? "tcp", text];
+  const transport = SCHEMES.find((name) => name === scheme.toLowerCase());
+  if (transport === undefined || rest.includes("://")) {
+    throw invalid(
+      text,
+      'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone',
+    );
+  }
   const fallback = defaults.hostname ?? "127.0.0.1";
-
   if (rest === "") throw invalid(text, "it names no host and no port");
   if (DIGITS_REGEXP.test(rest)) {
     return { transport, hostname: fallback, port: parsePort(text, rest) };
   }
   const parts = HOST_PORT_REGEXP.exec(rest);
-  if (parts === null) throw invalid(text, shapeProblem(rest));
+  if (parts === null) {
+    const problem = /[[\]]/.test(rest)
+      ? "brackets go around an IPv6 address only"
+      : "an IPv6 address needs brackets";
+    throw invalid(text, `${problem}, as in "[::1]:1234"`);
+  }
   const [, ipv6, name, portText] = parts;
   const hostname = ipv6 !== undefined
     ? parseIpv6(text, ipv6)
@@ -178,10 +182,6 @@ export function formatAddress(address: Address | Deno.Addr): string {
  *   permissionFor({ transport: "tls", hostname: "example.com", port: 443 }),
  *   "--allow-net=example.com:443",
  * );
- * assertEquals(
- *   permissionFor({ transport: "unix", path: "/tmp/chat" }),
- *   "--allow-net=unix:/tmp/chat --allow-read=/tmp/chat --allow-write=/tmp/chat",
- * );
  * ```
  */
 export function permissionFor(
@@ -200,39 +200,35 @@ export function permissionFor(
   return `--allow-net=${places.join()}`;
 }
 
-function formatHostPort(
-  { hostname, port }: { hostname: string; port: number },
-) {
-  const host = unmapIpv4(hostname);
+/**
+ * Tells whether a host is an IP address, so that there is nothing to look up.
+ *
+ * @param hostname A host as {@linkcode parseAddress} gives it.
+ * @returns Whether it is one.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * const hosts = ["::1", "127.0.0.1", "one.one.one.one"];
+ * assertEquals(hosts.map(isIpAddress), [true, true, false]);
+ * ```
+ */
+export function isIpAddress(hostname: string): boolean {
+  if (hostname.includes(":")) return true;
+  const parts = hostname.split(".");
+  // No leading zeros: to some they mean octal.
+  return parts.length === 4 &&
+    parts.every((part) => part === String(Number(part) & 255));
+}
+
+function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
+  const host = /^::ffff:/i.test(hostname) ? canonicalIp(hostname) : hostname;
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function invalid(text: string, reason: string): SyntaxError {
   return new SyntaxError(`Cannot parse address "${text}": ${reason}`);
-}
-
-function splitScheme(
-  text: string,
-): [NetAddress["transport"] | undefined, string] {
-  const end = text.indexOf("://");
-  if (end === -1) return [undefined, text];
-  const given = text.slice(0, end).toLowerCase();
-  const scheme = SCHEMES.find((name) => name === given);
-  const rest = text.slice(end + "://".length);
-  if (scheme === undefined || rest.includes("://")) {
-    throw invalid(
-      text,
-      'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone',
-    );
-  }
-  return [scheme, rest];
-}
-
-/** What is wrong with a host and port, before either is looked at. */
-function shapeProblem(rest: string): string {
-  return rest.includes("[") || rest.includes("]")
-    ? 'brackets go around an IPv6 address only, as in "[::1]:1234"'
-    : 'an IPv6 address needs brackets, as in "[::1]:1234"';
 }
 
 function parseUnixAddress(text: string): UnixAddress {
@@ -260,34 +256,14 @@ function parsePort(text: string, digits: string): number {
   return port;
 }
 
-/**
- * Tells whether a name is made of letters of any script. The expression is made
- * for the name: all the world's letters take a millisecond, and a script that
- * only starts has no such name.
- */
-function isInternational(name: string): boolean {
-  const letters = String.raw`\p{L}\p{M}\p{N}_`;
-  return new RegExp(
-    `^(?!.*\\.\\.)[${letters}](?:[${letters}.-]*[${letters}.])?$`,
-    "u",
-  ).test(name);
-}
-
-/** Four numbers from 0 to 255, without leading zeros, which mean octal to some. */
-function isIpv4(name: string): boolean {
-  const parts = name.split(".");
-  return parts.length === 4 &&
-    parts.every((part) => part === String(Number(part) & 255));
-}
-
 function parseHostname(text: string, name: string): string {
-  if (isIpv4(name)) return name; // the usual case; what follows takes longer
+  if (isIpAddress(name)) return name; // the usual case; what follows takes longer
   const ascii = HOSTNAME_REGEXP.test(name)
     ? name
-    : isInternational(name)
-    ? URL.parse(`http://${name}`)?.hostname
-    : undefined;
-  if (!ascii) throw invalid(text, `"${name}" is not a host name`);
+    : INTERNATIONAL_REGEXP.test(name) && URL.parse(`http://${name}`)?.hostname;
+  if (!ascii || !HOSTNAME_REGEXP.test(ascii)) {
+    throw invalid(text, `"${name}" is not a host name`);
+  }
   if (NUMERIC_REGEXP.test(ascii)) {
     // Resolvers read "127.1", "0x7f000001" and "0" as IPv4 too: too surprising.
     throw invalid(
@@ -317,16 +293,18 @@ function parseIpv6(text: string, host: string): string {
       `"${zone}" is not a zone, as in "[fe80::1%eth0]:1234"`,
     );
   }
-  return unmapIpv4(host);
+  const ip = canonicalIp(address);
+  return zone && ip.includes(":") ? `${ip}%${zone}` : ip;
 }
 
-/** From `::ffff:a.b.c.d` or `::ffff:hhhh:hhhh` to `a.b.c.d`; all else stays. */
-function unmapIpv4(hostname: string): string {
-  if (!/:ffff:/i.test(hostname)) return hostname; // what follows takes longer
-  // The URL parser writes every IPv6 address in its one shortest form.
-  const canonical = URL.parse(`http://[${hostname}]`)?.hostname;
-  const mapped = canonical?.match(/\[::ffff:([0-9a-f]+):([0-9a-f]+)\]/);
-  if (!mapped) return hostname;
-  const [high, low] = [parseInt(mapped[1], 16), parseInt(mapped[2], 16)];
+/**
+ * Gives an IPv6 address its one shortest form, which the URL parser writes, and
+ * one that maps an IPv4 address (`::ffff:a.b.c.d`) that address.
+ */
+function canonicalIp(address: string): string {
+  const shortest = URL.parse(`http://[${address}]`)?.hostname.slice(1, -1);
+  const mapped = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(shortest ?? "");
+  if (mapped === null) return shortest ?? address;
+  const [high, low] = mapped.slice(1).map((digits) => parseInt(digits, 16));
   return [high >> 8, high & 255, low >> 8, low & 255].join(".");
 }

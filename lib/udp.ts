@@ -13,9 +13,8 @@ import {
   parseAddress,
   permissionFor,
 } from "./address.ts";
-import { explain } from "./failure.ts";
-import { type Group, joinGroup } from "./multicast.ts";
-import { Silence } from "./silence.ts";
+import { describeError } from "./tcp/errors.ts";
+import { type Group, joinGroup } from "./udp/group.ts";
 
 export type { AddressDefaults, NetAddress } from "./address.ts";
 export {
@@ -23,7 +22,7 @@ export {
   type Group,
   isMulticast,
   parseGroup,
-} from "./multicast.ts";
+} from "./udp/group.ts";
 
 /** What a datagram holds at most over IPv4: 65,535 less both headers' 28. */
 export const MAX_PAYLOAD_IPV4 = 65_507;
@@ -69,8 +68,6 @@ export interface Datagram {
   peer: Deno.NetAddr;
   /** Whether it was longer than what was asked for, and lost its end. */
   cut: boolean;
-  /** When it was taken from the system: `performance.now()`, in milliseconds. */
-  arrival: number;
 }
 
 /** Options for {@linkcode UdpSocket.receive}. */
@@ -85,33 +82,10 @@ export interface ReceiveOptions {
   signal?: AbortSignal;
   /** How long to wait for a datagram, in milliseconds; for ever if not given. */
   timeout?: number;
-  /** Whether to give what a peer sent; else it is as if it had not come. */
-  accept?: (peer: Deno.NetAddr) => boolean;
 }
 
-/** A datagram does not fit: the network carries none of its length. */
-export class DatagramTooLongError extends RangeError {
-  /** Length of the datagram, in bytes. */
-  readonly length: number;
-  /** What fits, in bytes. */
-  readonly limit: number;
-
-  /**
-   * Makes the error.
-   *
-   * @param length Length of the datagram, in bytes.
-   * @param limit What fits, in bytes.
-   */
-  constructor(length: number, limit: number) {
-    const family = limit === MAX_PAYLOAD_IPV4 ? "IPv4" : "IPv6";
-    super(
-      `Cannot send a datagram of ${length} bytes: over ${family} it holds at most ${limit}`,
-    );
-    this.name = "DatagramTooLongError";
-    this.length = length;
-    this.limit = limit;
-  }
-}
+/** How often is looked whether something came, while there is a timeout. */
+const LOOKS_PER_TIMEOUT = 16;
 
 /**
  * A UDP socket: sends to anybody, hears everybody.
@@ -134,10 +108,9 @@ export class DatagramTooLongError extends RangeError {
 export class UdpSocket implements Disposable {
   /** Where it is bound, with the port that the system chose for port 0. */
   readonly address: Deno.NetAddr;
-  /** Longest payload that it sends, in bytes. */
-  readonly limit: number;
   #socket: Deno.DatagramConn;
   #asked: NetAddress;
+  #ipv6: boolean;
   #closed = false;
 
   /**
@@ -171,16 +144,31 @@ export class UdpSocket implements Disposable {
         loopback: true,
       });
     } catch (error) {
-      throw explain(
-        error,
-        `listen on ${formatAddress(address)}`,
-        permissionFor(address, ...to ? [to] : []),
-      );
+      const attempt = `listen on ${formatAddress(address)}`;
+      const others = to ? [to] : [];
+      throw describeError(error, attempt, permissionFor(address, ...others));
     }
     this.address = this.#socket.addr as Deno.NetAddr;
-    this.limit = this.address.hostname.includes(":")
-      ? MAX_PAYLOAD_IPV6
-      : MAX_PAYLOAD_IPV4;
+    this.#ipv6 = this.address.hostname.includes(":");
+  }
+
+  /** Longest payload that it sends, in bytes. */
+  get limit(): number {
+    return this.#ipv6 ? MAX_PAYLOAD_IPV6 : MAX_PAYLOAD_IPV4;
+  }
+
+  /**
+   * Refuses a payload that is longer than what a datagram can hold.
+   *
+   * @param length Its length, in bytes.
+   * @throws {RangeError} If it does not fit.
+   */
+  checkLength(length: number): void {
+    if (length <= this.limit) return;
+    const version = this.#ipv6 ? "IPv6" : "IPv4";
+    throw new RangeError(
+      `Cannot send a datagram of ${length} bytes: over ${version} it holds at most ${this.limit}`,
+    );
   }
 
   /**
@@ -188,47 +176,45 @@ export class UdpSocket implements Disposable {
    *
    * @param payload What it holds; no bytes are a datagram too.
    * @param to Who shall get it.
-   * @throws {DatagramTooLongError} If it does not fit.
+   * @throws {RangeError} If it does not fit.
    * @throws {Error} If the system refuses.
    */
   async send(
     payload: Uint8Array,
     to: NetAddress | Deno.NetAddr,
   ): Promise<void> {
-    if (payload.length > this.limit) {
-      throw new DatagramTooLongError(payload.length, this.limit);
-    }
-    const address: NetAddress = {
-      transport: "udp",
-      hostname: to.hostname,
-      port: to.port,
-    };
+    this.checkLength(payload.length);
+    const { hostname, port } = to;
+    const address = { transport: "udp" as const, hostname, port };
     try {
-      await this.#socket.send(payload, address as Deno.NetAddr);
+      await this.#socket.send(payload, address);
     } catch (error) {
       const attempt = `send to ${formatAddress(address)}`;
-      const hint = this.#hint(error, address);
-      if (hint !== undefined) {
-        throw new Error(`Cannot ${attempt}: ${hint}`, { cause: error });
-      }
-      throw explain(error, attempt, permissionFor(this.#asked, address));
+      const permission = permissionFor(this.#asked, address);
+      throw describeError(
+        error,
+        attempt,
+        permission,
+        this.#why(error, hostname),
+      );
     }
   }
 
   /** What the codes of UDP mean here; `undefined` for those of any socket. */
-  #hint(error: unknown, { hostname }: NetAddress): string | undefined {
-    const { code } = error as { code?: string };
+  #why(error: unknown, hostname: string): string | undefined {
     const own = formatAddress(this.address);
-    if (code === "EAFNOSUPPORT") {
-      const other = this.address.hostname.includes(":") ? "0.0.0.0" : "[::]";
-      return `the socket is bound to ${own} and speaks another version of IP; bind it to ${other}:0 (--bind)`;
+    switch ((error as { code?: string }).code) {
+      case "EAFNOSUPPORT": {
+        const other = this.#ipv6 ? "0.0.0.0" : "[::]";
+        return `the socket is bound to ${own} and speaks another version of IP; bind it to ${other}:0 (--bind)`;
+      }
+      case "EINVAL":
+        return `from ${own} no way leads there; bind the socket to another address (--bind)`;
+      case "EMSGSIZE":
+        return `the datagram is too long for the way to ${hostname}`;
+      case "EPERM":
+        return "this machine's firewall does not let it out";
     }
-    if (code === "EINVAL") {
-      return `from ${own} no way leads there; bind the socket to another address (--bind)`;
-    }
-    return code === "EMSGSIZE"
-      ? `the datagram is too long for the way to ${hostname}`
-      : undefined;
   }
 
   /**
@@ -245,38 +231,41 @@ export class UdpSocket implements Disposable {
   async *receive(
     options: ReceiveOptions = {},
   ): AsyncGenerator<Datagram, void> {
-    const { maxSize = 65_535, signal, timeout = Infinity, accept } = options;
-    // A longer datagram is cut in silence. One byte more tells of it.
-    const buffer = new Uint8Array(maxSize + 1);
+    const { maxSize = 65_535, signal, timeout } = options;
+    // A longer datagram is cut in silence; that one byte more came tells of it.
+    const buffer = new Uint8Array(65_536);
     const close = () => this[Symbol.dispose]();
     signal?.addEventListener("abort", close, { once: true });
     if (signal?.aborted) close();
-    using silence = new Silence(timeout, close);
+    // One timer serves for all datagrams: looking at the clock for each would
+    // cost more, and a stopped process (SIGSTOP) would take it for silence.
+    let looks = 0;
+    const timer = timeout && setInterval(() => {
+      if (++looks > LOOKS_PER_TIMEOUT) close();
+    }, timeout / LOOKS_PER_TIMEOUT);
     try {
-      for (;;) {
-        let received: [Uint8Array, Deno.Addr];
+      while (!this.#closed) {
+        let bytes: Uint8Array, peer: Deno.Addr;
         try {
-          received = await this.#socket.receive(buffer);
+          [bytes, peer] = await this.#socket.receive(buffer);
         } catch (error) {
-          if (this.#closed) break;
-          if (isOfEarlierSend(error)) continue;
+          if (this.#closed || isOfEarlierSend(error)) continue;
           const own = formatAddress(this.address);
-          throw explain(error, `receive on ${own}`, "");
+          throw describeError(error, `receive on ${own}`, "");
         }
-        const [bytes, peer] = received as [Uint8Array, Deno.NetAddr];
-        if (accept?.(peer) === false) continue;
-        const arrival = performance.now();
         const cut = bytes.length > maxSize;
         const payload = cut ? bytes.subarray(0, maxSize) : bytes;
-        silence.endedAt(arrival);
-        yield { payload, peer, cut, arrival };
-        silence.beginsAgain();
+        looks = -Infinity; // what is done with it takes as long as it takes
+        yield { payload, peer: peer as Deno.NetAddr, cut };
+        looks = 0;
       }
-      if (!silence.over) return;
-      throw new Deno.errors.TimedOut(
-        `no datagram came within ${timeout / 1000}s`,
-      );
+      if (looks > LOOKS_PER_TIMEOUT) {
+        throw new Deno.errors.TimedOut(
+          `no datagram came within ${timeout! / 1000}s`,
+        );
+      }
     } finally {
+      clearInterval(timer);
       signal?.removeEventListener("abort", close);
     }
   }
@@ -285,27 +274,10 @@ export class UdpSocket implements Disposable {
    * Joins a multicast group: what is sent to it is heard from now on.
    *
    * @param group The group, and on which interface.
-   * @returns What leaves the group again.
    * @throws {Error} If there is no such interface.
    */
-  join(group: Group): Promise<{ leave: () => Promise<void> }> {
+  join(group: Group): Promise<void> {
     return joinGroup(this.#socket, group);
-  }
-
-  /**
-   * Says how many routers what is sent to groups may pass, and one more.
-   *
-   * @param ttl 0 for this machine, 1 for this network, up to 255.
-   * @param group The group it is for. Only for IPv4 Deno can do it.
-   */
-  async setMulticastTtl(ttl: number, group: Group): Promise<void> {
-    // Deno sets it on a membership only; on the socket it stays.
-    const membership = await joinGroup(this.#socket, group);
-    if (!("setTTL" in membership)) {
-      throw new Error("Cannot set the TTL: Deno can for IPv4 groups only");
-    }
-    await membership.setTTL(ttl);
-    await membership.leave();
   }
 
   /** Closes the socket, which may have been done before. */
@@ -317,9 +289,11 @@ export class UdpSocket implements Disposable {
 
 /**
  * On Windows, receiving tells what became of a datagram that *we* sent: nobody
- * was there. Others may still have something to say.
+ * was there, or it was under way for too long. Others may still have something
+ * to say.
  */
 function isOfEarlierSend(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset ||
-    error instanceof Deno.errors.ConnectionRefused;
+    error instanceof Deno.errors.ConnectionRefused ||
+    /os error 10052\b/.test(`${error}`);
 }

@@ -14,47 +14,45 @@
  */
 import { format } from "@std/fmt/bytes";
 import { formatAddress } from "../lib/address.ts";
-import * as cli from "../lib/cli.ts";
-import { option, toggle, UsageError } from "../lib/cli.ts";
-import { printDatagram } from "../lib/datagram_printer.ts";
-import { releaseStandardInput } from "../lib/messages.ts";
-import type { Log } from "../lib/log.ts";
-import { Output } from "../lib/output.ts";
-import { Pacer } from "../lib/pace.ts";
-import { type PayloadOptions, payloads, totalOf } from "../lib/payloads.ts";
-import { ProgressLine } from "../lib/progress_line.ts";
+import {
+  type Command,
+  hint,
+  runCommand,
+  stopSignal,
+} from "../lib/command/command.ts";
+import type { Log } from "../lib/command/log.ts";
+import {
+  duration,
+  integer,
+  option,
+  refuse,
+  size,
+  text,
+  toggle,
+  usage,
+} from "../lib/command/options.ts";
+import { Output } from "../lib/command/output.ts";
 import {
   HEADER_LENGTH,
-  headerTime,
   MAX_NUMBERED,
+  STOPPED,
   writeHeader,
 } from "../lib/stats.ts";
-import {
-  DatagramTooLongError,
-  isMulticast,
-  type NetAddress,
-  parseUdpAddress,
-  UdpSocket,
-} from "../lib/udp.ts";
+import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
+import { Pace, seriesOf } from "../lib/udp/series.ts";
 
 const OPTIONS = {
-  count: option("N", "send each message N times", cli.integer(1, MAX_NUMBERED)),
-  interval: option("DURATION", "wait between two (0)", cli.duration, 0),
-  size: option("SIZE", "fill or cut each datagram to this", cli.size),
+  count: option("N", "send each message N times", integer(1, MAX_NUMBERED)),
+  interval: option("DURATION", "wait between two (0)", duration, 0),
+  size: option("SIZE", "fill or cut each datagram to this", size),
   number: toggle("start each with its number and the time"),
-  wait: option("DURATION", "print answers for so long", cli.duration),
-  replies: option("N", "print answers until N came (for 5s)", cli.integer(1)),
-  bind: option("ADDRESS", "send from this interface, port", cli.text),
-  ttl: option("N", "routers a group's may pass (1)", cli.integer(0, 255)),
+  wait: option("DURATION", "print answers for so long", duration),
+  replies: option("N", "print answers until N came (for 5s)", integer(1)),
+  bind: option("ADDRESS", "send from this interface, port", text),
 };
 
-type Options = cli.Values<typeof OPTIONS>;
-
-/** How long `--replies` waits without `--wait`, in milliseconds. */
-const WAIT = 5000;
-
 /** The command, as its help and its tests know it. */
-export const command: cli.Command<typeof OPTIONS> = {
+export const command: Command<typeof OPTIONS> = {
   name: "udp_sender",
   summary: "Sends datagrams over UDP.",
   positionals: "[ADDRESS=127.0.0.1:8080] [MESSAGE...]",
@@ -65,7 +63,7 @@ export const command: cli.Command<typeof OPTIONS> = {
 Messages:   each MESSAGE is a datagram; without one each line of standard input
             is, and with --count or --size datagrams of made-up text are
             at most 65507 bytes over IPv4, 65527 over IPv6; of these --number
-            takes 12, at the start: sequence, total, time
+            takes 20, at the start: mark, run, sequence, total, time
 Addresses:  127.0.0.1:8080 :8080 [::1]:8080 239.1.2.3:8080 (a group)
             --bind 127.0.0.1  --bind :5000  --bind [::1]:5000
 
@@ -76,140 +74,109 @@ Examples:
   deno run --unstable-net --allow-net scripts/udp_sender.ts --number --count 20
   date | deno run --unstable-net --allow-net scripts/udp_sender.ts --replies 1
 `,
-  async run({ options, positionals: [place, ...texts], log }) {
-    const { bind = "0", ttl, wait, replies } = options;
-    const to = cli.usage(() => destination(place));
+  async run({ options, positionals, log }) {
+    const [place = "127.0.0.1:8080", ...texts] = positionals;
+    const { bind = "0", number, wait = 5000, replies } = options;
+    const answered = (options.wait ?? replies) !== undefined;
+    const to = usage(
+      () => parseUdpAddress(place),
+      "; the address comes before the messages",
+    );
+    refuse({ "port 0 is only for listening": to.port === 0 });
     const hostname = to.hostname.includes(":") ? "::" : "0.0.0.0";
-    const from = cli.usage(() => parseUdpAddress(bind, { hostname, port: 0 }));
-    if (to.port === 0) throw new UsageError("port 0 is only for listening");
+    const from = usage(() => parseUdpAddress(bind, { hostname, port: 0 }));
+    const stop = stopSignal();
     using socket = new UdpSocket(from, { to });
-    const source = sourceOf(texts, options, socket.limit);
-    if (ttl !== undefined) {
-      if (!isMulticast(to.hostname) || to.hostname.includes(":")) {
-        throw new UsageError("--ttl needs an IPv4 group, as in 239.1.2.3:8080");
-      }
-      await socket.setMulticastTtl(ttl, { ...to, on: from.hostname });
-    }
-
-    if (totalOf(source) === undefined && Deno.stdin.isTerminal()) {
-      cli.hint(
+    const header = number ? HEADER_LENGTH : 0;
+    const { total, datagrams } = usage(() =>
+      seriesOf({ ...options, texts, header }, Deno.stdin, socket)
+    );
+    if (total === 0 && Deno.stdin.isTerminal()) {
+      hint(
         log,
         "In another terminal: deno run --allow-net scripts/udp_receiver.ts (or nc -u -l 8080)",
       );
       log.info("typing", "Each line is a datagram; Ctrl-D ends the input");
     }
-    const stop = cli.stopSignal();
+
+    // It listens first: an answer may be there before the last has left.
     const over = new AbortController();
-    const end = AbortSignal.any([stop, over.signal]);
-    end.addEventListener("abort", releaseStandardInput);
-    const answered = wait !== undefined || replies !== undefined;
-    // Listening starts first: the first answer may be there before the last
-    // datagram has left.
-    const answers = answered && printAnswers(socket, replies, log, end);
+    const answers = answered && printAnswers(socket, replies, log, over.signal);
     if (answers) answers.catch(() => over.abort());
-    await sendAll(socket, to, source, options, log, end);
+    const end = AbortSignal.any([stop, over.signal]);
+    // Or it would go on waiting for a line.
+    end.addEventListener("abort", () => total > 0 || Deno.stdin.close());
+
+    const run = crypto.getRandomValues(new Uint32Array(1))[0];
+    let [sent, bytes] = [0, 0];
+    const start = performance.now();
+    try {
+      const pace = new Pace(options.interval);
+
+      // On request: how far it is, where a person watches.
+      using _line = total > 0 && !answers && Deno.stderr.isTerminal()
+        ? new (await import("../lib/progress_line.ts")).ProgressLine(
+          () => `${sent} of ${total} sent, ${format(bytes)}`,
+        )
+        : undefined;
+
+      for await (const datagram of datagrams) {
+        await pace.next(end);
+        if (end.aborted) break;
+        if (number) writeHeader(datagram, { run, sequence: sent, total });
+        await socket.send(datagram, to);
+        sent++;
+        bytes += datagram.length;
+      }
+    } catch (error) {
+      // What was under way was cut short: a read, or a send.
+      if (!end.aborted) throw error;
+    }
+    if (number && stop.aborted && sent !== total) {
+      // What was never sent shall not count as lost.
+      const last = new Uint8Array(HEADER_LENGTH);
+      writeHeader(last, { run, sequence: STOPPED, total: sent });
+      await socket.send(last, to);
+    }
+    const seconds = (performance.now() - start) / 1000;
+    const what = `${sent} datagram${sent === 1 ? "" : "s"} (${format(bytes)})`;
+    const sum = `${what} to ${formatAddress(to)} in ${seconds.toFixed(2)} s`;
+    log.info("sent", `Sent ${sum}`, { sent, bytes, seconds });
+
     if (!answers) return;
-    const timer = setTimeout(() => over.abort(), wait ?? WAIT);
-    const count = await answers.finally(() => clearTimeout(timer));
-    if (stop.aborted) return;
-    const within = `within ${(wait ?? WAIT) / 1000}s`;
-    if (count === 0) {
+    AbortSignal.any([stop, AbortSignal.timeout(wait)])
+      .addEventListener("abort", () => over.abort());
+    if (stop.aborted) over.abort();
+    const came = await answers;
+    const within = `within ${wait / 1000}s`;
+    if (came === 0 && !stop.aborted) {
       const why = "nobody may listen there, or a datagram was lost";
       log.info("silence", `Nobody answered ${within}: ${why}; UDP cannot tell`);
-    } else if (count < (replies ?? 0)) {
-      log.info("answers", `${count} of ${replies} answers came ${within}`);
+    } else if (came < (replies ?? 0) && !stop.aborted) {
+      log.info("answers", `${came} of ${replies} answers came ${within}`);
     }
   },
 };
-
-function destination(place = "127.0.0.1:8080"): NetAddress {
-  try {
-    return parseUdpAddress(place);
-  } catch (error) {
-    const { message } = error as Error;
-    throw new UsageError(`${message}; the address comes before the messages`);
-  }
-}
-
-/** What to send; what is too long is refused before anything is sent. */
-function sourceOf(
-  texts: string[],
-  { count, size, number }: Options,
-  limit: number,
-): PayloadOptions {
-  const header = number ? HEADER_LENGTH : 0;
-  if (size !== undefined && size < header) {
-    throw new UsageError(`--size must be ${header} or more with --number`);
-  }
-  const lengths = texts.map((text) => header + encoder.encode(text).length);
-  const longest = size ?? Math.max(0, ...lengths);
-  if (longest > limit) {
-    throw new UsageError(new DatagramTooLongError(longest, limit).message);
-  }
-  return { texts, count, size, header, limit };
-}
-
-const encoder = new TextEncoder();
-
-async function sendAll(
-  socket: UdpSocket,
-  to: NetAddress,
-  source: PayloadOptions,
-  { interval, number, wait, replies }: Options,
-  log: Log,
-  end: AbortSignal,
-): Promise<void> {
-  const total = totalOf(source);
-  let [sent, bytes] = [0, 0];
-  const line = () => `${sent} of ${total} sent, ${format(bytes)}`;
-  const watched = total !== undefined && (wait ?? replies) === undefined;
-  const start = performance.now();
-  try {
-    using _progress = watched ? new ProgressLine(line) : undefined;
-    using pacer = new Pacer(interval);
-    for await (const payload of payloads(source, Deno.stdin)) {
-      await pacer.turn(end);
-      if (end.aborted) break;
-      if (number) {
-        const time = headerTime();
-        writeHeader(payload, { sequence: sent, total: total ?? 0, time });
-      }
-      await socket.send(payload, to);
-      sent++;
-      bytes += payload.length;
-    }
-  } catch (error) {
-    // What was under way was cut short: a read, or a send.
-    if (!end.aborted) throw error;
-  }
-  const seconds = (performance.now() - start) / 1000;
-  const what = `${sent} datagram${sent === 1 ? "" : "s"} (${format(bytes)})`;
-  log.info(
-    "sent",
-    `Sent ${what} to ${formatAddress(to)} in ${seconds.toFixed(2)} s`,
-    { sent, bytes, seconds },
-  );
-}
 
 /** Prints what comes back, whoever sent it; gives how many came. */
 async function printAnswers(
   socket: UdpSocket,
   most: number | undefined,
   log: Log,
-  end: AbortSignal,
+  signal: AbortSignal,
 ): Promise<number> {
   const output = new Output();
   let count = 0;
+  const end = AbortSignal.any([signal, output.failed]);
   for await (const { payload, peer } of socket.receive({ signal: end })) {
     const from = formatAddress(peer);
-    const details = { peer: from, bytes: payload.length };
-    log.info("answer", `${payload.length} bytes from ${from}`, details);
-    await printDatagram(output, payload);
+    const bytes = payload.length;
+    log.info("answer", `${bytes} bytes from ${from}`, { peer: from, bytes });
+    await output.datagram(payload);
     if (++count === most) break;
   }
+  await output.finish();
   return count;
 }
 
-if (import.meta.main) {
-  Deno.exitCode = await cli.runCommand(command, Deno.args);
-}
+if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);

@@ -33,11 +33,12 @@ export class UsageError extends Error {
 }
 
 /** Runs a parser and rethrows its error as a {@linkcode UsageError}. */
-export function usage<Value>(parse: () => Value): Value {
+export function usage<Value>(parse: () => Value, advice = ""): Value {
   try {
     return parse();
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : `${error}`);
+    const message = error instanceof Error ? error.message : `${error}`;
+    throw new UsageError(message + advice);
   }
 }
 

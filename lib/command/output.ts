@@ -6,7 +6,7 @@
  */
 import { reasonFor } from "../tcp/errors.ts";
 import { turn, writeAll, type Writer } from "../tcp/stream.ts";
-import { hexDump, SafeTextDecoder } from "../text.ts";
+import { hexDump, safeText, SafeTextDecoder } from "../text.ts";
 
 /** Standard output takes no more. */
 export class OutputError extends Error {
@@ -67,6 +67,18 @@ export class Output implements Writer {
   async write(bytes: Uint8Array): Promise<number> {
     await this.#push(this.#shown(bytes));
     return bytes.length;
+  }
+
+  /**
+   * Writes a datagram, which is a message of its own: a person gets it on lines
+   * of its own, a program its bytes and nothing between two of them.
+   */
+  datagram(payload: Uint8Array): Promise<void> {
+    if (this.hex) return this.text(hexDump(payload) || "\n");
+    if (!this.terminal) return this.#push(payload);
+    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+    const shown = safeText(decoder.decode(payload).replaceAll("\r\n", "\n"));
+    return this.text(shown.endsWith("\n") ? shown : `${shown}\n`);
   }
 
   /** Writes text of our own, untouched. */

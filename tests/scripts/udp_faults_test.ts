@@ -126,8 +126,8 @@ Deno.test("udp_receiver.ts --stats counts what a relay doubles and holds back", 
   assertEquals(code, 0);
   await relay.send(new Uint8Array(0), relay.address);
   await within(relaying);
-  // All of it has been read when the last of it is printed: 52 bytes each.
-  const size = 52 * (came.size + expected.duplicated);
+  // All of it has been read when the last of it is printed: 44 bytes each.
+  const size = 44 * (came.size + expected.duplicated);
   await receiver.stdout(new RegExp(`^.{${size}}$`));
   receiver.process.kill("SIGINT");
   const { stderr } = await receiver.ended();

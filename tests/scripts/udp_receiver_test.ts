@@ -217,7 +217,7 @@ Deno.test("udp_receiver.ts counts with --stats when it is stopped", async () => 
   )!;
   assertEquals(
     { received, lost, duplicated, reordered, bytes },
-    { received: 5, lost: 1, duplicated: 1, reordered: 1, bytes: 6 * 13 },
+    { received: 5, lost: 1, duplicated: 1, reordered: 1, bytes: 6 * 21 },
   );
   const gaps = all.filter(({ event }) => event === "gap");
   assertEquals(gaps.reduce((sum, { count }) => sum + (count as number), 0), 5);

@@ -103,28 +103,33 @@ function varint(number: number): number[] {
     : [128 + number % 128, ...varint(Math.floor(number / 128))];
 }
 
-/** What the first 12 bytes of a datagram say that is sent with `--number`. */
+/** What the first 20 bytes of a datagram say that is sent with `--number`. */
 export interface Numbers {
+  /** The same in all datagrams of a run. */
+  run?: number;
   sequence: number;
   total: number;
   /** In microseconds modulo 2^32. */
   time: number;
 }
 
-export const NUMBERS_LENGTH = 12;
+export const NUMBERS_LENGTH = 20;
 
-/** Reads three numbers of 32 bits. */
+/** Reads the numbers after the mark. */
 export function readNumbers(datagram: Uint8Array): Numbers {
   const view = new DataView(datagram.buffer, datagram.byteOffset);
-  const [sequence, total, time] = [0, 4, 8].map((at) => view.getUint32(at));
-  return { sequence, total, time };
+  const [run, sequence, total, time] = [4, 8, 12, 16]
+    .map((at) => view.getUint32(at));
+  return { run, sequence, total, time };
 }
 
 /** Writes them, and a payload after them. */
 export function numbered(
-  { sequence, total, time }: Numbers,
+  { run = 1, sequence, total, time }: Numbers,
   payload: string,
 ): Uint8Array<ArrayBuffer> {
-  const head = [sequence, total, time].flatMap((it) => bigEndian(it, 4));
+  const mark = 0x4e554d31; // NUM1
+  const head = [mark, run, sequence, total, time]
+    .flatMap((it) => bigEndian(it, 4));
   return concatenate([new Uint8Array(head), bytes(payload)]);
 }

@@ -5,7 +5,7 @@ import {
   type Group,
   isMulticast,
   parseGroup,
-} from "../../lib/multicast.ts";
+} from "../../lib/udp/group.ts";
 
 const GROUPS: [string, Group][] = [
   ["239.1.2.3", { hostname: "239.1.2.3", on: "0.0.0.0" }],
@@ -13,7 +13,7 @@ const GROUPS: [string, Group][] = [
   ["ff02::1", { hostname: "ff02::1", on: 0 }],
   ["[ff02::1]", { hostname: "ff02::1", on: 0 }],
   ["ff02::1@2", { hostname: "ff02::1", on: 2 }],
-  ["[FF15::7]@::1", { hostname: "FF15::7", on: 1 }],
+  ["[FF15::7]@::1", { hostname: "ff15::7", on: 1 }],
 ];
 for (const [text, group] of GROUPS) {
   Deno.test(`parseGroup() reads ${text}`, () => {
@@ -29,6 +29,12 @@ const BAD_GROUPS: [string, string][] = [
   ["239.1.2", "is not an IPv4 address"],
   ["ff02::1@10.0.0.1", "the interface is a number"],
   ["ff02::1@eth0", "the interface is a number"],
+  ["ff02::1@4294967297", "the interface is a number"],
+  ["239.1.2.3@z", "the interface is an address"],
+  ["239.1.2.3@eth0", "the interface is an address"],
+  ["239.1.2.3@::1", "the interface is an address"],
+  ["239.1.2.3@", "the interface is an address"],
+  ["239.1.2.3@10.0.0.1@x", "the interface is an address"],
   ["", "it names no host"],
 ];
 for (const [text, message] of BAD_GROUPS) {
@@ -56,6 +62,7 @@ for (
 
 const ONE = [parseGroup("239.1.2.3")];
 const TWO = [...ONE, parseGroup("239.1.2.4")];
+const TWICE = [...ONE, parseGroup("239.1.2.3@127.0.0.1")];
 const SIX = [parseGroup("ff15::1")];
 const LINK = [parseGroup("ff02::1")];
 // Asked for, groups, system, bound.
@@ -63,6 +70,7 @@ const BOUND: [string, Group[], string, string][] = [
   ["127.0.0.1", [], "linux", "127.0.0.1"],
   ["127.0.0.1", ONE, "linux", "239.1.2.3"],
   ["127.0.0.1", TWO, "linux", "0.0.0.0"],
+  ["127.0.0.1", TWICE, "linux", "239.1.2.3"],
   ["127.0.0.1", ONE, "windows", "0.0.0.0"],
   ["0.0.0.0", ONE, "linux", "0.0.0.0"],
   ["127.0.0.1", SIX, "darwin", "ff15::1"],

@@ -1,14 +1,10 @@
 /**
- * Multicast: one datagram to all who have joined a group. `udp.ts` is the way
- * in.
+ * Multicast: one datagram to all who have joined a group.
  *
  * @module
  */
-import { type NetAddress, parseAddress } from "./address.ts";
-import { reasonFor } from "./failure.ts";
-
-/** Groups of one machine or link: without a zone no socket is bound to them. */
-const LINK_SCOPE_REGEXP = /^ff.[12]:/i;
+import { isIpAddress, type NetAddress, parseAddress } from "../address.ts";
+import { describeError } from "../tcp/errors.ts";
 
 /** A multicast group, and where to join it. */
 export interface Group {
@@ -58,24 +54,30 @@ export function isMulticast(hostname: string): boolean {
  * ```
  */
 export function parseGroup(text: string): Group {
-  const [address, on] = text.split("@");
-  const hostname = hostnameOf(address);
+  const refusal = (reason: string) =>
+    new SyntaxError(`Cannot join "${text}": ${reason}`);
+  const [group, on] = text.split(/@(.*)/s);
+  const bare = group.includes(":") && !group.startsWith("[");
+  const address = parseAddress(bare ? `[${group}]` : group, { port: 0 });
+  const { hostname } = address as NetAddress;
   if (!isMulticast(hostname)) {
-    throw new SyntaxError(
-      `Cannot join "${text}": a group is an address from 224.0.0.0 to 239.255.255.255 or in ff00::/8, as in 239.1.2.3@10.0.0.1`,
+    throw refusal(
+      "a group is an address from 224.0.0.0 to 239.255.255.255 or in ff00::/8, as in 239.1.2.3@10.0.0.1",
     );
   }
   if (!hostname.includes(":")) {
-    return { hostname, on: on === undefined ? "0.0.0.0" : hostnameOf(on) };
+    if (on === undefined) return { hostname, on: "0.0.0.0" };
+    if (isIpAddress(on) && !on.includes(":")) return { hostname, on };
+    throw refusal(
+      "for IPv4 the interface is an address that it has, as in 239.1.2.3@10.0.0.1 (`ip address` shows it)",
+    );
   }
   // By an address Deno cannot find it; the loopback interface is always 1.
   const number = on === undefined ? "0" : on === "::1" ? "1" : on;
-  if (!/^\d+$/.test(number)) {
-    throw new SyntaxError(
-      `Cannot join "${text}": for IPv6 the interface is a number, as in ff02::1@2 (\`ip link\` shows it)`,
-    );
-  }
-  return { hostname, on: Number(number) };
+  if (/^\d{1,9}$/.test(number)) return { hostname, on: Number(number) };
+  throw refusal(
+    "for IPv6 the interface is a number, as in ff02::1@2 (`ip link` shows it)",
+  );
 }
 
 /**
@@ -96,14 +98,8 @@ export function parseGroup(text: string): Group {
  *
  * const address = { transport: "udp", hostname: "127.0.0.1", port: 80 } as const;
  * const groups = [parseGroup("239.1.2.3")];
- * assertEquals(
- *   addressForGroups(address, groups, "linux"),
- *   { ...address, hostname: "239.1.2.3" },
- * );
- * assertEquals(
- *   addressForGroups(address, groups, "windows"),
- *   { ...address, hostname: "0.0.0.0" },
- * );
+ * const bound = addressForGroups(address, groups, "linux");
+ * assertEquals(bound, { ...address, hostname: "239.1.2.3" });
  * ```
  */
 export function addressForGroups(
@@ -114,54 +110,42 @@ export function addressForGroups(
   const all = /^(0\.0\.0\.0|::)$/.test(address.hostname);
   if (groups.length === 0 || all) return address;
   const [{ hostname }] = groups;
-  const bindable = os !== "windows" && !LINK_SCOPE_REGEXP.test(hostname);
-  if (groups.length === 1 && bindable) return { ...address, hostname };
+  // The same group may be joined on several interfaces.
+  const alone = groups.every((group) => group.hostname === hostname);
+  const bindable = os !== "windows" && !/^ff.[12]:/.test(hostname);
+  if (alone && bindable) return { ...address, hostname };
   return { ...address, hostname: hostname.includes(":") ? "::" : "0.0.0.0" };
 }
 
-/** Of an address without a port, with or without brackets. */
-function hostnameOf(text: string): string {
-  const bracketed = text.includes(":") && !text.startsWith("[");
-  const address = parseAddress(bracketed ? `[${text}]` : text, { port: 0 });
-  return "hostname" in address ? address.hostname : "";
-}
+/** Why a group cannot be joined, by the system's code or number for it. */
+const GROUP_REASONS: [RegExp, string][] = [
+  // ENODEV on Linux, EADDRNOTAVAIL elsewhere.
+  [
+    /os error 19\b|NotAvailable/,
+    "no interface has that address or number, or it does no multicast",
+  ],
+  [/EADDRINUSE/, "it has been joined there already"],
+  [
+    /ENOBUFS/,
+    "the system lets a socket join no more groups; `sysctl net.ipv4.igmp_max_memberships` says how many",
+  ],
+  [
+    /os error 92\b|EAFNOSUPPORT/,
+    "the socket is bound to the other version of IP; one receiver hears groups of one",
+  ],
+];
 
-/**
- * Joins a group.
- *
- * @param socket The socket that shall hear it.
- * @param group The group.
- * @returns The membership.
- * @throws {Error} If there is no such interface, or not that version of IP.
- *
- * @example
- * ```ts
- * const socket = Deno.listenDatagram({
- *   transport: "udp",
- *   hostname: "0.0.0.0",
- *   port: 0,
- * });
- * const membership = await joinGroup(socket, parseGroup("239.1.2.3@127.0.0.1"));
- * await membership.leave();
- * socket.close();
- * ```
- */
+/** Joins a group: what is sent to it is heard from now on. */
 export async function joinGroup(
   socket: Deno.DatagramConn,
   { hostname, on }: Group,
-): Promise<Deno.MulticastV4Membership | Deno.MulticastV6Membership> {
+): Promise<void> {
   try {
-    return typeof on === "string"
-      ? await socket.joinMulticastV4(hostname, on)
-      : await socket.joinMulticastV6(hostname, on);
+    if (typeof on === "string") await socket.joinMulticastV4(hostname, on);
+    else await socket.joinMulticastV6(hostname, on);
   } catch (error) {
-    // ENODEV on Linux, EADDRNOTAVAIL elsewhere.
-    const missing = /os error 19\b/.test(`${error}`) ||
-      error instanceof Deno.errors.AddrNotAvailable;
-    const reason = missing
-      ? "no interface has that address or number, or it does no multicast"
-      : reasonFor(error);
-    const message = `Cannot join ${hostname} on ${on}: ${reason}`;
-    throw new Error(message, { cause: error });
+    const said = `${error} ${(error as { code?: string }).code}`;
+    const known = GROUP_REASONS.find(([code]) => code.test(said));
+    throw describeError(error, `join ${hostname} on ${on}`, "", known?.[1]);
   }
 }
