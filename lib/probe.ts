@@ -1,225 +1,541 @@
 /**
- * The way to a web server, step by step and timed: connect, shake hands, ask,
- * and wait for the first byte.
+ * The way to a web server, each step timed: `findHosts` resolves the name,
+ * `probe` connects, shakes hands, asks and waits for the first byte, `probeEach`
+ * does so with each address, `drawProbe` draws where the time went.
  *
  * @module
  */
-import { formatAddress } from "./address.ts";
+import { formatAddress, permissionFor } from "./address.ts";
 import { handshake } from "./connect.ts";
-import { meaningOf, StepError, type StepName } from "./meaning.ts";
-import { type Attempt, race } from "./race.ts";
-import { isIpAddress, isLookupError, whyUnresolved } from "./resolve.ts";
-import { StatusLineReader } from "./status_line.ts";
-import { type Step, Stopwatch } from "./steps.ts";
-import { writeAll } from "./stream.ts";
-
-export { StepError, type StepName } from "./meaning.ts";
+import { isLookupError, reasonFor } from "./tcp/errors.ts";
+import { pause, type Reader, writeAll } from "./tcp/stream.ts";
+import { safeLine } from "./text.ts";
 
 /** What to ask, and whom. */
-export interface Target {
-  /** A name or an address; certificate and `Host` header are for it. */
+export interface WebTarget {
   hostname: string;
-  /** The port. */
   port: number;
-  /** Whether to shake hands over TLS first. */
   tls: boolean;
-  /** Which page's head to ask for, as `/`. */
   path: string;
 }
 
-/** How far it went. */
-export interface Probe {
-  /** How connecting to each address went. */
-  attempts: Attempt[];
-  /** Address and port that took the connection. */
-  address?: string;
-  /** The steps taken, a failed one too. */
-  steps: Step[];
-  /** The answer's first line, safe for a terminal. */
-  status?: string;
-  /** What ended it early. */
-  error?: StepError;
+/** The steps in their order; in `resolve+connect` the system does both. */
+export type StepName = keyof typeof STEP_ATTEMPTS;
+
+/** A step that was taken; `start` counts from the beginning of the first. */
+export interface TimedStep {
+  name: StepName;
+  start: number;
+  milliseconds: number;
 }
 
-/** Options for {@linkcode probe}. */
-export interface ProbeOptions {
-  /** Ends it when aborted; its reason is what is told. */
-  signal: AbortSignal;
-  /** Where the steps go; resolving may be there already. */
-  stopwatch?: Stopwatch;
-  /** Why DNS gave no addresses, where the system is to resolve the name. */
-  dnsError?: unknown;
+/** Times one step after another: each begins where the last one ended. */
+export class Stopwatch {
+  readonly steps: TimedStep[] = [];
+  #begin: number | undefined;
+  #onStart: (name: StepName) => void;
+
+  constructor(onStart: (name: StepName) => void = () => {}) {
+    this.#onStart = onStart;
+  }
+
+  /** Takes a step and its time, also when it fails. */
+  async time<Value>(name: StepName, step: () => Promise<Value>) {
+    this.#onStart(name);
+    const begin = this.#begin ??= performance.now();
+    const start = totalOf(this.steps);
+    try {
+      return await step();
+    } finally {
+      const milliseconds = performance.now() - begin - start;
+      this.steps.push({ name, start, milliseconds });
+    }
+  }
+}
+
+/** How long steps took together, in milliseconds. */
+export function totalOf(steps: readonly TimedStep[]): number {
+  return steps.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+}
+
+/** What to connect to: addresses, or the name where the system resolves it. */
+export interface Hosts {
+  resolver: "DNS" | "system" | "nobody";
+  hostnames: string[];
+  /** Why the connection is made by name, if it is. */
+  byName?: string;
+}
+
+const NO_DNS_REASONS = {
+  forbidden: "Deno may not ask the name servers",
+  unreachable: "Deno may connect to no address of it",
+  unaskable: "Deno asks DNS for no such name",
+  empty: "DNS has no address for it",
+  silent: "DNS does not answer",
+};
+
+/** Resolves a name. It may take half of the time; the system has the rest. */
+export async function findHosts(
+  { hostname, port }: WebTarget,
+  timeout: number,
+  stopwatch: Stopwatch,
+): Promise<Hosts> {
+  const { forbidden, unreachable, unaskable, empty, silent } = NO_DNS_REASONS;
+  const byName = (resolver: Hosts["resolver"], reason?: string) => {
+    return { resolver, hostnames: [hostname], byName: reason };
+  };
+  if (/:|^\d+(\.\d+){3}$/.test(hostname)) return byName("nobody");
+  const signal = AbortSignal.timeout(timeout / 2);
+  // Nobody can be asked at port 0: what answers is the hosts file. A name that
+  // is there has no other addresses, whatever DNS knows.
+  const hostsFile = { nameServer: { ipAddr: "127.0.0.1", port: 0 }, signal };
+  try {
+    const hostnames = await stopwatch.time(
+      "resolve",
+      () =>
+        resolveBoth(hostname, hostsFile)
+          .catch(() => resolveBoth(hostname, { signal })),
+    );
+    const allowed = hostnames.some((address) => {
+      const host = formatHost(address, port);
+      const { state } = Deno.permissions.querySync({ name: "net", host });
+      return state === "granted";
+    });
+    return allowed
+      ? { resolver: "DNS", hostnames }
+      : byName("DNS", unreachable);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return byName("system", empty);
+    if (error instanceof Deno.errors.NotCapable) {
+      stopwatch.steps.pop(); // nobody was asked, so it took no time
+      return byName("system", forbidden);
+    }
+    const odd = /\blabel\b/i.test(String(error));
+    return byName("system", odd ? unaskable : silent);
+  }
+}
+
+/** Asks for both families at once; gives IPv6 and IPv4 by turns (RFC 8305 4). */
+async function resolveBoth(name: string, options: Deno.ResolveDnsOptions) {
+  const answers = await Promise.allSettled([
+    Deno.resolveDns(name, "AAAA", options),
+    Deno.resolveDns(name, "A", options),
+  ]);
+  const errors: unknown[] = [];
+  const turns: string[] = [];
+  for (const [family, answer] of answers.entries()) {
+    if (answer.status === "rejected") errors.push(answer.reason);
+    else answer.value.forEach((ip, i) => turns[2 * i + family] = ip);
+  }
+  // Where one question is swallowed, the other's answer is all there is.
+  const addresses = new Set(turns.filter((address) => address !== undefined));
+  if (addresses.size > 0) return [...addresses];
+  // Silence says more about the network than an empty answer.
+  throw errors.find((error) => !(error instanceof Deno.errors.NotFound)) ??
+    new Deno.errors.NotFound("no address");
+}
+
+/** How one of the addresses did. */
+export interface AddressReport {
+  address: string;
+  /** `late`: still connecting when another won; `answered`: not the fastest. */
+  outcome: "won" | "answered" | "late" | "failed" | "untried";
+  milliseconds?: number;
+  reason?: string;
+  /** The steps, and the answer, of each address that was asked in turn. */
+  steps?: TimedStep[];
+  status?: string;
+}
+
+/** What was asked for, and how far it went: as JSON has it. */
+export interface Probe {
+  host: string;
+  tls: boolean;
+  path: string;
+  resolver: Hosts["resolver"];
+  byName?: string;
+  addresses: AddressReport[];
+  winner?: string;
+  steps: TimedStep[];
+  total: number;
+  status?: string;
+  error?: { step: StepName; message: string };
+}
+
+/** Connects to the first address that answers, and asks for a page's head. */
+export async function probe(
+  target: WebTarget,
+  { resolver, hostnames, byName }: Hosts,
+  timeout: number,
+  stopwatch: Stopwatch = new Stopwatch(),
+): Promise<Probe> {
+  const { hostname, port, tls, path } = target;
+  const host = formatHost(hostname, port);
+  const addresses = hostnames.map((hostname): AddressReport => {
+    return { address: formatHost(hostname, port), outcome: "untried" };
+  });
+  const { steps } = stopwatch;
+  const asked = { host, tls, path, resolver, byName };
+  const found: Probe = { ...asked, addresses, steps, total: 0 };
+
+  let step: StepName = byName ? "resolve+connect" : "connect";
+  const signal = AbortSignal.timeout(Math.max(0, timeout));
+  let conn: Deno.TcpConn | Deno.TlsConn | undefined;
+  const close = () => conn?.[Symbol.dispose]();
+  signal.addEventListener("abort", close, { once: true });
+  const whyNot = (error: unknown, hostname: string) => {
+    const unresolved = byName && whyUnresolved(byName, error, timeout);
+    if (unresolved) step = "resolve";
+    const needed = permissionFor({ transport: "tcp", hostname, port });
+    return unresolved || whyFailed(step, error, timeout, needed);
+  };
+  try {
+    const tcp = await stopwatch.time(
+      step,
+      () => connectToFirst(hostnames, port, signal, addresses, whyNot),
+    );
+    conn = tcp;
+    found.winner = formatAddress(tcp.remoteAddr);
+    signal.throwIfAborted();
+
+    if (tls) {
+      step = "tls";
+      conn = await stopwatch.time(step, async () => {
+        // Certificates know no zones and no final dot.
+        const name = withoutZone(hostname).replace(/\.$/, "");
+        const secure = await Deno.startTls(tcp, { hostname: name });
+        await handshake(secure, signal);
+        return secure;
+      });
+    }
+
+    step = "first byte";
+    const answer = new Uint8Array(8192);
+    const server = conn;
+    const length = await stopwatch.time(step, async () => {
+      await writeAll(server, new TextEncoder().encode(headRequest(target)));
+      return await server.read(answer);
+    });
+    found.status = await readStatusLine(server, answer, length);
+  } catch (error) {
+    // A read that is ended by closing has no reason of its own.
+    const cause = signal.aborted ? signal.reason : error;
+    const reasons = found.winner === undefined
+      ? Map.groupBy(addresses, ({ reason = "" }) => reason)
+      : new Map([[whyFailed(step, cause, timeout), [{
+        address: found.winner,
+      }]]]);
+    found.error = { step, message: failureText(step, target, reasons) };
+  } finally {
+    signal.removeEventListener("abort", close);
+    close();
+  }
+  return { ...found, total: totalOf(steps) };
+}
+
+/** Probes one address after the other; the fastest wins. */
+export async function probeEach(
+  target: WebTarget,
+  hosts: Hosts,
+  timeout: number,
+  { steps }: Stopwatch,
+): Promise<Probe> {
+  const end = performance.now() + timeout;
+  const probes: Probe[] = [];
+  for (const hostname of hosts.hostnames) {
+    // Every address has its share of the time, however long the others take.
+    const left = hosts.hostnames.length - probes.length;
+    const share = Math.max(0, end - performance.now()) / left;
+    probes.push(
+      await probe(target, { ...hosts, hostnames: [hostname] }, share),
+    );
+  }
+  const [fastest] = probes.filter(({ error }) => error === undefined)
+    .toSorted((a, b) => a.total - b.total);
+  const addresses = probes.map((one): AddressReport => ({
+    ...one.addresses[0],
+    outcome: one.error ? "failed" : one === fastest ? "won" : "answered",
+    reason: one.error?.message,
+    steps: one.steps,
+    status: one.status,
+  }));
+  const { error, winner } = fastest ?? probes[0];
+  const all = { addresses, winner, steps, total: totalOf(steps), error };
+  return { ...probes[0], ...all, status: undefined };
 }
 
 /**
- * Connects to the first of the addresses that takes the connection, and asks
- * for the head of a page.
- *
- * @param target What to ask, and whom.
- * @param hostnames The addresses, in the order to try them; or the name, for
- * the system to resolve.
- * @param options When to give up, and what was done before.
- * @returns How far it went; a failed step is in `error`, never thrown.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const server = Deno.serve(
- *   { hostname: "127.0.0.1", port: 0, onListen() {} },
- *   () => new Response("hello"),
- * );
- * const target = { hostname: "localhost", tls: false, path: "/" };
- * const { port } = server.addr;
- * const hosts = ["127.0.0.1"];
- * const { signal } = new AbortController();
- * const { status } = await probe({ ...target, port }, hosts, { signal });
- * assertEquals(status, "HTTP/1.1 200 OK");
- * await server.shutdown();
- * ```
+ * Connects to the first address that answers (RFC 8305 5): the next one is tried
+ * 250 ms after the last, or as soon as that has failed.
  */
-export async function probe(
-  target: Target,
-  hostnames: readonly string[],
-  options: ProbeOptions,
-): Promise<Probe> {
-  const { signal, stopwatch = new Stopwatch() } = options;
-  const { steps } = stopwatch;
-  const byName = hostnames.some((hostname) => !isIpAddress(hostname));
-  const step = byName ? "resolve+connect" : "connect";
-  const { conn, attempts } = await stopwatch.time(
-    step,
-    () => race(hostnames, target.port, { signal }),
-  );
-  if (conn === undefined) {
-    const error = whyUnconnected(target, step, attempts, options);
-    return { attempts, steps, error };
+async function connectToFirst(
+  hostnames: string[],
+  port: number,
+  end: AbortSignal,
+  addresses: AddressReport[],
+  whyNot: (error: unknown, hostname: string) => string,
+): Promise<Deno.TcpConn> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([end, over.signal]);
+  let winner = undefined as Deno.TcpConn | undefined;
+  const attempts = [];
+  for (const [i, hostname] of hostnames.entries()) {
+    if (winner !== undefined) break;
+    const report = addresses[i];
+    report.outcome = "late"; // unless it wins or fails
+    const start = performance.now();
+    const attempt = Deno.connect({ hostname, port, signal }).then((conn) => {
+      if (winner !== undefined) return conn.close();
+      winner = conn;
+      report.outcome = "won";
+      report.address = formatAddress(conn.remoteAddr);
+      over.abort();
+    }).catch((error) => {
+      if (winner !== undefined) return;
+      report.outcome = "failed";
+      report.reason = whyNot(error, hostname);
+    }).finally(() => report.milliseconds = performance.now() - start);
+    attempts.push(attempt);
+    await Promise.race([attempt, pause(250, signal)]);
   }
-  const address = formatAddress(conn.remoteAddr);
-  const conversation = new Conversation(conn, target, signal, stopwatch);
-  try {
-    return { attempts, address, steps, status: await conversation.run() };
-  } catch (error) {
-    if (!(error instanceof StepError)) throw error;
-    return { attempts, address, steps, error };
-  }
-}
-
-/** Says for what reasons nobody took the connection, each of them once. */
-function whyUnconnected(
-  { hostname, port }: Target,
-  step: StepName,
-  attempts: Attempt[],
-  { signal, dnsError }: ProbeOptions,
-): StepError {
-  const [first] = attempts.flatMap(({ error }) => error ?? []);
-  if (step === "resolve+connect" && isLookupError(first)) {
-    return new StepError("resolve", hostname, whyUnresolved(dnsError, first));
-  }
-  if (dnsError instanceof Deno.errors.TimedOut && signal.aborted) {
-    const reason = meaningOf("resolve", signal.reason);
-    return new StepError("resolve", hostname, reason);
-  }
-  const addresses = new Map<string, string[]>();
-  for (const { hostname, error = signal.reason } of attempts) {
-    const address = formatAddress({ transport: "tcp", hostname, port });
-    const reason = meaningOf(step, error, `--allow-net=${address}`);
-    addresses.set(reason, [...addresses.get(reason) ?? [], address]);
-  }
-  const where = formatAddress({ transport: "tcp", hostname, port });
-  const [[reason, those], ...others] = addresses;
-  if (others.length === 0) {
-    return new StepError(step, andAddresses(where, those), reason);
-  }
-  const reasons = [...addresses].map(([reason, those]) =>
-    `${those.join(", ")}: ${reason}`
-  );
-  return new StepError(step, where, reasons.join("; "));
-}
-
-/** What was asked for, and what it came to where that is not the same. */
-function andAddresses(where: string, addresses: string[]): string {
-  const list = addresses.join(", ");
-  return list === where ? where : `${where} (${list})`;
-}
-
-/** The steps over a connection, which is closed at the end. */
-class Conversation {
-  #conn: Deno.TcpConn | Deno.TlsConn;
-  #target: Target;
-  #where: string;
-  #signal: AbortSignal;
-  #stopwatch: Stopwatch;
-
-  constructor(
-    conn: Deno.TcpConn,
-    target: Target,
-    signal: AbortSignal,
-    stopwatch: Stopwatch,
-  ) {
-    this.#conn = conn;
-    this.#target = target;
-    this.#signal = signal;
-    this.#stopwatch = stopwatch;
-    const { hostname, port } = target;
-    this.#where = andAddresses(
-      formatAddress({ transport: "tcp", hostname, port }),
-      [formatAddress(conn.remoteAddr)],
-    );
-  }
-
-  /** Takes the steps; gives the first line of the answer. */
-  async run(): Promise<string> {
-    const close = () => this.#conn[Symbol.dispose]();
-    this.#signal.addEventListener("abort", close, { once: true });
-    try {
-      if (this.#target.tls) await this.#take("tls", () => this.#startTls());
-      const reader = new StatusLineReader(this.#conn);
-      await this.#take("first byte", async () => {
-        const request = new TextEncoder().encode(headRequest(this.#target));
-        await writeAll(this.#conn, request);
-        await reader.start();
-      });
-      // What comes after the first byte is not that step's time any more.
-      return await this.#explain("first byte", () => reader.finish());
-    } finally {
-      this.#signal.removeEventListener("abort", close);
-      close();
-    }
-  }
-
-  #take<Value>(step: StepName, work: () => Promise<Value>): Promise<Value> {
-    return this.#explain(step, () => this.#stopwatch.time(step, work));
-  }
-
-  async #explain<Value>(
-    step: StepName,
-    work: () => Promise<Value>,
-  ): Promise<Value> {
-    try {
-      this.#signal.throwIfAborted();
-      return await work();
-    } catch (error) {
-      // A read that is ended by closing has no reason of its own.
-      const cause = this.#signal.aborted ? this.#signal.reason : error;
-      throw new StepError(step, this.#where, meaningOf(step, cause));
-    }
-  }
-
-  async #startTls(): Promise<void> {
-    // Certificates know no zones and no final dot.
-    const hostname = this.#target.hostname.split("%")[0].replace(/\.$/, "");
-    const conn = await Deno.startTls(this.#conn as Deno.TcpConn, { hostname });
-    this.#conn = conn;
-    await handshake(conn, this.#signal);
-  }
+  await Promise.all(attempts);
+  over.abort(); // ends the pauses that are left
+  return winner ?? Promise.reject(new Error("no address answers"));
 }
 
 /** The question, RFC 9112 3. */
-function headRequest({ hostname, port, tls, path }: Target): string {
-  const [name] = hostname.split("%");
-  const host = formatAddress({ transport: "tcp", hostname: name, port });
+function headRequest({ hostname, port, tls, path }: WebTarget): string {
   // The usual port goes without saying.
-  const header = host.replace(tls ? /:443$/ : /:80$/, "");
-  return `HEAD ${path} HTTP/1.1\r\nHost: ${header}\r\nConnection: close\r\n\r\n`;
+  const host = formatHost(withoutZone(hostname), port)
+    .replace(tls ? /:443$/ : /:80$/, "");
+  return `HEAD ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+}
+
+/** What came is not the first line of an HTTP answer. */
+class NotHttpError extends Error {}
+
+/** Reads on to the end of the status line (RFC 9112 4), and no further. */
+export async function readStatusLine(
+  from: Reader,
+  answer: Uint8Array,
+  length: number | null,
+): Promise<string> {
+  for (let end = 0;; length = await from.read(answer.subarray(end))) {
+    if (length === null) {
+      const when = end === 0
+        ? "without a byte; does it speak HTTP on this port?"
+        : "in the middle of its first line";
+      throw new NotHttpError(`the server closed the connection ${when}`);
+    }
+    end += length;
+    const text = new TextDecoder().decode(answer.subarray(0, end));
+    const [line, ...more] = text.split(/\r?\n/);
+    const whole = more.length > 0;
+    if (whole && /^HTTP\/\d(\.\d)? [1-5]\d\d( |$)/.test(line)) {
+      return safeLine(line);
+    }
+    // A record of TLS, an alert or a handshake: RFC 8446 5.1.
+    if ((answer[0] === 0x15 || answer[0] === 0x16) && answer[1] === 3) {
+      throw new NotHttpError(
+        "the server speaks TLS on this port, not plain HTTP; add --tls",
+      );
+    }
+    if (whole || !"HTTP/".startsWith(line.slice(0, 5))) {
+      const start = line.length > 40 ? `${line.slice(0, 40)}…` : line;
+      throw new NotHttpError(
+        `the server does not speak HTTP on this port; it says "${start}"`,
+      );
+    }
+    if (end === answer.length) {
+      throw new NotHttpError(
+        `the first line of the answer does not end within ${end} bytes; no web server's is so long`,
+      );
+    }
+  }
+}
+
+function formatHost(hostname: string, port: number): string {
+  return formatAddress({ transport: "tcp", hostname, port });
+}
+
+function withoutZone(hostname: string): string {
+  return hostname.split("%")[0];
+}
+
+const STEP_ATTEMPTS = {
+  "resolve": "resolve",
+  "connect": "connect to",
+  "resolve+connect": "resolve and connect to",
+  "tls": "shake hands over TLS with",
+  "first byte": "get a first byte of HTTP from",
+};
+
+/** What silence in a step means. */
+const STEP_SILENCES: Record<StepName, string> = {
+  "resolve":
+    "no name server answers (no DNS); an address in place of the name needs none",
+  "connect":
+    "a black hole: a firewall drops the packets, or no machine has that address",
+  "resolve+connect":
+    "no name server answers, or a firewall drops the packets to the server",
+  "tls":
+    "the server takes the connection, but does not shake hands; does it speak TLS on this port?",
+  "first byte":
+    "the server takes the connection and stays silent; does it wait for TLS (--tls), or is it stuck?",
+};
+
+/** What rustls says, where the advice is another one than in tcp/errors.ts. */
+const HANDSHAKE_REASONS: [RegExp, string][] = [
+  [
+    /UnknownIssuer/,
+    "its certificate is self-signed, or signed by an authority that is not trusted here (something in between may have put it there); `deno run --cert FILE` trusts the one in FILE",
+  ],
+  [
+    /CaUsedAsEndEntity/,
+    "its certificate is an authority's own, as self-signed ones often are; a server needs one with basicConstraints=CA:FALSE",
+  ],
+  [
+    /InvalidContentType|InvalidMessage/,
+    "the server does not speak TLS on this port; leave --tls out, or try port 443",
+  ],
+  [
+    /^UnexpectedEof|^ConnectionReset/,
+    "the server closed the connection in the handshake; does it speak TLS on this port?",
+  ],
+];
+
+/** Says why a step failed, and what that means for it. */
+export function whyFailed(
+  step: StepName,
+  error: unknown,
+  timeout: number,
+  permission = "--allow-net",
+): string {
+  if (isTimeout(error)) {
+    const seconds = Number((timeout / 1000).toPrecision(2));
+    return `nothing came back within ${seconds}s: ${STEP_SILENCES[step]}`;
+  }
+  if (error instanceof NotHttpError) return error.message;
+  if (error instanceof Deno.errors.NotCapable) {
+    return `Deno was not allowed to; it needs ${permission}`;
+  }
+  const words = String(error);
+  if (step === "tls" && /not valid for name/.test(words)) {
+    const names = words.split("only valid for")[1]?.match(/[^"()]+(?="?\))/g);
+    const more = names && names.length > 3
+      ? `, and ${names.length - 3} more`
+      : "";
+    const list = names ? `: ${names.slice(0, 3).join(", ")}${more}` : "";
+    return `its certificate is for another name${list}`;
+  }
+  const known = HANDSHAKE_REASONS.find(([known]) => known.test(words));
+  return step === "tls" && known ? known[1] : reasonFor(error);
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "TimeoutError";
+}
+
+/** Says why a name has no address; nothing if the name is not the reason. */
+function whyUnresolved(
+  byName: string,
+  error: unknown,
+  timeout: number,
+): string | undefined {
+  const { empty, silent } = NO_DNS_REASONS;
+  if (byName === silent && isTimeout(error)) {
+    return whyFailed("resolve", error, timeout);
+  }
+  if (!isLookupError(error)) return undefined;
+  // Linux tells "not now" from "no"; elsewhere what DNS said decides.
+  const temporary = /temporary|try again/i.test(String(error));
+  if (temporary && byName === empty) {
+    return "the name server answers, but with an error (SERVFAIL or REFUSED); it may have no network itself, or better luck later";
+  }
+  if (temporary || byName === silent) {
+    return "no name server answers (no DNS): is there a network? An address in place of the name needs no DNS";
+  }
+  return "there is no such name, or it has no address; is it spelled right, and is there a network?";
+}
+
+/** Says which step failed, and each reason once, with its addresses. */
+function failureText(
+  step: StepName,
+  { hostname, port }: WebTarget,
+  reasons: Map<string, { address: string }[]>,
+): string {
+  const host = formatHost(hostname, port);
+  const place = step === "resolve" ? hostname : host;
+  const lists = [...reasons].map(([reason, those]) => {
+    return { reason, list: those.map(({ address }) => address).join(", ") };
+  });
+  const [{ reason, list }] = lists;
+  const all = lists.length > 1
+    ? `: ${lists.map(({ reason, list }) => `${list}: ${reason}`).join("; ")}`
+    : list === host
+    ? `: ${reason}`
+    : ` (${list}): ${reason}`;
+  return safeLine(`Cannot ${STEP_ATTEMPTS[step]} ${place}${all}`);
+}
+
+/** Draws a probe for a person: who won, bars to one scale, the answer. */
+export function drawProbe(found: Probe): string {
+  const { host, resolver, byName, addresses, steps, status = "" } = found;
+  const count = addresses.length === 1 ? "address" : "addresses";
+  const headline = byName !== undefined
+    ? `${host} is connected to by name: ${byName}`
+    : resolver === "nobody"
+    ? `${host} is an address, not a name:`
+    : `${host} has ${addresses.length} ${count}:`;
+  const width = Math.max(...addresses.map(({ address }) => address.length));
+  const rows = addresses.map((row) =>
+    `  ${row.address.padEnd(width)}  ${describeRow(row)}`
+  );
+  const sections = [[headline, ...rows]];
+  // One scale for all, so that they can be compared.
+  const inTurn = addresses.flatMap(({ steps }) => steps ? [steps] : []);
+  const scale = Math.max(...[steps, ...inTurn].map(totalOf));
+  if (inTurn.length === 0) sections.push(drawSteps(steps, scale), [status]);
+  else {
+    sections.push(drawSteps(steps, scale).slice(0, steps.length));
+    for (const { address, steps = [] } of addresses) {
+      sections.push([address, ...drawSteps(steps, scale)]);
+    }
+  }
+  return sections.filter((lines) => lines.length > 0)
+    .map((lines) => `${lines.join("\n")}\n`).join("\n");
+}
+
+function describeRow(row: AddressReport): string {
+  const { outcome, milliseconds = 0, reason, steps, status } = row;
+  const after = `after ${milliseconds.toFixed(1)} ms`;
+  if (outcome === "failed") return `${reason}`;
+  if (steps) return outcome === "won" ? `${status}  (it won)` : `${status}`;
+  if (outcome === "won") return `connected ${after}: it won`;
+  if (outcome === "late") return `not connected ${after}, when another was`;
+  return "not needed";
+}
+
+const BAR_WIDTH = 40;
+/** A bar's last character, by how many eighths of it are filled. */
+const BAR_EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+
+/** Draws a bar for each step, where it lay and as long as it took; the total. */
+export function drawSteps(steps: TimedStep[], scale: number): string[] {
+  const line = (name: string, bar: string, milliseconds: number) => {
+    const time = milliseconds.toFixed(1).padStart(10);
+    return `${name.padEnd(17)}${bar.padEnd(BAR_WIDTH)}${time} ms`;
+  };
+  const bars = steps.map(({ name, start, milliseconds }) => {
+    const length = Math.round(milliseconds / scale * BAR_WIDTH * 8);
+    const eighths = Math.max(1, length); // however short, it was there
+    const bar = "█".repeat(eighths >> 3) + BAR_EIGHTHS[eighths & 7];
+    const before = Math.round(start / scale * BAR_WIDTH);
+    return line(
+      name,
+      " ".repeat(Math.min(before, BAR_WIDTH - bar.length)) + bar,
+      milliseconds,
+    );
+  });
+  return [...bars, line("total", "", totalOf(steps))];
 }

@@ -6,7 +6,7 @@
  *     deno run --allow-net scripts/google_connect.ts
  *     deno run --allow-net scripts/google_connect.ts --tls example.com
  *
- * The report is the payload and goes to standard output; a fault is one line
+ * The report is the payload and goes to standard output; a failure is one line
  * on standard error that names the step, and exit code 1.
  *
  * What Deno has to be allowed to do:
@@ -23,34 +23,39 @@
  * @module
  */
 import { formatAddress, parseAddress } from "../lib/address.ts";
-import * as cli from "../lib/cli.ts";
-import { option, toggle } from "../lib/cli.ts";
-import { Deadline } from "../lib/deadline.ts";
-import { findHosts, type Hosts } from "../lib/hosts.ts";
-import { Output } from "../lib/output.ts";
-import { type Probe, probe, type Target } from "../lib/probe.ts";
+import { type Command, runCommand } from "../lib/command/command.ts";
 import {
-  drawReport,
-  type Report,
-  reportOnEach,
-  reportOnOne,
-} from "../lib/probe_report.ts";
-import { Stopwatch } from "../lib/steps.ts";
+  duration,
+  option,
+  refuse,
+  toggle,
+  usage,
+  UsageError,
+  type Values,
+} from "../lib/command/options.ts";
+import { Output } from "../lib/command/output.ts";
+import {
+  drawProbe,
+  findHosts,
+  probe,
+  probeEach,
+  Stopwatch,
+  totalOf,
+  type WebTarget,
+} from "../lib/probe.ts";
 import { safeJson } from "../lib/text.ts";
 
 const OPTIONS = {
   tls: toggle("shake hands over TLS, on port 443 if none is given"),
-  path: option("PATH", "which page's head to ask for (/)", pagePath, "/"),
+  path: option("PATH", "which page's head to ask for (/)", pagePath),
   all: toggle("try each address in turn"),
-  timeout: option("DURATION", "for all of it (10s)", cli.duration, 10_000),
+  timeout: option("DURATION", "for all of it (10s)", duration, 10_000),
   // Every command has it; this one has a report to write, too.
   json: toggle("write the report and the log as JSON"),
 };
 
-type Options = cli.Values<typeof OPTIONS>;
-
 /** The command, as its help and its tests know it. */
-export const command: cli.Command<typeof OPTIONS> = {
+export const command: Command<typeof OPTIONS> = {
   name: "google_connect",
   summary: "Shows where the time goes on the way to a web server.",
   positionals: "[HOST[:PORT]=www.google.com:80]",
@@ -58,12 +63,13 @@ export const command: cli.Command<typeof OPTIONS> = {
   options: OPTIONS,
   headings: { tls: "The page", all: "The way", json: "The report" },
   epilogue: `
-Steps:      resolve     ask DNS for the addresses of the name
-            connect     try them, the next one 250 ms after the last
+Steps:      resolve     look into the hosts file, or ask DNS
+            connect     try the addresses, the next one 250 ms after the last
             tls         shake hands and verify the certificate (--tls)
             first byte  ask for the head of the page and wait
 JSON:       one object on standard output, also of a failure
 Hosts:      example.com example.com:8080 tls://example.com 127.0.0.1:80 [::1]:80
+            https://example.com/page
 
 Permission: --allow-net=HOST:PORT and the system resolves the name; with
             NAMESERVER:53 too DNS is asked, with ADDRESS:PORT each is tried
@@ -73,77 +79,48 @@ Examples:
   deno run --allow-net scripts/google_connect.ts --all --json --timeout 5s
 `,
   async run({ options, positionals: [place = "www.google.com"], log }) {
-    const target = cli.usage(() => targetOf(place, options));
-    using deadline = new Deadline(options.timeout);
-    const { signal } = deadline;
+    const target = usage(() => targetOf(place, options));
     const stopwatch = new Stopwatch((step) => log.debug("step", `${step} ...`));
-    // DNS gets half of the time, so that there is some for the system's way.
-    const dns = { signal, timeout: options.timeout / 2 };
-    const { hostname, port } = target;
-    const hosts = await findHosts(hostname, port, stopwatch, dns);
-    const names = hosts.hostnames.join(", ");
-    log.debug("hosts", `connecting to ${names}`, { resolver: hosts.resolver });
-    const report = options.all
-      ? reportOnEach(
-        target,
-        hosts,
-        stopwatch.steps,
-        await probeEach(target, hosts, deadline),
-      )
-      : reportOnOne(
-        target,
-        hosts,
-        await probe(target, hosts.hostnames, {
-          ...{ signal, stopwatch, dnsError: hosts.error },
-        }),
-      );
-    await print(report, options);
-    if (report.error !== undefined) throw new Error(report.error.message);
+
+    const hosts = await findHosts(target, options.timeout, stopwatch);
+    const { resolver, hostnames } = hosts;
+    log.debug("hosts", `connecting to ${hostnames.join(", ")}`, { resolver });
+
+    const left = options.timeout - totalOf(stopwatch.steps);
+    const found = options.all
+      ? await probeEach(target, hosts, left, stopwatch)
+      : await probe(target, hosts, left, stopwatch);
+
+    const { error } = found;
+    const output = new Output();
+    if (options.json) await output.text(`${safeJson(found)}\n`);
+    else if (options.all || !error) await output.text(drawProbe(found));
+    await output.finish();
+    if (error !== undefined) throw new Error(error.message);
   },
 };
 
-/** Every address has its share of the time, however long the others take. */
-async function probeEach(
-  target: Target,
-  { hostnames, error: dnsError }: Hosts,
-  deadline: Deadline,
-): Promise<Probe[]> {
-  const probes: Probe[] = [];
-  for (const hostname of hostnames) {
-    const left = hostnames.length - probes.length;
-    using share = new Deadline(deadline.remaining / left, deadline.signal);
-    const { signal } = share;
-    probes.push(await probe(target, [hostname], { signal, dnsError }));
-  }
-  return probes;
-}
-
-/** A failure is told in one line; its report is for programs, and `--all`. */
-async function print(report: Report, { json, all }: Options): Promise<void> {
-  const output = new Output();
-  if (json) await output.text(`${safeJson(report)}\n`);
-  else if (all || report.error === undefined) {
-    await output.text(drawReport(report));
-  }
-}
-
-function targetOf(place: string, options: Options): Target {
-  const tls = options.tls || /^tls:/i.test(place);
-  const address = parseAddress(place, { port: tls ? 443 : 80 });
+/** Reads `HOST[:PORT]` or the address of a page. */
+function targetOf(place: string, options: Values<typeof OPTIONS>): WebTarget {
+  const url = /^https?:\/\//i.test(place) ? URL.parse(place) : undefined;
+  if (url === null) throw new UsageError(`"${place}" is no page's address`);
+  const tls = options.tls || /^(tls|https):/i.test(place);
+  const port = tls ? 443 : 80;
+  const address = parseAddress(url?.host ?? place, { port });
   if (address.transport === "unix" || address.transport === "udp") {
     const given = formatAddress(address);
-    throw new cli.UsageError(`a web server is reached over TCP, not ${given}`);
+    throw new UsageError(`a web server is reached over TCP, not ${given}`);
   }
-  cli.refuse({ "port 0 is only for listening": address.port === 0 });
-  const { hostname, port } = address;
-  return { hostname, port, tls, path: options.path };
+  refuse({ "port 0 is only for listening": address.port === 0 });
+  const path = options.path ?? (url ? url.pathname + url.search : "/");
+  return { hostname: address.hostname, port: address.port, tls, path };
 }
 
 function pagePath(value: string): string {
   if (/^\/[!-~]*$/.test(value)) return value;
-  throw new cli.UsageError(
+  throw new UsageError(
     `must start with / and have neither spaces nor letters beyond ASCII (write them as %20), not ${value}`,
   );
 }
 
-if (import.meta.main) Deno.exitCode = await cli.runCommand(command, Deno.args);
+if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);

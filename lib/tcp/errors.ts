@@ -108,9 +108,15 @@ export function reasonFor(error: unknown): string {
   const known = REASONS_BY_CLASS.find(([type]) => error instanceof type);
   if (known !== undefined) return known[1];
   // The text differs from system to system; the class is a plain Error.
-  return /lookup address|resolve|nodename|No such host/i.test(error.message)
+  return isLookupError(error) || /resolve/i.test(error.message)
     ? "the name does not resolve to an address"
     : error.message;
+}
+
+/** Tells whether the system could not resolve a name: Deno has no class for it. */
+export function isLookupError(error: unknown): boolean {
+  return error instanceof Error &&
+    /lookup address|nodename|No such host/i.test(error.message);
 }
 
 function isTlsError(error: Error): boolean {

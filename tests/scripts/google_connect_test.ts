@@ -148,6 +148,28 @@ Deno.test("google_connect.ts asks for the head of --path when it is connected", 
   );
 });
 
+for (const [scheme, reply] of [["http", OK], ["https", "plain\n"]]) {
+  Deno.test(`google_connect.ts takes host, page and TLS from the URL when it is given ${scheme}`, async () => {
+    const asked = Promise.withResolvers<string>();
+    await using server = new TestServer(async (conn) => {
+      const buffer = new Uint8Array(4096);
+      asked.resolve(text(buffer.subarray(0, await conn.read(buffer) ?? 0)));
+      await conn.write(bytes(reply));
+      await conn.closeWrite();
+      await stayWhileOpen(conn);
+    });
+    const host = `localhost:${server.port}`;
+    const { code } = await run(SCRIPT, [`${scheme}://${host}/a%20b?c=d#e`]);
+    if (scheme === "http") {
+      assertEquals(code, 0);
+      assertMatch(await asked.promise, /^HEAD \/a%20b\?c=d HTTP\/1\.1\r\n/);
+    } else {
+      assertEquals(code, 1);
+      assertMatch(await asked.promise, /^\x16\x03/); // a handshake
+    }
+  });
+}
+
 Deno.test("google_connect.ts puts brackets into the Host header when the host is an IPv6 address", async () => {
   const asked = Promise.withResolvers<string>();
   await using server = new TestServer(async (conn) => {
@@ -399,7 +421,8 @@ for (
     ["the path has a space", ["--path", "/a b"], /--path must start with \//],
     ["the path has a line end", ["--path", "/\r\nX: y"], /--path must start/],
     ["the port is 0", ["localhost:0"], /port 0 is only for listening/],
-    ["the host is an URL", ["http://localhost"], /the scheme must be/],
+    ["the host is another URL", ["ftp://localhost"], /the scheme must be/],
+    ["the host is half a URL", ["http://"], /"http:\/\/" is no page's address/],
     ["the host is a unix socket", ["unix:/tmp/s"], /over TCP, not unix:/],
     ["the host is for datagrams", ["udp://localhost"], /over TCP, not udp:/],
     ["there are two hosts", ["a", "b"], /one argument too many/],
@@ -573,6 +596,26 @@ testInNetwork(
       stdout,
       /^www\.example\.test:80 has 2 addresses:\n {2}\[::1\]:80 +connected after .* won\n {2}127\.0\.0\.1:80 +not needed\n\nresolve .*\nconnect .*\nfirst byte .*\ntotal .*\n\nHTTP\/1\.1 200 OK\n$/,
     );
+  },
+);
+
+testInNetwork(
+  "connects to what the hosts file says when DNS knows other addresses",
+  {
+    zone: { [WWW]: BOTH },
+    web: ["::1", "10.77.0.1"],
+    setup: [
+      ...ROUTED,
+      `printf '10.77.0.1 ${WWW}\\n' > /tmp/hosts_$$`,
+      "mount --bind /tmp/hosts_$$ /etc/hosts",
+      "rm /tmp/hosts_$$",
+    ],
+  },
+  [WWW, "--json"],
+  ({ code, stdout, stderr }) => {
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(JSON.parse(stdout).winner, "10.77.0.1:80");
+    assertEquals(JSON.parse(stdout).addresses.length, 1);
   },
 );
 
