@@ -3,17 +3,15 @@ import {
   assert,
   assertEquals,
   assertMatch,
-  assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { eject } from "../../lib/eject.ts";
+import { Folder } from "../support/folder.ts";
 import {
   type Ended,
   run,
   Running,
   type RunOptions,
   SCRIPTS,
-  within,
 } from "../support/helpers.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -22,28 +20,12 @@ const NAMES = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
 
 /** Whole-process tests; what a copy does is to be what the original does. */
 const TESTS = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
-  .concat("udp_faults", "udp_peers", "google_connect", "nats")
-  .concat("explain", "completions");
+  .concat("tcp_server_modes", "udp_faults", "google_connect")
+  .map((name) => `tests/scripts/${name}_test.ts`)
+  .concat("tests/peers/udp_peers_test.ts");
 
 // With copies under test, the originals are not.
 const test = SCRIPTS === "scripts" ? Deno.test : Deno.test.ignore;
-
-/** A folder for a while. */
-class Folder implements Disposable {
-  readonly path = Deno.makeTempDirSync({ prefix: "eject_" });
-
-  text(name: string): string {
-    return Deno.readTextFileSync(`${this.path}/${name}`);
-  }
-
-  write(name: string, text: string): void {
-    Deno.writeTextFileSync(`${this.path}/${name}`, text);
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.path, { recursive: true });
-  }
-}
 
 /** All five, written once for all tests. */
 let copies: Folder;
@@ -110,38 +92,45 @@ test(
 );
 
 for (const name of NAMES) {
-  test(`eject.ts leaves no import and no example when it writes ${name}`, () => {
+  test(`eject.ts says on top what is in it and where when it writes ${name}`, () => {
     const source = copies.text(`${name}.ts`);
-    const [shebang, origin, doc] = source.split("\n");
-    assertStringIncludes(shebang, "deno run --no-prompt --allow-net");
-    assertStringIncludes(origin, `scripts/${name}.ts of @socket/scripts`);
-    assertEquals(doc, "/**");
-    assert(!/^(import|export \{)/m.test(source), "an import is left");
-    assert(!/@example|@std\/assert/.test(source), "an example is left");
-    assertStringIncludes(source, "\nasync function runCommand<");
-    assertStringIncludes(source, " * Runs a command: parses its arguments");
+    const lines = source.split("\n");
+    assertStringIncludes(lines[0], "deno run --no-prompt --allow-net");
+    // All that the script says of itself, but for the folder.
+    const original = Deno.readTextFileSync(`${ROOT}scripts/${name}.ts`);
+    const [documentation] = original.split("@module");
+    assert(source.startsWith(documentation.replaceAll(/scripts\/(?=\w)/g, "")));
+    assertStringIncludes(source, "\n// SPDX-License-Identifier: MIT\n");
+    assertStringIncludes(source, `from scripts/${name}.ts of @socket/scripts`);
+    const entries = [...source.matchAll(/^\/\/ +(\d+) (\S+\.ts): \w.*/gm)];
+    const named = entries.map(([, line, file]) => [Number(line), file]);
+    const headings = lines.flatMap((line, i) => {
+      const [, file] = /^\/\/ (\S+\.ts) -+$/.exec(line) ?? [];
+      return file === undefined ? [] : [[i + 1, file]];
+    });
+    assertEquals(named, headings);
+    assert(headings.length > 3, "there is more than a script");
+    assertEquals(headings.at(-1)![1], `scripts/${name}.ts`);
+  });
+
+  test(`eject.ts leaves out what a copy has no use for when it writes ${name}`, async () => {
+    const { stdout } = await runCopy(name, ["--help"]);
+    assertStringIncludes(stdout, "--verbose");
+    assert(!/--(explain|relay|progress)\b/.test(stdout), stdout);
+    const source = copies.text(`${name}.ts`);
+    assert(!/^(import|export) .*"[.@]/m.test(source), "an import is left");
+    assert(!/@(example|param|returns|std)/.test(source), "an example is left");
     assert(!/deno run .* scripts\//.test(source), "a folder is left");
-    // Nothing twice, and nothing renamed that did not have to be.
+    assertStringIncludes(source, "\nasync function runCommand<");
     const declared = [...source.matchAll(/^(?:const|class) (\w+)/gm)]
       .map(([, name]) => name);
-    assertEquals(declared.length, new Set(declared).size);
-    assert(!declared.some((name) => name.endsWith("_")));
+    assertEquals(
+      declared.length,
+      new Set(declared).size,
+      "a name is there twice",
+    );
   });
 }
-
-test("eject.ts takes only what is used when it writes a script", () => {
-  const unused: Record<string, string[]> = {
-    tcp_client: ["class Room", "function serve(", "class UdpSocket"],
-    udp_receiver: ["class IdleSweep", "function parseFraming", "class Room"],
-    google_connect: ["class UdpSocket", "class Histogram", "function duplex"],
-  };
-  for (const [name, declarations] of Object.entries(unused)) {
-    const source = copies.text(`${name}.ts`);
-    for (const declaration of declarations) {
-      assert(!source.includes(declaration), `${declaration} in ${name}`);
-    }
-  }
-});
 
 Deno.test(
   "eject.ts writes a file that is a program when the system starts it",
@@ -212,7 +201,7 @@ test(
       ...["test", "--quiet", "--no-check", "--parallel", "--no-prompt"],
       ...["--allow-net", "--allow-run", "--allow-read", "--allow-write"],
       "--allow-env",
-      ...TESTS.map((name) => `tests/scripts/${name}_test.ts`),
+      ...TESTS,
       ...["--", `--scripts=${copies.path}`],
     ], { cwd: ROOT });
     // It may take longer than a process may elsewhere.
@@ -223,47 +212,6 @@ test(
     assertMatch(output, /ok \| [1-9]\d\d passed/);
   },
 );
-
-test("eject.ts imports what deno.json names when asked for --jsr", async () => {
-  using folder = new Folder();
-  const names = ["tcp_server", "udp_sender"];
-  const args = ["--jsr", ...names, folder.path];
-  const { code, stderr } = await run("eject.ts", args);
-  assertEquals(code, 0, stderr);
-  const { imports } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
-  const cli = `${imports["@std/cli"]}/parse-args`;
-  const bytes = `${imports["@std/fmt"]}/bytes`;
-  const colors = `${imports["@std/fmt"]}/colors`;
-  const [server, sender] = names.map((name) => folder.text(`${name}.ts`));
-  for (const source of [server, sender]) {
-    assertStringIncludes(source, `\nimport { parseArgs } from "${cli}";\n`);
-    assertMatch(source, /\nimport \{ dim.*, red \} from "jsr:@std\/fmt@\^/);
-    assert(!source.includes("Stand-in for"));
-  }
-  assertStringIncludes(sender, `\nimport { format } from "${bytes}";\n`);
-  assert(!server.includes(bytes));
-
-  const files = names.map((name) => `${name}.ts`);
-  // The registry may be out of reach, so the stand-ins are what is imported.
-  const std = `file://${ROOT}lib/std`;
-  folder.write(
-    "map.json",
-    JSON.stringify({
-      imports: {
-        [cli]: `${std}/cli/parse_args.ts`,
-        [bytes]: `${std}/fmt/bytes.ts`,
-        [colors]: `${std}/fmt/colors.ts`,
-      },
-    }),
-  );
-  await checkAll(
-    folder.path,
-    ["check", "--import-map=map.json", ...files],
-    ["lint", ...files],
-    ["fmt", "--check", ...files],
-    ["run", "--import-map=map.json", "tcp_server.ts", "--help"],
-  );
-});
 
 test("eject.ts writes none of two when one of them is there", async () => {
   using folder = new Folder();
@@ -295,14 +243,19 @@ const MISTAKES: [string[], number, RegExp][] = [
   [
     ["tcp_sever", "."],
     2,
-    /there is no script tcp_sever; did you mean tcp_server\? There are google_connect, tcp_client, tcp_server, udp_receiver, udp_sender/,
+    /there is no script tcp_sever; there are google_connect, tcp_client, tcp_server, udp_receiver, udp_sender/,
   ],
   [["eject", "."], 2, /there is no script eject/],
-  [["../lib/cli.ts", "."], 2, /there is no script/],
-  [["--jrs", "tcp_server", "."], 2, /did you mean --jsr/],
+  [["../lib/text.ts", "."], 2, /there is no script/],
+  [["--forse", "tcp_server", "."], 2, /did you mean --force/],
   [["--explain", "tcp_server", "."], 2, /there is no option --explain/],
   [["tcp_server", "nowhere/at/all"], 1, /nowhere\/at\/all: there is no such/],
   [["tcp_server", "deno.json"], 1, /deno.json is not a folder/],
+  [
+    ["--force", "tcp_server", "scripts"],
+    1,
+    /scripts has the originals; name another/,
+  ],
 ];
 for (const [args, expected, message] of MISTAKES) {
   test(`eject.ts says what is wrong when given ${JSON.stringify(args)}`, async () => {
@@ -313,28 +266,42 @@ for (const [args, expected, message] of MISTAKES) {
   });
 }
 
+test("eject.ts replaces a link and not what it points to when told to --force", async () => {
+  using folder = new Folder();
+  folder.write("mine", "mine");
+  folder.write("tcp_client.ts", "old");
+  await Deno.symlink(`${folder.path}/mine`, `${folder.path}/tcp_server.ts`);
+  await Deno.mkdir(`${folder.path}/udp_sender.ts`);
+  const isFolder = ["--force", "tcp_client", "udp_sender", folder.path];
+  const refused = await run("eject.ts", isFolder);
+  assertMatch(refused.stderr, /^eject: .*\/udp_sender.ts is a folder\n$/);
+  assertEquals([refused.code, folder.text("tcp_client.ts")], [1, "old"]);
+
+  const isLink = ["--force", "tcp_server", folder.path];
+  const { code, stderr } = await run("eject.ts", isLink);
+  assertEquals(code, 0, stderr);
+  assertEquals(folder.text("mine"), "mine");
+  assertEquals(folder.text("tcp_server.ts"), copies.text("tcp_server.ts"));
+});
+
 test("eject.ts names the permission when one is missing", async () => {
-  const [read, env, child, write] = ["--allow-read", "--allow-env"]
-    .concat("--allow-run=deno", "--allow-write");
-  const steps: [string[], string, string?][] = [
+  const [read, child, write] = ["read", "run=deno", "write"]
+    .map((name) => `--allow-${name}`);
+  const steps: [string[], string][] = [
     [["--no-prompt"], "--allow-read="],
-    [[read], "--allow-env=TSC_"],
-    [[read, env], "--allow-run=deno", "that needs "],
-    [[read, env, child], "--allow-write="],
-    [[read, env, child, `${write}=/nowhere`], "--allow-write="],
+    [[read], "--allow-read --allow-run=deno"],
+    [[read, child], "--allow-write="],
+    [[read, child, `${write}=/nowhere`], "--allow-write="],
   ];
   using folder = new Folder();
-  for (const [permissions, missing, how = "to; it needs "] of steps) {
+  for (const [permissions, missing] of steps) {
     const { code, stderr } = await run(
       "eject.ts",
       ["tcp_client", folder.path],
       { permissions },
     );
     assertMatch(stderr, /^eject: Cannot .*\n$/);
-    assertStringIncludes(
-      stderr,
-      how + missing,
-    );
+    assertStringIncludes(stderr, `not allowed to; it needs ${missing}`);
     assertEquals(code, 1);
   }
 });
@@ -348,181 +315,4 @@ test("eject.ts says so when the system lets nobody write there", {
   });
   assertMatch(stderr, /^eject: Cannot write \/sys\/tcp_client.ts: .*\n$/);
   assertEquals(code, 1);
-});
-
-/** Writes modules, ejects the first of them, and runs what comes of it. */
-async function ejected(
-  modules: Record<string, string>,
-): Promise<{ source: string; stdout: string }> {
-  using folder = new Folder();
-  for (const [name, text] of Object.entries(modules)) folder.write(name, text);
-  const [name] = Object.keys(modules);
-  const source = await eject(new URL(`file://${folder.path}/${name}`));
-  using elsewhere = new Folder();
-  elsewhere.write(name, source);
-  await checkAll(elsewhere.path, ["check", name], ["fmt", "--check", name]);
-  await using running = deno(["run", "--cached-only", name], elsewhere.path);
-  const { code, stdout, stderr } = await within(running.ended());
-  assertEquals(code, 0, `${stderr}\n${source}`);
-  return { source, stdout };
-}
-
-Deno.test("eject() renames one of two when their names clash", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import { table } from "../some_words.ts";
-import * as words from "../some_words.ts";
-const text = "own";
-console.log(text, words.text(), table.text(), words.SIZE, new words.Text().of({ text }));
-`,
-    "some_words.ts": `export function text(): string { return "inlined"; }
-/** Holds {@linkcode text}. */
-export const table = { text };
-export const SIZE = 1;
-export class Text { of({ text }: { text: string }): string { return text + SIZE + other(); } }
-export function unused(): void {}
-import { SIZE as BIG, text as both } from "../other.ts";
-function other(): string { return both() + BIG; }
-`,
-    "other.ts": `export const SIZE = 2;\nexport const text = () => "other";\n`,
-  });
-  assertEquals(stdout, "own inlined inlined 1 own1other2\n");
-  assertStringIncludes(source, "{ text: someWordsText }");
-  assertStringIncludes(source, "{@linkcode someWordsText}");
-  assertStringIncludes(source, "const otherText = ");
-  assertStringIncludes(source, "const SOME_WORDS_SIZE = 1;");
-  assert(!source.includes("unused"));
-});
-
-Deno.test("eject() renames what a local or a global would hide", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import { hidden as shown, performance } from "../lib.ts";
-function local(hidden: string): string { return hidden + shown(); }
-console.log(local("local "), performance, typeof globalOne());
-import { globalOne } from "../globals.ts";
-`,
-    "lib.ts": `export function hidden(): string { return "inlined"; }
-export const performance = "mine";
-`,
-    "globals.ts":
-      `export function globalOne(): number { return performance.now(); }\n`,
-  });
-  assertEquals(stdout, "local inlined mine number\n");
-  assertStringIncludes(source, "hidden + libHidden()");
-  assertStringIncludes(source, 'const libPerformance = "mine"');
-});
-
-Deno.test("eject() defines things before they are used when modules load in that order", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import type { Late } from "../late.ts";
-import { type Shape, Square } from "../square.ts";
-const late: Late = { shape: new Square() as Shape };
-export { FEED as LINE } from "../feed.ts";
-export const command = late;
-console.log(late.shape.name, import.meta.main, SIDES);
-import { SIDES } from "../square.ts";
-`,
-    "late.ts": `import { Square } from "../square.ts";
-export interface Late { shape: Square }
-export const unused = new Square();
-`,
-    "square.ts": `import { Base } from "../shapes.ts";
-import { FEED } from "../feed.ts";
-export { SIDES, type Shape } from "../shapes.ts";
-export class Square extends Base { override name = "square" + FEED + more(); }
-function more(): string; // an overload
-function more(size?: number): string;
-function more(size = COUNT): string { return String(size); }
-const COUNT = 4;
-`,
-    "shapes.ts": `export interface Shape { name: string }
-export abstract class Base implements Shape { name = "base"; }
-const COUNT = 4;
-export const { SIDES } = { SIDES: COUNT };
-`,
-    "feed.ts": `import "../effect.ts";
-export const FEED = 10;
-type Pair = [unused: number];
-export const unused: Pair = [1];
-`,
-    "effect.ts": `console.log("loaded");
-if (import.meta.main) console.log("not here");
-`,
-  });
-  assertEquals(stdout, "loaded\nsquare104 true 4\n");
-  assertStringIncludes(source, "export { FEED as LINE };");
-  assertEquals(source.split("const COUNT = 4").length, 2, "COUNT is one");
-  assertStringIncludes(source, "// an overload");
-  assert(!source.includes("unused"));
-});
-
-Deno.test("eject() keeps Deno's own modules imported when they are used", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import { join } from "../paths.ts";
-console.log(join("a", "b"), typeof EOL, typeof path.basename);
-import { EOL } from "node:os";
-import path from "node:path";
-`,
-    "paths.ts":
-      `import { join as joinPaths, basename } from "node:path";\nexport const join = (...parts: string[]): string => joinPaths(...parts);\nexport const unused = basename;\n`,
-  });
-  assertEquals(stdout, "a/b string function\n");
-  assertStringIncludes(source, 'import { EOL } from "node:os";');
-  assertStringIncludes(source, 'import { join as joinPaths } from "node:path"');
-  assertStringIncludes(source, 'import path from "node:path"');
-});
-
-Deno.test("eject() keeps a package imported where it is when it is loaded on demand", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import { load } from "../load.ts";
-console.log(Deno.args.length > 0 ? await load() : "not loaded");
-`,
-    // In no registry: who would fetch it before it is asked for would fail.
-    "load.ts": `const PACKAGE = "npm:@socket/no-such-package@^1.0.0";
-export const load = (): Promise<unknown> => import(PACKAGE);
-`,
-  });
-  assertEquals(stdout, "not loaded\n");
-  assertStringIncludes(source, "import(PACKAGE)");
-});
-
-Deno.test("eject() takes in a module when it is loaded on demand", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `const SEPARATOR = "-";
-const drawing = new (await import("../draw.ts")).Drawing();
-if (Deno.args.length === 0) {
-  console.log(drawing.line() + (await import("../draw.ts")).SEPARATOR);
-}
-console.log(SEPARATOR);
-`,
-    "draw.ts": `import { DASH } from "../dash.ts";
-export const SEPARATOR = "+";
-export class Drawing { line() { return DASH.repeat(3); } }
-export const unused = 1;
-`,
-    "dash.ts": `export const DASH = "=";\n`,
-  });
-  assertEquals(stdout, "===+\n-\n");
-  assertStringIncludes(source, "new Drawing()");
-  assert(!source.includes("import("), "something is loaded");
-  assert(!source.includes("unused"));
-});
-
-Deno.test("eject() refuses when a script does not fit in one file", async () => {
-  const parts: [string, string][] = [
-    [`import * as lib from "../lib.ts";\nconsole.log({ ...lib });\n`, "lib"],
-    [`console.log(await import("../lib.ts"));\n`, "in the middle of it"],
-    [`console.log(import.meta.url);\n`, "import.meta"],
-    [`console.log(;\n`, "expected"],
-  ];
-  for (const [main, message] of parts) {
-    using folder = new Folder();
-    folder.write("main.ts", main);
-    folder.write("lib.ts", "export const a = 1;\n");
-    const error = await assertRejects(
-      () => eject(new URL(`file://${folder.path}/main.ts`)),
-      Error,
-      message,
-    );
-    assertMatch(error.message, /main\.ts:\d+\)$/);
-  }
 });
