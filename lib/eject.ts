@@ -19,6 +19,7 @@ const NAMED_IMPORT =
 /** Any other import of a module of ours: a copy cannot hold it. */
 const OTHER_IMPORT =
   /^(?:import |export .* from ).*|^.*\bimport(?:\((?!"\w+:)|\.meta\.(?!main)).*/m;
+const COMMENT_LINE = /^ *(?:\/[/*]|\*).*\n/gm;
 const DOCUMENTATION = /^( *)\/\*\*[^]*?\*\/\n/gm;
 /** A declaration with its comments, up to the next line in column 0. */
 const DECLARATION =
@@ -33,9 +34,15 @@ export async function eject(script: URL): Promise<string> {
   // What only unused functions use is found unused once they are gone.
   for (let before = -1; before < copy.unused.size;) {
     before = copy.unused.size;
-    const report = JSON.parse(await deno(lint, copy.toString()));
-    for (const { message } of report.diagnostics) {
+    const text = copy.toString();
+    for (const { message } of JSON.parse(await deno(lint, text)).diagnostics) {
       copy.unused.add(message.split("`")[1]);
+    }
+    // It passes over types.
+    const code = text.replace(COMMENT_LINE, "");
+    for (const [, name] of code.matchAll(/^(?:interface|type) (\w+)/gm)) {
+      const mentions = code.match(new RegExp(`\\b${name}\\b`, "g"))!;
+      if (mentions.length === 1) copy.unused.add(name);
     }
   }
   const text = await deno(["fmt", "--quiet"], copy.toString());
@@ -115,8 +122,8 @@ class Copy {
       this.#shebang + withoutFolder(about),
       `// SPDX-License-Identifier: ${config.license}\n`,
       "// Copyright (c) 2026 the socket scripts authors\n//\n",
-      `// Ejected from ${name} of ${config.name} ${config.version}. `,
-      "On which line is what:\n//\n",
+      `// Ejected from ${name} of ${config.name} ${config.version}.\n`,
+      "// What is below, and on which line it begins:\n//\n",
       ...modules.map(({ name, about }) =>
         wrap(`${name}: ${firstSentence(about)}`, "//       ")
           .replace("//       ", "//     0 ")
@@ -138,7 +145,7 @@ function shorten(text: string): string {
     .replace(DOCUMENTATION, (comment, indent) => {
       const sentence = firstSentence(comment);
       const line = `${indent}/** ${sentence} */\n`;
-      if (line.length <= 81) return line;
+      if (line.length <= 81 || line === comment) return line;
       const lines = wrap(sentence, `${indent} * `);
       return `${indent}/**\n${lines}${indent} */\n`;
     });
