@@ -19,9 +19,9 @@ const NAMES = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
   .concat("google_connect");
 
 /** Whole-process tests; what a copy does is to be what the original does. */
-const TESTS = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
-  .concat("tcp_server_modes", "udp_faults", "google_connect")
-  .map((name) => `tests/scripts/${name}_test.ts`)
+const TESTS = [...Deno.readDirSync(`${ROOT}tests/scripts`)]
+  .map(({ name }) => `tests/scripts/${name}`)
+  .filter((path) => /\/(tcp|udp|google)_\w+_test\.ts$/.test(path))
   .concat("tests/peers/udp_peers_test.ts");
 
 // With copies under test, the originals are not.
