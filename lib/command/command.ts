@@ -49,6 +49,9 @@ export interface Command<T extends OptionTable> {
   epilogue: string;
   /** Does the work; throws {@linkcode UsageError} for a wrong command line. */
   run(invocation: Invocation<T>): Promise<void>;
+
+  // On request: false where there is no socket to explain.
+  sockets?: boolean;
 }
 
 /** One run of a command: its options, what is not an option, and its log. */
@@ -70,9 +73,13 @@ export async function runCommand<T extends OptionTable>(
   let log = new Log();
   try {
     const table = { ...COMMON, ...command.options };
+
+    // On request: a command without sockets has none to explain.
+    if (command.sockets === false) delete (table as OptionTable).explain;
+
     const { values: options, positionals } = parseOptions(table, args);
     log = new Log(options);
-    if (options.help) print(helpText(command));
+    if (options.help) print(helpText(command, table));
     else if (options.version) print(`${name} ${VERSION}\n`);
     else {
       if (positionals.length > most) {
@@ -135,7 +142,10 @@ function print(output: string): void {
 }
 
 /** What `--help` prints: own options, one a line; below, those of every script. */
-function helpText<T extends OptionTable>(command: Command<T>): string {
+function helpText<T extends OptionTable>(
+  command: Command<T>,
+  table: OptionTable,
+): string {
   const headings: Record<string, string | undefined> = command.headings;
   const own = Object.entries(command.options);
   const indent = own.some(([, { short }]) => short) ? 5 : 2;
@@ -147,7 +157,7 @@ function helpText<T extends OptionTable>(command: Command<T>): string {
     const heading = headings[name] === undefined ? "" : `${headings[name]}:\n`;
     return `${heading}${left[i].padEnd(width)}${help}\n`;
   });
-  const common = Object.entries(COMMON)
+  const common = Object.entries(table)
     .filter(([name]) => !(name in command.options))
     .map(([name, option]) =>
       synopsis(name, option) + (option.short ? "" : ` (${option.help})`)

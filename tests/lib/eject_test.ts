@@ -1,4 +1,3 @@
-/** A script and its modules become one file, which does the same. */
 import {
   assert,
   assertEquals,
@@ -10,188 +9,322 @@ import { eject } from "../../lib/eject.ts";
 import { Folder } from "../support/folder.ts";
 import { Running } from "../support/helpers.ts";
 
-/** Runs Deno in a folder, with a cache in which there is nothing. */
-async function deno(cwd: string, ...args: string[]): Promise<string> {
-  using cache = new Folder();
-  const env = { DENO_DIR: cache.path };
-  await using running = new Running(Deno.execPath(), args, { cwd, env });
-  const { code, stdout, stderr } = await running.ended();
-  assertEquals(code, 0, `${args.join(" ")}: ${stdout}${stderr}`);
-  return stdout;
+/** Writes modules into a house of their own; the first is a script. */
+function build(folder: Folder, modules: Record<string, string>): URL {
+  for (const name of ["scripts", "lib"]) {
+    Deno.mkdirSync(`${folder.path}/${name}`);
+  }
+  for (const [name, text] of Object.entries(modules)) folder.write(name, text);
+  return new URL(`file://${folder.path}/${Object.keys(modules)[0]}`);
 }
 
-/** Writes modules, ejects the first of them, and runs what comes of it. */
+/** Ejects a script, checks the copy as anyone would, and runs it. */
 async function ejected(
   modules: Record<string, string>,
 ): Promise<{ source: string; stdout: string }> {
   using folder = new Folder();
-  for (const [name, text] of Object.entries(modules)) folder.write(name, text);
-  const [name] = Object.keys(modules);
-  const source = await eject(new URL(`file://${folder.path}/${name}`));
+  const source = await eject(build(folder, modules));
   using elsewhere = new Folder();
-  elsewhere.write(name, source);
-  await deno(elsewhere.path, "check", name);
-  await deno(elsewhere.path, "fmt", "--check", name);
-  const stdout = await deno(elsewhere.path, "run", "--cached-only", name);
+  elsewhere.write("main.ts", source);
+  let stdout = "";
+  for (const command of ["check", "lint", "fmt --check", "run --cached-only"]) {
+    const args = [...command.split(" "), "main.ts"];
+    const cwd = elsewhere.path;
+    await using running = new Running(Deno.execPath(), args, { cwd });
+    const ended = await running.ended();
+    assertEquals(ended.code, 0, `${command}: ${ended.stderr}\n${source}`);
+    stdout = ended.stdout;
+  }
   return { source, stdout };
 }
 
-Deno.test("eject() renames one of two when their names clash", async () => {
+Deno.test("eject() puts a module below what it imports, under its name", async () => {
   const { source, stdout } = await ejected({
-    "main.ts": `import { table } from "./some_words.ts";
-import * as words from "./some_words.ts";
-const text = "own";
-console.log(text, words.text(), table.text(), words.SIZE, new words.Text().of({ text }));
-`,
-    "some_words.ts": `export function text(): string { return "inlined"; }
-/** Holds {@linkcode text}. */
-export const table = { text };
-export const SIZE = 1;
-export class Text { of({ text }: { text: string }): string { return text + SIZE + other(); } }
-export function unused(): void {}
-import { SIZE as BIG, text as both } from "./other.ts";
-function other(): string { return both() + BIG; }
-`,
-    "other.ts": `export const SIZE = 2;\nexport const text = () => "other";\n`,
-  });
-  assertEquals(stdout, "own inlined inlined 1 own1other2\n");
-  assertStringIncludes(source, "{ text: someWordsText }");
-  assertStringIncludes(source, "{@linkcode someWordsText}");
-  assertStringIncludes(source, "const otherText = ");
-  assertStringIncludes(source, "const SOME_WORDS_SIZE = 1;");
-  assert(!source.includes("unused"));
-});
+    "scripts/main.ts": `#!/usr/bin/env -S deno run
+/**
+ * Shows how. And more.
+ *
+ *     deno run scripts/main.ts
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { type Shape, Square } from "../lib/shapes.ts";
+import type { Late } from "../lib/late.ts";
 
-Deno.test("eject() renames what a local or a global would hide", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import { hidden as shown, performance } from "./lib.ts";
-function local(hidden: string): string { return hidden + shown(); }
-console.log(local("local "), performance, typeof globalOne());
-import { globalOne } from "./globals.ts";
-`,
-    "lib.ts": `export function hidden(): string { return "inlined"; }
-export const performance = "mine";
-`,
-    "globals.ts":
-      `export function globalOne(): number { return performance.now(); }\n`,
-  });
-  assertEquals(stdout, "local inlined mine number\n");
-  assertStringIncludes(source, "hidden + libHidden()");
-  assertStringIncludes(source, 'const libPerformance = "mine"');
-});
-
-Deno.test("eject() defines things before they are used when modules load in that order", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import type { Late } from "./late.ts";
-import { type Shape, Square } from "./square.ts";
 const late: Late = { shape: new Square() as Shape };
-export { FEED as LINE } from "./feed.ts";
-export const command = late;
-console.log(late.shape.name, import.meta.main, SIDES);
-import { SIDES } from "./square.ts";
+/** The help. */
+export const HELP = \`
+Usage:
+  deno run scripts/main.ts
+\`;
+console.log(late.shape.name, HELP, parseArgs(["x"])._);
 `,
-    "late.ts": `import { Square } from "./square.ts";
-export interface Late { shape: Square }
-export const unused = new Square();
-`,
-    "square.ts": `import { Base } from "./shapes.ts";
-import { FEED } from "./feed.ts";
-export { SIDES, type Shape } from "./shapes.ts";
-export class Square extends Base { override name = "square" + FEED + more(); }
-function more(): string; // an overload
-function more(size?: number): string;
-function more(size = COUNT): string { return String(size); }
-const COUNT = 4;
-`,
-    "shapes.ts": `export interface Shape { name: string }
-export abstract class Base implements Shape { name = "base"; }
-const COUNT = 4;
-export const { SIDES } = { SIDES: COUNT };
-`,
-    "feed.ts": `import "./effect.ts";
-export const FEED = 10;
-type Pair = [unused: number];
-export const unused: Pair = [1];
-`,
-    "effect.ts": `console.log("loaded");
-if (import.meta.main) console.log("not here");
-`,
-  });
-  assertEquals(stdout, "loaded\nsquare104 true 4\n");
-  assertStringIncludes(source, "export { FEED as LINE };");
-  assertEquals(source.split("const COUNT = 4").length, 2, "COUNT is one");
-  assertStringIncludes(source, "// an overload");
-  assert(!source.includes("unused"));
-});
+    "lib/late.ts": `/**
+ * Late, and of a header so long that the table of contents needs a second line.
+ *
+ * @module
+ */
+import { Square } from "./square.ts";
 
-Deno.test("eject() keeps Deno's own modules imported when they are used", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import { join } from "./paths.ts";
-console.log(join("a", "b"), typeof EOL, typeof path.basename);
-import { EOL } from "node:os";
-import path from "node:path";
-`,
-    "paths.ts":
-      `import { join as joinPaths, basename } from "node:path";\nexport const join = (...parts: string[]): string => joinPaths(...parts);\nexport const unused = basename;\n`,
-  });
-  assertEquals(stdout, "a/b string function\n");
-  assertStringIncludes(source, 'import { EOL } from "node:os";');
-  assertStringIncludes(source, 'import { join as joinPaths } from "node:path"');
-  assertStringIncludes(source, 'import path from "node:path"');
-});
-
-Deno.test("eject() keeps a package imported where it is when it is loaded on demand", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `import { load } from "./load.ts";
-console.log(Deno.args.length > 0 ? await load() : "not loaded");
-`,
-    // In no registry: who would fetch it before it is asked for would fail.
-    "load.ts": `const PACKAGE = "npm:@socket/no-such-package@^1.0.0";
-export const load = (): Promise<unknown> => import(PACKAGE);
-`,
-  });
-  assertEquals(stdout, "not loaded\n");
-  assertStringIncludes(source, "import(PACKAGE)");
-});
-
-Deno.test("eject() takes in a module when it is loaded on demand", async () => {
-  const { source, stdout } = await ejected({
-    "main.ts": `const SEPARATOR = "-";
-const drawing = new (await import("./draw.ts")).Drawing();
-if (Deno.args.length === 0) {
-  console.log(drawing.line() + (await import("./draw.ts")).SEPARATOR);
+export interface Late {
+  shape: Square;
 }
-console.log(SEPARATOR);
 `,
-    "draw.ts": `import { DASH } from "./dash.ts";
-export const SEPARATOR = "+";
-export class Drawing { line() { return DASH.repeat(3); } }
-export const unused = 1;
+    "lib/shapes.ts": `/** What others import. Two of them.\n *\n * @module\n */
+export { type Shape } from "./base.ts";
+export { Square } from "./square.ts";
 `,
-    "dash.ts": `export const DASH = "=";\n`,
+    "lib/square.ts": `import {
+  Base,
+  // The other one.
+  type Shape,
+} from "./base.ts";
+
+export class Square extends Base implements Shape {
+  override name = "square";
+}
+`,
+    "lib/base.ts": `/** Bases.\n *\n * @module\n */\n
+export interface Shape {
+  name: string;
+}
+export abstract class Base implements Shape {
+  name = "base";
+}
+`.replaceAll("\n", "\r\n"),
   });
-  assertEquals(stdout, "===+\n-\n");
-  assertStringIncludes(source, "new Drawing()");
-  assert(!source.includes("import("), "something is loaded");
-  assert(!source.includes("unused"));
+  assertStringIncludes(stdout, "square \nUsage:\n  deno run main.ts\n");
+  assertStringIncludes(
+    source,
+    `#!/usr/bin/env -S deno run
+/**
+ * Shows how. And more.
+ *
+ *     deno run main.ts
+ *
+ * @module
+ */
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 the socket scripts authors
+`,
+  );
+  assertMatch(source, /Ejected from scripts\/main.ts of @socket\/scripts \d/);
+  const headings = source.match(/^\/\/ \S+ -+$/gm)!;
+  assertEquals(headings.map((line) => line.split(" ")[1]), [
+    "lib/std/cli/parse_args.ts",
+    "lib/base.ts",
+    "lib/square.ts",
+    "lib/late.ts",
+    "scripts/main.ts",
+  ]);
+  const line = source.split("\n").indexOf(headings[3]) + 1;
+  assertStringIncludes(
+    source,
+    `\n//    ${line} lib/late.ts: Late, and of a header so long that the table of contents
+//       needs a second line.\n`,
+  );
+  assertStringIncludes(source, "\nconst HELP = ");
 });
 
-Deno.test("eject() refuses when a script does not fit in one file", async () => {
-  const parts: [string, string][] = [
-    [`import * as lib from "./lib.ts";\nconsole.log({ ...lib });\n`, "lib"],
-    [`console.log(await import("./lib.ts"));\n`, "in the middle of it"],
-    [`console.log(import.meta.url);\n`, "import.meta"],
-    [`console.log(;\n`, "expected"],
-  ];
-  for (const [main, message] of parts) {
-    using folder = new Folder();
-    folder.write("main.ts", main);
-    folder.write("lib.ts", "export const a = 1;\n");
-    const error = await assertRejects(
-      () => eject(new URL(`file://${folder.path}/main.ts`)),
-      Error,
-      message,
-    );
-    assertMatch(error.message, /main\.ts:\d+\)$/);
+Deno.test("eject() leaves out what is loaded on request only", async () => {
+  const { source, stdout } = await ejected({
+    "scripts/main.ts": `import type { Relay } from "../lib/relay.ts";
+import { say } from "../lib/say.ts";
+
+const OPTIONS = {
+  mode: "echo",
+
+  // On request: needs a module more.
+  relay: "nats",
+};
+
+async function run(
+  options: { mode: string },
+) {
+  await say(options.mode);
+
+  // On request: only now is it loaded.
+  if (OPTIONS.relay) {
+    const relay: Relay = new (await import("../lib/relay.ts")).Relay();
+    relay.start();
   }
+
+  say("end");
+}
+
+await run(OPTIONS);
+`,
+    "lib/relay.ts":
+      `export class Relay { start() { import(globalThis.name); } }\n`,
+    "lib/say.ts": `
+// On request: of no use to others.
+export function unsaid() {}
+
+export function say(text: string): void { console.log(text); }
+`,
+  });
+  assertEquals(stdout, "echo\nend\n");
+  assert(!/relay|unsaid|request/i.test(source), source);
+});
+
+Deno.test("eject() takes in what is loaded when it is needed", async () => {
+  const { source, stdout } = await ejected({
+    "scripts/main.ts": `if (Deno.args.length === 0) {
+  const { draw, LINES } = await import("../lib/draw.ts");
+  const {
+    shade,
+  } = await import(
+    "../lib/shade.ts"
+  );
+  const { sep } = await import("node:path");
+  console.log(draw(LINES), shade(), sep.length);
+}
+`,
+    "lib/draw.ts": `import { DASH } from "./dash.ts";
+export const LINES = 3;
+export function draw(length: number): string { return DASH.repeat(length); }
+`,
+    "lib/dash.ts": `export const DASH = "=";\n`,
+    "lib/shade.ts": `export function shade(): string { return "#"; }\n`,
+  });
+  assertEquals(stdout, "=== # 1\n");
+  assertEquals(source.match(/await import\(.*/g), [
+    `await import("node:path");`,
+  ]);
+});
+
+Deno.test("eject() keeps Deno's own modules imported where they are used", async () => {
+  const { source, stdout } = await ejected({
+    "scripts/main.ts": `import { join } from "node:path";
+import { base } from "../lib/paths.ts";
+console.log(join("a", "b"), base("c/d"));
+`,
+    "lib/paths.ts":
+      `import { basename, join, type ParsedPath, parse } from "node:path";
+export function base(path: string): string { return basename(join("x", path)); }
+export function parsed(path: string): ParsedPath { return parse(path); }
+`,
+  });
+  assertEquals(stdout, "a/b d\n");
+  assert(!source.includes("ParsedPath"), source);
+  assertEquals(source.match(/^import .*/gm), [
+    `import { join } from "node:path";`,
+    `import { basename } from "node:path";`,
+  ]);
+});
+
+Deno.test("eject() leaves out what nothing uses, and what only that used", async () => {
+  const { source, stdout } = await ejected({
+    "scripts/main.ts": `import { Used, used } from "../lib/lib.ts";
+console.log(used, new Used().text("a"));
+`,
+    "lib/lib.ts": `/** How many. */
+const COUNT = 2;
+const TABLE = {
+  a() {
+    return 1;
+  },
+
+  b: 2,
+};
+// About the next one.
+const PATTERN = String
+  .raw\`x\`;
+/** Not used. */
+export async function unused(
+  text: string,
+): Promise<void> {
+  await other(text);
+
+  console.log(TABLE, PATTERN);
+}
+export const used = COUNT;
+function other(text: string) { return text; }
+
+export class Unused {
+  text = "unused";
+}
+export class Used {
+  text(text: string) { return text; }
+}
+`,
+  });
+  assertEquals(stdout, "2 a\n");
+  assert(!/[uU]nused|other|TABLE|PATTERN|Not|About/.test(source), source);
+  assertStringIncludes(source, "/** How many. */\nconst COUNT = 2;\n");
+});
+
+Deno.test("eject() cuts documentation to its first sentence", async () => {
+  const { source } = await ejected({
+    "scripts/main.ts": `/**
+ * Counts, as in 1.5 or e.g. two,
+ * up. Then \`more\`.
+ *
+ * @param a A number.
+ */
+export function count(a: number) { return a; }
+
+export class Counter {
+  /** The first of many words, so many that they stand in two lines, for sure. All. */
+  a = 1;
+  /**
+   * One. {@linkcode Counter}
+   */
+  b = 2;
+  // Stays. Wholly.
+  c = 3;
+}
+console.log(count(1), new Counter());
+`,
+  });
+  const body = source.slice(source.indexOf("-\n\n") + 3);
+  assertEquals(
+    body,
+    `/** Counts, as in 1.5 or e.g. two, up. */
+function count(a: number) {
+  return a;
+}
+
+class Counter {
+  /**
+   * The first of many words, so many that they stand in two lines, for sure.
+   */
+  a = 1;
+  /** One. */
+  b = 2;
+  // Stays. Wholly.
+  c = 3;
+}
+console.log(count(1), new Counter());
+`,
+  );
+});
+
+const REFUSED = [
+  `import * as lib from "../lib/lib.ts";\nconsole.log({ ...lib });\n`,
+  `import { a as b } from "../lib/lib.ts";\nconsole.log(b);\n`,
+  `import lib from "../lib/lib.ts";\nconsole.log(lib);\n`,
+  `console.log((await import("../lib/lib.ts")).a);\n`,
+  `const { a: b } = await import("../lib/lib.ts");\nconsole.log(b);\n`,
+  `console.log(await import(Deno.args[0]));\n`,
+  `console.log(import.meta.url);\n`,
+];
+for (const text of REFUSED) {
+  Deno.test(`eject() refuses ${text.split("\n")[0]}`, async () => {
+    using folder = new Folder();
+    const script = build(folder, {
+      "scripts/main.ts": text,
+      "lib/lib.ts": "export const a = 1;\n",
+    });
+    const error = await assertRejects(() => eject(script), Error);
+    assertStringIncludes(error.message, text.split(";\n")[0]);
+    assertStringIncludes(error.message, "scripts/main.ts");
+  });
+}
+
+Deno.test("eject() says what is wrong when a script does not parse", async () => {
+  using folder = new Folder();
+  const script = build(folder, { "scripts/main.ts": "console.log(;\n" });
+  await assertRejects(() => eject(script), Error, "deno fmt says ");
 });

@@ -19,10 +19,10 @@ const NAMES = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
   .concat("google_connect");
 
 /** Whole-process tests; what a copy does is to be what the original does. */
-const TESTS = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
-  .concat("tcp_server_modes", "udp_faults", "google_connect", "explain")
-  .concat("completions").map((name) => `tests/scripts/${name}_test.ts`)
-  .concat("tests/peers/udp_peers_test.ts", "tests/peers/nats_test.ts");
+const TESTS = [...Deno.readDirSync(`${ROOT}tests/scripts`)]
+  .map(({ name }) => `tests/scripts/${name}`)
+  .filter((path) => /\/(tcp|udp|google)_\w+_test\.ts$/.test(path))
+  .concat("tests/peers/udp_peers_test.ts");
 
 // With copies under test, the originals are not.
 const test = SCRIPTS === "scripts" ? Deno.test : Deno.test.ignore;
@@ -92,38 +92,45 @@ test(
 );
 
 for (const name of NAMES) {
-  test(`eject.ts leaves no import and no example when it writes ${name}`, () => {
+  test(`eject.ts says on top what is in it and where when it writes ${name}`, () => {
     const source = copies.text(`${name}.ts`);
-    const [shebang, origin, doc] = source.split("\n");
-    assertStringIncludes(shebang, "deno run --no-prompt --allow-net");
-    assertStringIncludes(origin, `scripts/${name}.ts of @socket/scripts`);
-    assertEquals(doc, "/**");
-    assert(!/^(import|export \{)/m.test(source), "an import is left");
-    assert(!/@example|@std\/assert/.test(source), "an example is left");
-    assertStringIncludes(source, "\nasync function runCommand<");
-    assertStringIncludes(source, " * Runs a command: parses its arguments");
+    const lines = source.split("\n");
+    assertStringIncludes(lines[0], "deno run --no-prompt --allow-net");
+    // All that the script says of itself, but for the folder.
+    const original = Deno.readTextFileSync(`${ROOT}scripts/${name}.ts`);
+    const [documentation] = original.split("@module");
+    assert(source.startsWith(documentation.replaceAll(/scripts\/(?=\w)/g, "")));
+    assertStringIncludes(source, "\n// SPDX-License-Identifier: MIT\n");
+    assertStringIncludes(source, `from scripts/${name}.ts of @socket/scripts`);
+    const entries = [...source.matchAll(/^\/\/ +(\d+) (\S+\.ts): \w.*/gm)];
+    const named = entries.map(([, line, file]) => [Number(line), file]);
+    const headings = lines.flatMap((line, i) => {
+      const [, file] = /^\/\/ (\S+\.ts) -+$/.exec(line) ?? [];
+      return file === undefined ? [] : [[i + 1, file]];
+    });
+    assertEquals(named, headings);
+    assert(headings.length > 3, "there is more than a script");
+    assertEquals(headings.at(-1)![1], `scripts/${name}.ts`);
+  });
+
+  test(`eject.ts leaves out what a copy has no use for when it writes ${name}`, async () => {
+    const { stdout } = await runCopy(name, ["--help"]);
+    assertStringIncludes(stdout, "--verbose");
+    assert(!/--(explain|relay|progress)\b/.test(stdout), stdout);
+    const source = copies.text(`${name}.ts`);
+    assert(!/^(import|export) .*"[.@]/m.test(source), "an import is left");
+    assert(!/@(example|param|returns|std)/.test(source), "an example is left");
     assert(!/deno run .* scripts\//.test(source), "a folder is left");
-    // Nothing twice, and nothing renamed that did not have to be.
+    assertStringIncludes(source, "\nasync function runCommand<");
     const declared = [...source.matchAll(/^(?:const|class) (\w+)/gm)]
       .map(([, name]) => name);
-    assertEquals(declared.length, new Set(declared).size);
-    assert(!declared.some((name) => name.endsWith("_")));
+    assertEquals(
+      declared.length,
+      new Set(declared).size,
+      "a name is there twice",
+    );
   });
 }
-
-test("eject.ts takes only what is used when it writes a script", () => {
-  const unused: Record<string, string[]> = {
-    tcp_client: ["class Room", "function serve(", "class UdpSocket"],
-    udp_receiver: ["class IdleSweep", "function parseFraming", "class Room"],
-    google_connect: ["class UdpSocket", "class Histogram", "function duplex"],
-  };
-  for (const [name, declarations] of Object.entries(unused)) {
-    const source = copies.text(`${name}.ts`);
-    for (const declaration of declarations) {
-      assert(!source.includes(declaration), `${declaration} in ${name}`);
-    }
-  }
-});
 
 Deno.test(
   "eject.ts writes a file that is a program when the system starts it",
@@ -206,47 +213,6 @@ test(
   },
 );
 
-test("eject.ts imports what deno.json names when asked for --jsr", async () => {
-  using folder = new Folder();
-  const names = ["tcp_server", "udp_sender"];
-  const args = ["--jsr", ...names, folder.path];
-  const { code, stderr } = await run("eject.ts", args);
-  assertEquals(code, 0, stderr);
-  const { imports } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
-  const cli = `${imports["@std/cli"]}/parse-args`;
-  const bytes = `${imports["@std/fmt"]}/bytes`;
-  const colors = `${imports["@std/fmt"]}/colors`;
-  const [server, sender] = names.map((name) => folder.text(`${name}.ts`));
-  for (const source of [server, sender]) {
-    assertStringIncludes(source, `\nimport { parseArgs } from "${cli}";\n`);
-    assertMatch(source, /\nimport \{ dim.*, red \} from "jsr:@std\/fmt@\^/);
-    assert(!source.includes("Stand-in for"));
-  }
-  assertStringIncludes(sender, `\nimport { format } from "${bytes}";\n`);
-  assert(!server.includes(bytes));
-
-  const files = names.map((name) => `${name}.ts`);
-  // The registry may be out of reach, so the stand-ins are what is imported.
-  const std = `file://${ROOT}lib/std`;
-  folder.write(
-    "map.json",
-    JSON.stringify({
-      imports: {
-        [cli]: `${std}/cli/parse_args.ts`,
-        [bytes]: `${std}/fmt/bytes.ts`,
-        [colors]: `${std}/fmt/colors.ts`,
-      },
-    }),
-  );
-  await checkAll(
-    folder.path,
-    ["check", "--import-map=map.json", ...files],
-    ["lint", ...files],
-    ["fmt", "--check", ...files],
-    ["run", "--import-map=map.json", "tcp_server.ts", "--help"],
-  );
-});
-
 test("eject.ts writes none of two when one of them is there", async () => {
   using folder = new Folder();
   const written = await run("eject.ts", ["tcp_client.ts", folder.path]);
@@ -277,14 +243,19 @@ const MISTAKES: [string[], number, RegExp][] = [
   [
     ["tcp_sever", "."],
     2,
-    /there is no script tcp_sever; did you mean tcp_server\? There are google_connect, tcp_client, tcp_server, udp_receiver, udp_sender/,
+    /there is no script tcp_sever; there are google_connect, tcp_client, tcp_server, udp_receiver, udp_sender/,
   ],
   [["eject", "."], 2, /there is no script eject/],
-  [["../lib/cli.ts", "."], 2, /there is no script/],
-  [["--jrs", "tcp_server", "."], 2, /did you mean --jsr/],
+  [["../lib/text.ts", "."], 2, /there is no script/],
+  [["--forse", "tcp_server", "."], 2, /did you mean --force/],
   [["--explain", "tcp_server", "."], 2, /there is no option --explain/],
   [["tcp_server", "nowhere/at/all"], 1, /nowhere\/at\/all: there is no such/],
   [["tcp_server", "deno.json"], 1, /deno.json is not a folder/],
+  [
+    ["--force", "tcp_server", "scripts"],
+    1,
+    /scripts has the originals; name another/,
+  ],
 ];
 for (const [args, expected, message] of MISTAKES) {
   test(`eject.ts says what is wrong when given ${JSON.stringify(args)}`, async () => {
@@ -295,28 +266,42 @@ for (const [args, expected, message] of MISTAKES) {
   });
 }
 
+test("eject.ts replaces a link and not what it points to when told to --force", async () => {
+  using folder = new Folder();
+  folder.write("mine", "mine");
+  folder.write("tcp_client.ts", "old");
+  await Deno.symlink(`${folder.path}/mine`, `${folder.path}/tcp_server.ts`);
+  await Deno.mkdir(`${folder.path}/udp_sender.ts`);
+  const isFolder = ["--force", "tcp_client", "udp_sender", folder.path];
+  const refused = await run("eject.ts", isFolder);
+  assertMatch(refused.stderr, /^eject: .*\/udp_sender.ts is a folder\n$/);
+  assertEquals([refused.code, folder.text("tcp_client.ts")], [1, "old"]);
+
+  const isLink = ["--force", "tcp_server", folder.path];
+  const { code, stderr } = await run("eject.ts", isLink);
+  assertEquals(code, 0, stderr);
+  assertEquals(folder.text("mine"), "mine");
+  assertEquals(folder.text("tcp_server.ts"), copies.text("tcp_server.ts"));
+});
+
 test("eject.ts names the permission when one is missing", async () => {
-  const [read, env, child, write] = ["--allow-read", "--allow-env"]
-    .concat("--allow-run=deno", "--allow-write");
-  const steps: [string[], string, string?][] = [
+  const [read, child, write] = ["read", "run=deno", "write"]
+    .map((name) => `--allow-${name}`);
+  const steps: [string[], string][] = [
     [["--no-prompt"], "--allow-read="],
-    [[read], "--allow-env=TSC_"],
-    [[read, env], "--allow-run=deno", "that needs "],
-    [[read, env, child], "--allow-write="],
-    [[read, env, child, `${write}=/nowhere`], "--allow-write="],
+    [[read], "--allow-read --allow-run=deno"],
+    [[read, child], "--allow-write="],
+    [[read, child, `${write}=/nowhere`], "--allow-write="],
   ];
   using folder = new Folder();
-  for (const [permissions, missing, how = "to; it needs "] of steps) {
+  for (const [permissions, missing] of steps) {
     const { code, stderr } = await run(
       "eject.ts",
       ["tcp_client", folder.path],
       { permissions },
     );
     assertMatch(stderr, /^eject: Cannot .*\n$/);
-    assertStringIncludes(
-      stderr,
-      how + missing,
-    );
+    assertStringIncludes(stderr, `not allowed to; it needs ${missing}`);
     assertEquals(code, 1);
   }
 });
