@@ -6,7 +6,7 @@
  * @module
  */
 import { formatAddress, permissionFor } from "./address.ts";
-import { handshake } from "./connect.ts";
+import { handshake } from "./tcp/connect.ts";
 import { isLookupError, reasonFor } from "./tcp/errors.ts";
 import { pause, type Reader, writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";

@@ -31,7 +31,7 @@ import {
   type Values,
 } from "../lib/command/options.ts";
 import { Output, OutputError } from "../lib/command/output.ts";
-import { connectPatiently } from "../lib/connect.ts";
+import { connect } from "../lib/tcp/connect.ts";
 import { parseFraming } from "../lib/framing.ts";
 import { pipe } from "../lib/modes/pipe.ts";
 import { readCertificate } from "../lib/tcp/certificates.ts";
@@ -100,7 +100,7 @@ Examples:
     const stop = stopSignal();
 
     const start = performance.now();
-    using conn = await connectPatiently(address, {
+    using conn = await connect(address, {
       signal: stop,
       timeout: options.timeout,
       caCerts: ca === undefined ? undefined : [await readCertificate(ca)],

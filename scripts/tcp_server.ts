@@ -118,7 +118,9 @@ Examples:
 
     // On request: one room with those of other servers.
     if (options.relay ?? options.relayCreds) {
-      const { openRelay, readRelayOptions } = await import("../lib/relay.ts");
+      const { openRelay, readRelayOptions } = await import(
+        "../lib/modes/relay.ts"
+      );
       const where = usage(() => readRelayOptions(options));
       room.relay = await openRelay(room, where, log);
     }

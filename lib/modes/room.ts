@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FrameBatch } from "../frame_batch.ts";
+import { FrameBatch } from "../framing/batch.ts";
 import type { Framing } from "../framing.ts";
 import { after, chunks, concatenate, turn } from "../tcp/stream.ts";
 import { safeLine } from "../text.ts";

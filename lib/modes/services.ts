@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { FrameBatch } from "../frame_batch.ts";
+import { FrameBatch } from "../framing/batch.ts";
 import type { Framing } from "../framing.ts";
 import { isGonePeer } from "../tcp/errors.ts";
 import { after, chunks, copy, turn, writeAll } from "../tcp/stream.ts";

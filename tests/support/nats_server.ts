@@ -4,8 +4,8 @@
  * @module
  */
 import { nkeys } from "@nats-io/transport-node";
+import { chunks } from "../../lib/stream.ts";
 import { bytes, installed, Running, start, within } from "./helpers.ts";
-import { pieces } from "./sockets.ts";
 
 /** Whether there is no nats-server here. */
 export const MISSING: boolean = !installed("nats-server", "--version");
@@ -14,6 +14,7 @@ export const MISSING: boolean = !installed("nats-server", "--version");
 export class NatsServer implements AsyncDisposable {
   port = -1;
   #args: string[];
+  #folder = Deno.makeTempDirSync({ prefix: "nats_" });
   #process: Running | undefined;
 
   private constructor(args: string[]) {
@@ -28,7 +29,8 @@ export class NatsServer implements AsyncDisposable {
   }
 
   async restart(): Promise<void> {
-    const args = ["-a", "127.0.0.1", "-p", `${this.port}`, ...this.#args];
+    const args = ["-js", "-sd", this.#folder, "-a", "127.0.0.1"];
+    args.push("-p", `${this.port}`, ...this.#args);
     this.#process = new Running("nats-server", args);
     const said = await this.#process.stderr("Server is ready");
     const found = /client connections on 127\.0\.0\.1:(\d+)/.exec(said)!;
@@ -52,6 +54,7 @@ export class NatsServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.end();
+    await Deno.remove(this.#folder, { recursive: true });
   }
 }
 
@@ -128,7 +131,7 @@ export class Member implements Disposable {
   async #listen(): Promise<void> {
     const decoder = new TextDecoder();
     try {
-      for await (const chunk of pieces(this.conn)) {
+      for await (const chunk of chunks(this.conn)) {
         const text = this.#rest + decoder.decode(chunk, { stream: true });
         const lines = text.split("\n");
         this.#rest = lines.pop()!;
