@@ -423,8 +423,9 @@ function preview(bytes: Uint8Array): string {
 
 /** Writes a step to standard error at once, in lines that fit a terminal. */
 export function printStep({ time, name, what, c, python }: SocketStep): void {
-  const elapsed = `${time.toFixed(1)} ms`.padStart(11);
-  const first = `${elapsed}  ${name.padEnd(10)} ${what}`;
+  // An option takes no time: it belongs to the step before.
+  const elapsed = name === "option" ? "" : `${time.toFixed(1)} ms`;
+  const first = `${elapsed.padStart(11)}  ${name.padEnd(10)} ${what}`;
   const indent = " ".repeat(13);
   const calls = `${indent}C: ${c}   Python: ${python}`;
   try {
