@@ -335,27 +335,30 @@ class ObservedSocket {
   }
 }
 
-const { connect, connectTls, startTls, listen, listenTls, listenDatagram } =
-  Deno;
-Object.assign(Deno, {
-  connect: (options: Loose) => connectObserved(connect, options),
-  async connectTls(options: Loose) {
-    const conn = await connectObserved(connectTls, options);
-    observedSockets.get(conn)!.perform("startTls", [options], () => conn);
-    return conn;
-  },
-  async startTls(conn: Loose, options: Loose) {
-    const observed = observedSockets.get(conn) ?? new ObservedSocket();
-    const work = () => startTls(conn, options);
-    return observed.observe(
-      await observed.perform("startTls", [options], work),
-    );
-  },
-  listen: (options: Loose) => listenObserved(listen, "STREAM", options),
-  listenTls: (options: Loose) => listenObserved(listenTls, "STREAM", options),
-  listenDatagram: (options: Loose) =>
-    listenObserved(listenDatagram, "DGRAM", options),
-});
+function wrapSocketCalls(): void {
+  const { connect, connectTls, startTls, listen, listenTls, listenDatagram } =
+    Deno;
+  Object.assign(Deno, {
+    connect: (options: Loose) => connectObserved(connect, options),
+    async connectTls(options: Loose) {
+      const conn = await connectObserved(connectTls, options);
+      observedSockets.get(conn)!.perform("startTls", [options], () => conn);
+      return conn;
+    },
+    async startTls(conn: Loose, options: Loose) {
+      const observed = observedSockets.get(conn) ?? new ObservedSocket();
+      const work = () => startTls(conn, options);
+      const tls = await observed.perform("startTls", [options], work);
+      return observed.observe(tls);
+    },
+    listen: (options: Loose) => listenObserved(listen, "STREAM", options),
+    listenTls: (options: Loose) => listenObserved(listenTls, "STREAM", options),
+    listenDatagram: (options: Loose) =>
+      listenObserved(listenDatagram, "DGRAM", options),
+  });
+}
+
+wrapSocketCalls();
 
 async function connectObserved(real: Loose, options: Loose): Promise<Loose> {
   const observed = new ObservedSocket();
@@ -420,8 +423,9 @@ function preview(bytes: Uint8Array): string {
 
 /** Writes a step to standard error at once, in lines that fit a terminal. */
 export function printStep({ time, name, what, c, python }: SocketStep): void {
-  const elapsed = `${time.toFixed(1)} ms`.padStart(11);
-  const first = `${elapsed}  ${name.padEnd(10)} ${what}`;
+  // An option takes no time: it belongs to the step before.
+  const elapsed = name === "option" ? "" : `${time.toFixed(1)} ms`;
+  const first = `${elapsed.padStart(11)}  ${name.padEnd(10)} ${what}`;
   const indent = " ".repeat(13);
   const calls = `${indent}C: ${c}   Python: ${python}`;
   try {

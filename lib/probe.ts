@@ -121,17 +121,19 @@ async function resolveBoth(name: string, options: Deno.ResolveDnsOptions) {
     Deno.resolveDns(name, "AAAA", options),
     Deno.resolveDns(name, "A", options),
   ]);
-  const errors: unknown[] = [];
-  const turns: string[] = [];
-  for (const [family, answer] of answers.entries()) {
-    if (answer.status === "rejected") errors.push(answer.reason);
-    else answer.value.forEach((ip, i) => turns[2 * i + family] = ip);
-  }
   // Where one question is swallowed, the other's answer is all there is.
-  const addresses = new Set(turns.filter((address) => address !== undefined));
+  const [ipv6, ipv4] = answers.map((answer) =>
+    answer.status === "fulfilled" ? answer.value : []
+  );
+  const most = Math.max(ipv6.length, ipv4.length);
+  const turns = Array.from({ length: most }, (_, i) => [ipv6[i], ipv4[i]]);
+  const addresses = new Set(turns.flat().filter((one) => one !== undefined));
   if (addresses.size > 0) return [...addresses];
   // Silence says more about the network than an empty answer.
-  throw errors.find((error) => !(error instanceof Deno.errors.NotFound)) ??
+  const errors = answers.map((answer) =>
+    answer.status === "rejected" && answer.reason
+  );
+  throw errors.find((one) => one && !(one instanceof Deno.errors.NotFound)) ||
     new Deno.errors.NotFound("no address");
 }
 
@@ -220,12 +222,10 @@ export async function probe(
   } catch (error) {
     // A read that is ended by closing has no reason of its own.
     const cause = signal.aborted ? signal.reason : error;
-    const reasons = found.winner === undefined
-      ? Map.groupBy(addresses, ({ reason = "" }) => reason)
-      : new Map([[whyFailed(step, cause, timeout), [{
-        address: found.winner,
-      }]]]);
-    found.error = { step, message: failureText(step, target, reasons) };
+    const failures = found.winner === undefined
+      ? addresses
+      : [{ address: found.winner, reason: whyFailed(step, cause, timeout) }];
+    found.error = { step, message: failureText(step, target, failures) };
   } finally {
     signal.removeEventListener("abort", close);
     close();
@@ -335,22 +335,16 @@ export async function readStatusLine(
       return safeLine(line);
     }
     // A record of TLS, an alert or a handshake: RFC 8446 5.1.
-    if ((answer[0] === 0x15 || answer[0] === 0x16) && answer[1] === 3) {
-      throw new NotHttpError(
-        "the server speaks TLS on this port, not plain HTTP; add --tls",
-      );
-    }
-    if (whole || !"HTTP/".startsWith(line.slice(0, 5))) {
-      const start = line.length > 40 ? `${line.slice(0, 40)}…` : line;
-      throw new NotHttpError(
-        `the server does not speak HTTP on this port; it says "${start}"`,
-      );
-    }
-    if (end === answer.length) {
-      throw new NotHttpError(
-        `the first line of the answer does not end within ${end} bytes; no web server's is so long`,
-      );
-    }
+    const isTls = (answer[0] === 0x15 || answer[0] === 0x16) && answer[1] === 3;
+    const start = line.length > 40 ? `${line.slice(0, 40)}…` : line;
+    const problem = isTls
+      ? "the server speaks TLS on this port, not plain HTTP; add --tls"
+      : whole || !"HTTP/".startsWith(line.slice(0, 5))
+      ? `the server does not speak HTTP on this port; it says "${start}"`
+      : end === answer.length
+      ? `the first line of the answer does not end within ${end} bytes; no web server's is so long`
+      : undefined;
+    if (problem !== undefined) throw new NotHttpError(problem);
   }
 }
 
@@ -462,13 +456,14 @@ function whyUnresolved(
 function failureText(
   step: StepName,
   { hostname, port }: WebTarget,
-  reasons: Map<string, { address: string }[]>,
+  failures: { address: string; reason?: string }[],
 ): string {
   const host = formatHost(hostname, port);
   const place = step === "resolve" ? hostname : host;
-  const lists = [...reasons].map(([reason, those]) => {
-    return { reason, list: those.map(({ address }) => address).join(", ") };
-  });
+  const lists = [...Map.groupBy(failures, ({ reason }) => reason)]
+    .map(([reason, those]) => {
+      return { reason, list: those.map(({ address }) => address).join(", ") };
+    });
   const [{ reason, list }] = lists;
   const all = lists.length > 1
     ? `: ${lists.map(({ reason, list }) => `${list}: ${reason}`).join("; ")}`

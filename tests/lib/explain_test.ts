@@ -1,117 +1,304 @@
-/** Sockets that tell what they do, in this process. */
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { explain } from "../../lib/explain.ts";
-import { diagramOf, preview, textOf } from "../../lib/narration.ts";
-import { connect, listen, writeAll } from "../../lib/tcp.ts";
+/** Sockets of any program that tell what they do. */
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { printStep, stepListeners } from "../../lib/explain.ts";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
-import { bytes, readAll, text, within } from "../support/helpers.ts";
+import { bytes, type Ended, installed, Running } from "../support/helpers.ts";
 
-const LOOPBACK = { transport: "tcp" as const, hostname: "127.0.0.1", port: 0 };
+const EXPLAIN = new URL("../../lib/explain.ts", import.meta.url).pathname;
 
 /** The names of the steps in what was told. */
 function stepsIn(told: string): string[] {
-  return [...told.matchAll(/^ +[\d.]+ ms {2}(\S+)/gm)].map(([, name]) => name);
+  return [...told.matchAll(/^ +(?:[\d.]+ ms)? {2}([a-z]\S+)/gm)].map((
+    [, name],
+  ) => name);
 }
 
-Deno.test("explain() tells each step in order when sockets are used", async () => {
-  let told = "";
-  {
-    using _explaining = explain("test", "text", (line) => told += line);
-    using listener = listen(LOOPBACK) as Deno.TcpListener;
-    const { port } = listener.addr;
-    using client = await connect({ ...LOOPBACK, port });
-    using conn = await listener.accept();
-    await writeAll(client, bytes("hello\r\n"));
-    await client.closeWrite();
-    assertEquals(text(await readAll(conn)), "hello\r\n");
+/** Runs a command on a program that was written to a file. */
+async function runProgram(
+  program: string,
+  command: (file: string) => string[],
+): Promise<Ended> {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, program);
+    const [name, ...args] = command(file);
+    await using running = new Running(name, args);
+    return await running.ended();
+  } finally {
+    await Deno.remove(file);
   }
-  assertEquals(stepsIn(told), [
-    ...["create", "bind", "listen", "create", "connect", "accept"],
+}
+
+const NET = ["--no-prompt", "--quiet", "--unstable-net", "--allow-net"];
+
+function denoRun(file: string, ...flags: string[]): string[] {
+  return [Deno.execPath(), "run", ...NET, ...flags, file];
+}
+
+/** Runs a program twice: explained it must do the same. Gives what is told. */
+async function explained(
+  program: string,
+  ...flags: string[]
+): Promise<string> {
+  const plain = await runProgram(program, (file) => denoRun(file, ...flags));
+  const { code, stdout, stderr } = await runProgram(
+    program,
+    (file) => denoRun(file, ...flags, "--preload", EXPLAIN),
+  );
+  assertEquals([code, stdout], [plain.code, plain.stdout], stderr);
+  return stderr;
+}
+
+/** A socket's steps, of one listener, one client, one connection in turn. */
+const CONVERSATION = `
+const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+const { port } = listener.addr;
+const client = await Deno.connect({ hostname: "127.0.0.1", port });
+const conn = await listener.accept();
+client.setNoDelay();
+await client.write(new TextEncoder().encode("hello\\r\\n"));
+await client.closeWrite();
+const buffer = new Uint8Array(1024);
+console.log(await conn.read(buffer), await conn.read(buffer));
+client.close();
+conn[Symbol.dispose]();
+conn[Symbol.dispose]();
+listener.close();
+`;
+
+Deno.test("explain tells each step in order when a program uses sockets", async () => {
+  const told = await explained(CONVERSATION);
+  const steps = stepsIn(told);
+  const [connect, accept] = [steps.indexOf("connect"), steps.indexOf("accept")];
+  // Either end may be told first.
+  assertEquals([connect, accept].toSorted(), [5, 6]);
+  assertEquals(steps.toSpliced(5, 2), [
+    ...["create", "option", "bind", "listen", "create", "option"],
     ...["send", "half-close", "receive", "receive", "close", "close", "close"],
   ]);
-  assertStringIncludes(told, "7 bytes to 127.0.0.1:");
-  assertStringIncludes(told, '"hello\\r\\n"');
-  assertMatch(told, /C: bind\(fd, 127\.0\.0\.1:\d+\)/);
-  assertMatch(told, /Python: s\.bind\(\("127\.0\.0\.1", \d+\)\)/);
-  assertStringIncludes(told, "C: shutdown(fd, SHUT_WR)");
+  for (
+    const words of [
+      /C: bind\(fd, 127\.0\.0\.1:\d+\) {3}Python: s\.bind\(\("127\.0\.0\.1", \d+\)\)/,
+      /C: setsockopt\(fd, SOL_SOCKET, SO_REUSEADDR, 1\)/,
+      /setsockopt\(fd, IPPROTO_TCP, TCP_NODELAY, 1\)/,
+      /7 bytes to 127\.0\.0\.1:\d+: "hello\\r\\n"/,
+      /C: recv\(fd, buffer, 1024, 0\) = 7 /,
+      /C: recv\(fd, buffer, 1024, 0\) = 0 /,
+      /C: shutdown\(fd, SHUT_WR\)/,
+    ]
+  ) assertMatch(told, words);
 });
 
-Deno.test("explain() leaves Deno as it was when it is disposed", () => {
-  const before = [Deno.connect, Deno.listen, Deno.listenDatagram];
-  explain("test", "text", () => {})[Symbol.dispose]();
-  assertEquals([Deno.connect, Deno.listen, Deno.listenDatagram], before);
+Deno.test("explain tells what streams do when a program uses them, and reads no earlier", async () => {
+  const told = await explained(`
+const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+async function serve(conn) {
+  // The answer comes after the end of the question: an early read loses it.
+  for await (const chunk of conn.readable.values({ preventCancel: true })) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await conn.write(chunk);
+  }
+}
+async function accept() {
+  for await (const conn of listener) serve(conn);
+  console.log("no more");
+}
+const accepting = accept();
+const conn = await Deno.connect({ port: listener.addr.port });
+const writer = conn.writable.getWriter();
+await writer.write(new TextEncoder().encode("question"));
+await conn.closeWrite();
+const reader = conn.readable.getReader({ mode: "byob" });
+const { value } = await reader.read(new Uint8Array(3), { min: 3 });
+reader.releaseLock();
+const rest = new Uint8Array(100);
+console.log(new TextDecoder().decode(value), await conn.read(rest));
+await conn.readable.cancel();
+listener.close();
+await accepting;
+`);
+  assertMatch(told, /receive {4}8 bytes from [\d.:]+: "question"/);
+  assertMatch(told, /receive {4}3 bytes from [\d.:]+: "que"/);
+  assertMatch(told, /receive {4}5 bytes from [\d.:]+: "stion"/);
+  assertEquals(stepsIn(told).filter((name) => name === "close").length, 3);
 });
 
-Deno.test("explain() tells why connecting failed when it did", async () => {
-  let told = "";
-  using _explaining = explain("test", "text", (line) => told += line);
-  await connect({ ...LOOPBACK, port: 1 }).catch(() => {});
-  assertStringIncludes(told, "to 127.0.0.1:1 fails: nobody listens there");
+Deno.test("explain tells an error in its own words when a call fails, and throws the same", async () => {
+  const told = await explained(`
+const errors = [
+  () => Deno.connect({ hostname: "127.0.0.1", port: 1 }),
+  () => Deno.listen({ hostname: "192.0.2.1", port: 1 }),
+  () => Deno.connect(undefined),
+  () => Deno.listen(undefined),
+  async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    using client = await Deno.connect({ port: listener.addr.port });
+    const conn = await listener.accept();
+    conn.close();
+    conn.close();
+  },
+  async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    setTimeout(() => listener.close(), 10);
+    await listener.accept();
+  },
+];
+for (const attempt of errors) {
+  try {
+    await attempt();
+  } catch (error) {
+    console.log(error.constructor.name, error.message, error.code);
+  }
+}
+`);
+  assertStringIncludes(
+    told,
+    "connect    to 127.0.0.1:1 fails: ConnectionRefused: Connection refused",
+  );
+  assertStringIncludes(told, "C: connect(fd, 127.0.0.1:1) = -1 ECONNREFUSED");
+  assertMatch(told, /bind {7}192\.0\.2\.1:1 fails: AddrNotAvailable: /);
+  // What waits for a socket when it is closed has not failed.
+  assert(!told.includes("accept     fails"), told);
 });
 
-Deno.test("explain() tells of the TLS handshake when there is one", {
+Deno.test("explain tells of datagrams when a program sends and receives them", async () => {
+  const told = await explained(`
+const bind = () => Deno.listenDatagram({
+  transport: "udp", hostname: "127.0.0.1", port: 0,
+});
+const [one, other] = [bind(), bind()];
+await one.send(new TextEncoder().encode("ping"), other.addr);
+for await (const [datagram, from] of other) {
+  console.log(datagram.length);
+  await other.send(new Uint8Array(0), from);
+  break;
+}
+console.log((await one.receive())[0].length);
+one.close();
+other.close();
+`);
+  assertEquals(stepsIn(told), [
+    ...["create", "bind", "create", "bind", "send", "receive", "send"],
+    ...["receive", "close", "close"],
+  ]);
+  assertMatch(told, /4 bytes to 127\.0\.0\.1:\d+: "ping"/);
+  assertMatch(told, /Python: s\.sendto\(data, \("127\.0\.0\.1", \d+\)\)/);
+  assertMatch(told, /receive {4}0 bytes from 127\.0\.0\.1:\d+: ""/);
+});
+
+Deno.test("explain tells of TLS when a program speaks it", {
   ignore: !hasOpenssl,
 }, async () => {
   await using made = await makeCertificates();
   const { cert, key } = made.good;
-  const address = { ...LOOPBACK, transport: "tls" as const };
-  let told = "";
-  {
-    using _explaining = explain("test", "text", (line) => told += line);
-    using listener = listen(address, { cert, key }) as Deno.TlsListener;
-    const { port } = listener.addr;
-    const caCerts = [made.ca.cert];
-    const connecting = connect({ ...address, port }, { caCerts });
-    using peer = await listener.accept();
-    const answering = peer.read(new Uint8Array(8));
-    using client = await within(connecting);
-    await writeAll(client, bytes("secret"));
-    await answering;
+  const told = await explained(`
+const options = ${JSON.stringify({ hostname: "127.0.0.1", cert, key })};
+const caCerts = [${JSON.stringify(made.ca.cert)}];
+const listener = Deno.listenTls({ ...options, port: 0 });
+const { port } = listener.addr;
+async function serve() {
+  for await (const conn of listener) {
+    const buffer = new Uint8Array(10);
+    conn.read(buffer).then((n) => {
+      console.log(n);
+      conn.close();
+    }).catch((error) => console.log("server", error.name));
   }
-  assertStringIncludes(told, "SSL_connect(ssl)");
-  assertStringIncludes(told, "6 bytes from 127.0.0.1:");
+}
+serve();
+const one = await Deno.connectTls({ hostname: "localhost", port, caCerts });
+await one.write(new TextEncoder().encode("secret"));
+await one.read(new Uint8Array(1));
+one.close();
+const tcp = await Deno.connect({ port });
+const two = await Deno.startTls(tcp, { hostname: "localhost" });
+await two.handshake().catch((error) => console.log(error.message));
+two.close();
+await new Promise((resolve) => setTimeout(resolve, 100));
+listener.close();
+`);
+  assertMatch(told, /tls {8}with localhost\n {13}C: SSL_connect\(ssl\)/);
+  assertMatch(told, /6 bytes from 127\.0\.0\.1:\d+: "secret"/);
+  assertMatch(told, /tls {8}fails: InvalidData: .*UnknownIssuer/);
 });
 
-Deno.test("explain() draws who said what when the format is mermaid", async () => {
-  let drawn = "";
-  {
-    using _explaining = explain("me", "mermaid", (text) => drawn += text);
-    using listener = listen(LOOPBACK) as Deno.TcpListener;
-    const { port } = listener.addr;
-    using client = await connect({ ...LOOPBACK, port });
-    using conn = await listener.accept();
-    await writeAll(conn, bytes("a;b"));
-    await client.read(new Uint8Array(8));
-    assertEquals(drawn, "");
-  }
-  const lines = drawn.split("\n").map((line) => line.trim());
-  assertEquals(lines.slice(0, 2), [
-    "sequenceDiagram",
-    "participant self as me",
+Deno.test("explain lets a program end when nobody reads what is told", async () => {
+  const { code, stdout } = await runProgram(CONVERSATION, (file) => {
+    const words = denoRun(file, "--preload", EXPLAIN);
+    return ["bash", "-c", '{ "$@" 2>&3 3>&-; } 3> >(exit)', ...words]
+      .toSpliced(3, 0, "bash");
+  });
+  assertEquals([code, stdout], [0, "7 null\n"]);
+});
+
+Deno.test("explain needs no permission but the program's when it is loaded", async () => {
+  const program = `
+using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+for (const name of ["read", "env", "sys", "run"]) {
+  console.log((await Deno.permissions.query({ name })).state);
+}
+`;
+  const { code, stdout, stderr } = await runProgram(program, (file) => [
+    ...[Deno.execPath(), "run", "--no-prompt", "--allow-net=127.0.0.1:0"],
+    ...["--preload", EXPLAIN, file],
   ]);
-  assertMatch(drawn, /peer\d->>self: receive: 3 bytes from .*: "a#59;b"/);
-  // Every line has a form that Mermaid knows.
-  for (const line of lines.slice(1, -1)) {
-    assertMatch(
-      line,
-      /^(participant \w+ as |Note over self: |\w+->>\w+: )[^;]*(#\d+;[^;]*)*$/,
-    );
-  }
+  assertEquals([code, stdout], [0, "prompt\n".repeat(4)], stderr);
 });
 
-Deno.test("diagramOf() says how much it leaves out when there is too much", () => {
-  const step = { name: "send", what: "x", c: "c", python: "python" };
-  const drawn = diagramOf("me", Array(600).fill(step));
-  assertEquals(drawn.split("\n").length, 504);
-  assertStringIncludes(drawn, "and 100 steps more");
-});
-
-Deno.test("preview() and textOf() obey no control character", () => {
-  const shown = preview(bytes("\x1b[2J\u202e"), 7);
-  assertEquals(shown, '"\\x1b[2J\\u202e"');
-  const calls = { c: "send()", python: "s.send()" };
-  assertMatch(
-    textOf({ name: "send", what: "5 bytes", ...calls }),
-    /^ +[\d.]+ ms {2}send {7}5 bytes\n {13}C: send\(\) {3}Python: s\.send\(\)\n$/,
+Deno.test("explain fits the terminal when it has 80 columns", {
+  ignore: Deno.build.os !== "linux" || !installed("script", "--version"),
+}, async () => {
+  const { stdout } = await runProgram(CONVERSATION, (file) => [
+    ...["script", "-qec"],
+    `stty cols 80; ${denoRun(file, "--preload", EXPLAIN).join(" ")}`,
+    "/dev/null",
+  ]);
+  const lines = stdout.split("\r\n");
+  for (const line of lines) assert(line.length <= 80, line);
+  assert(
+    lines.includes(`${" ".repeat(13)}C: fd = socket(AF_INET, SOCK_STREAM, 0)`),
   );
+});
+
+Deno.test("stepListeners hear each step with its bytes when there are more of them", async () => {
+  const heard: [string, string | undefined][] = [];
+  const listen = ({ name, bytes }: { name: string; bytes?: Uint8Array }) => {
+    heard.push([name, bytes && new TextDecoder().decode(bytes)]);
+  };
+  const fail = () => {
+    throw new Error("a listener's own");
+  };
+  stepListeners.delete(printStep);
+  stepListeners.add(listen).add(fail);
+  try {
+    const bind = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
+    const socket = Deno.listenDatagram(bind);
+    await socket.send(bytes("\x1b[2J"), socket.addr);
+    socket.close();
+  } finally {
+    stepListeners.delete(listen);
+    stepListeners.delete(fail);
+  }
+  assertEquals(heard, [
+    ["create", undefined],
+    ["bind", undefined],
+    ["send", "\x1b[2J"],
+    ["close", undefined],
+  ]);
+});
+
+Deno.test("explain obeys no control character when a peer sends some", async () => {
+  const told = await explained(`
+const socket = Deno.listenDatagram({
+  transport: "udp", hostname: "127.0.0.1", port: 0,
+});
+await socket.send(new TextEncoder().encode("\\x1b[2J\\u202e\\n"), socket.addr);
+socket.close();
+`);
+  assertStringIncludes(told, String.raw`"\x1b[2J\u202e\n"`);
 });
