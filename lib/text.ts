@@ -9,14 +9,16 @@
  * @module
  */
 
-/** Controls, bidirectional controls, line separators, invisible tags. */
-const UNSAFE = String
-  .raw`[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]`;
-
 // Made when first needed: a class of Unicode properties takes a part of a
-// millisecond, and a client that prints to a pipe needs none of them.
+// millisecond, and a client that prints to a pipe does not need it.
 let unsafe: RegExp | undefined;
-let unsafeInLines: RegExp | undefined;
+
+/** Replaces controls, bidirectional controls, line separators, invisible tags. */
+function replaceUnsafe(text: string, by: (character: string) => string) {
+  unsafe ??=
+    /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+  return text.replace(unsafe, by);
+}
 
 function escapeCharacter(character: string): string {
   const digits = character.codePointAt(0)!.toString(16);
@@ -39,8 +41,7 @@ function escapeCharacter(character: string): string {
  * ```
  */
 export function safeLine(text: string): string {
-  unsafe ??= new RegExp(UNSAFE, "gu");
-  return text.replace(unsafe, escapeCharacter);
+  return replaceUnsafe(text, escapeCharacter);
 }
 
 /**
@@ -59,8 +60,7 @@ export function safeLine(text: string): string {
  * ```
  */
 export function safeJson(value: unknown): string {
-  unsafe ??= new RegExp(UNSAFE, "gu");
-  return JSON.stringify(value).replace(unsafe, (character) => {
+  return replaceUnsafe(JSON.stringify(value), (character) => {
     // JSON names a character beyond U+FFFF by its two halves.
     const units = character.split("").map((unit) => unit.charCodeAt(0));
     const hex = units.map((unit) => unit.toString(16).padStart(4, "0"));
@@ -82,8 +82,10 @@ export function safeJson(value: unknown): string {
  * ```
  */
 export function safeText(text: string): string {
-  unsafeInLines ??= new RegExp(String.raw`(?![\n\t])${UNSAFE}`, "gu");
-  return text.replace(unsafeInLines, escapeCharacter);
+  return replaceUnsafe(
+    text,
+    (it) => it === "\n" || it === "\t" ? it : escapeCharacter(it),
+  );
 }
 
 /**

@@ -33,17 +33,14 @@ const COMMON = {
 
 /** What a command is called, what it takes, and what it does. */
 export interface Command<T extends OptionTable> {
-  /** Name of the script, without its ending. */
+  /** Name of the script, and what it does, in a line. */
   name: string;
-  /** What it does, in a line. */
   summary: string;
-  /** Positionals, as the usage line shows them. */
+  /** Positionals, as the usage line shows them, and how many there may be. */
   positionals: string;
-  /** How many positionals there may be. */
   most: number;
-  /** The options, in the order of the help. */
+  /** The options, and what the help has above one where a group begins. */
   options: T;
-  /** What the help has above an option, where a group of them begins. */
   headings: { readonly [Name in keyof T]?: string };
   /** What comes after the options in the help: permission, examples. */
   epilogue: string;
@@ -54,7 +51,7 @@ export interface Command<T extends OptionTable> {
   sockets?: boolean;
 }
 
-/** One run of a command: its options, what is not an option, and its log. */
+/** One run of a command. */
 export interface Invocation<T extends OptionTable> {
   options: Values<T>;
   positionals: string[];
@@ -147,16 +144,16 @@ function helpText<T extends OptionTable>(
   table: OptionTable,
 ): string {
   const headings: Record<string, string | undefined> = command.headings;
-  const own = Object.entries(command.options);
-  const indent = own.some(([, { short }]) => short) ? 5 : 2;
-  const left = own.map(([name, option]) =>
-    " ".repeat(option.short ? 2 : indent) + synopsis(name, option)
-  );
-  const width = Math.max(...left.map(({ length }) => length)) + 2;
-  const rows = own.map(([name, { help }], i) => {
-    const heading = headings[name] === undefined ? "" : `${headings[name]}:\n`;
-    return `${heading}${left[i].padEnd(width)}${help}\n`;
+  const own = Object.entries(command.options).map(([name, option]) => {
+    const heading = headings[name] ? `${headings[name]}:\n` : "";
+    const indent = option.short ? "  " : "     ";
+    const left = indent + synopsis(name, option);
+    return { heading, left, help: option.help };
   });
+  const width = Math.max(...own.map(({ left }) => left.length)) + 2;
+  const rows = own.map(({ heading, left, help }) =>
+    `${heading}${left.padEnd(width)}${help}\n`
+  );
   const common = Object.entries(table)
     .filter(([name]) => !(name in command.options))
     .map(([name, option]) =>

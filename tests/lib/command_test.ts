@@ -1,16 +1,11 @@
 /** A command's frame: every form of an option, each complaint, help, exit codes, signals. */
 import { assert, assertEquals } from "@std/assert";
-<<<<<<<< HEAD:tests/lib/command_test.ts
 import {
   type Invocation,
   runCommand,
   VERSION,
 } from "../../lib/command/command.ts";
 import { command, END } from "./command_child.ts";
-========
-import { type Invocation, runCommand, VERSION } from "../../lib/cli.ts";
-import { command, END } from "./cli_child.ts";
->>>>>>>> neta:tests/lib/cli_test.ts
 import { Running } from "../support/helpers.ts";
 
 type Given = Invocation<typeof command.options>;
@@ -205,11 +200,7 @@ function child(...args: string[]): Running {
     "run",
     "--quiet",
     "--no-prompt",
-<<<<<<<< HEAD:tests/lib/command_test.ts
     "tests/lib/command_child.ts",
-========
-    "tests/lib/cli_child.ts",
->>>>>>>> neta:tests/lib/cli_test.ts
     ...args,
   ]);
 }
@@ -256,11 +247,7 @@ Deno.test("runCommand() takes a reader that has gone for no fault", async () => 
       "run",
       "--quiet",
       "--no-prompt",
-<<<<<<<< HEAD:tests/lib/command_test.ts
       "tests/lib/command_child.ts",
-========
-      "tests/lib/cli_child.ts",
->>>>>>>> neta:tests/lib/cli_test.ts
       '[["-h"]]',
       "closed",
     ],
