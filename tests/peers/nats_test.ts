@@ -224,7 +224,7 @@ Deno.test(
       length += read;
       end = text(buffer.subarray(0, read)).slice(-100);
     }
-    await said;
+    await within(said);
     await quick.until(() => quick.total === COUNT + 1);
     const marked = COUNT * (line.length + `<${speaker.name}> `.length);
     assert(length > marked && length < marked + 500, `${length} of ${marked}`);
@@ -311,7 +311,7 @@ Deno.test("tcp_server.ts says so when what listens is not NATS", async () => {
   const url = `nats://127.0.0.1:${listener.addr.port}`;
   const args = ["127.0.0.1:0", "-m", "room", "--relay", url];
   const ended = run("tcp_server.ts", args);
-  using conn = await accepted;
+  using conn = await within(accepted);
   await conn.write(bytes("220 mail.example ESMTP\r\n"));
   const { code, stderr } = await ended;
   assertMatch(stderr, /^tcp_server: .*: it does not speak NATS; .*\n$/);
