@@ -158,8 +158,8 @@ for (
       ...["-f", name],
     ], { input: "one\ntwo\n" });
     const expected = [...frame(name, "one"), ...frame(name, "two")];
-    assertEquals([...await within(sent.promise)], expected);
     assertEquals({ code, stdout }, { code: 0, stdout: "three\n\nfour\n" });
+    assertEquals([...await within(sent.promise)], expected);
   });
 }
 
