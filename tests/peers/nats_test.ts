@@ -123,9 +123,9 @@ for (const count of [2, 3]) {
   );
 }
 
-/** What a server says about itself before its lines. */
-const at = (lines: number, more = {}) => ({
-  ...{ lines, bytes: 0, members: 1 },
+/** What a server says about itself: how many lines it said before, and more. */
+const at = (first: number, more = {}) => ({
+  ...{ first, lines: first, bytes: 0, members: 1 },
   ...more,
 });
 
@@ -156,7 +156,12 @@ Deno.test(
     const say = (id: string, header: unknown, said: string) =>
       client.publish(`room.${id}`, `${JSON.stringify(header)}\n${said}`);
     const never = "<user1@bbbbbb> never\n";
-    for (const header of [null, 7, "x", {}, at(-1), at(0.5), { lines: 1 }]) {
+    for (
+      const header of [null, 7, "x", {}, at(-1), at(0.5), {
+        lines: 1,
+        first: 1,
+      }]
+    ) {
       say("bbbbbb", header, never);
     }
     client.publish("room.bbbbbb", new Uint8Array([0xff, 0, 10]));
@@ -204,8 +209,11 @@ Deno.test(
     const port = await server.port();
     using ann = await Member.join(port);
     await within(said.next());
-    const say = (id: string, header: unknown, said = "") =>
-      client.publish(`room.${id}`, `${JSON.stringify(header)}\n${said}`);
+    const say = (id: string, header: unknown, said = "") => {
+      const message = `${JSON.stringify(header)}\n`;
+      client.publish(`room.${id}.beat`, message);
+      client.publish(`room.${id}`, message + said);
+    };
 
     // Who is new has missed nothing of what was before.
     say("bbbbbb", at(5, { members: 4 }), "<user1@bbbbbb> 0\n");
@@ -214,7 +222,7 @@ Deno.test(
     await server.stderr("@cccccc");
     using bob = await Member.join(port);
     assert(bob.notes.some((note) => note.endsWith(", 13 here")));
-    say("bbbbbb", at(6, { bye: true }));
+    say("bbbbbb", at(6, { bye: true, members: 0 }));
     await ann.note("lost 7 members at @cccccc");
     using cyd = await Member.join(port);
     assert(cyd.notes.some((note) => note.endsWith(", 3 here")));
