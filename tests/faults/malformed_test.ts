@@ -45,7 +45,7 @@ async function attack(port: number, attack: Uint8Array): Promise<void> {
   using conn = await Deno.connect({ port });
   const buffer = new Uint8Array(65_536);
   try {
-    await writeAll(conn, attack);
+    await within(writeAll(conn, attack));
     await conn.closeWrite();
     while (await within(conn.read(buffer)) !== null);
   } catch (error) {
@@ -120,7 +120,9 @@ async function pour(port: number, block: Uint8Array, total: number) {
   })();
   let sent = 0;
   try {
-    for (; sent < total; sent += block.length) await writeAll(conn, block);
+    for (; sent < total; sent += block.length) {
+      await within(writeAll(conn, block));
+    }
     await conn.closeWrite();
   } catch {
     // The server had enough.

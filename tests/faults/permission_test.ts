@@ -69,7 +69,7 @@ Deno.test(
       ...["tcp_client.ts", [place, "--send", "hello"]] as const,
       [`--allow-net=${place}`],
       async () => {
-        using conn = await listener.accept();
+        using conn = await within(listener.accept());
         await within(conn.read(new Uint8Array(16)));
       },
     );
@@ -111,7 +111,7 @@ Deno.test(
       ...["google_connect.ts", [place]] as const,
       [`--allow-net=${place}`],
       async () => {
-        using conn = await listener.accept();
+        using conn = await within(listener.accept());
         await within(conn.read(new Uint8Array(1024)));
         await writeAll(
           conn,
@@ -172,7 +172,7 @@ Deno.test(
         ...["tcp_client.ts", [`unix:${path}`, "--send", "hello"]] as const,
         flags,
         async () => {
-          using conn = await listener.accept();
+          using conn = await within(listener.accept());
           await within(conn.read(new Uint8Array(16)));
         },
       );
@@ -229,7 +229,7 @@ Deno.test(
       [`tls://${place}`, "--ca", file, "--send", "hello"],
       [`--allow-net=${place}`, `--allow-read=${file}`],
       async () => {
-        using conn = await listener.accept();
+        using conn = await within(listener.accept());
         await within(conn.read(new Uint8Array(16)));
       },
     );

@@ -46,7 +46,7 @@ function commandLine(script: string, args: string[]): string[] {
 
 /** Serves one client with some bytes, and waits for it to go. */
 async function serveOnce(listener: Deno.TcpListener, answer: Uint8Array) {
-  using conn = await listener.accept();
+  using conn = await within(listener.accept());
   await writeAll(conn, answer);
   await conn.read(new Uint8Array(1024)).catch(() => null);
 }
@@ -319,8 +319,8 @@ Deno.test(
       for (const options of [[], ["--all"], ["--json"]]) {
         using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
         const served = (async () => {
-          using conn = await listener.accept();
-          await conn.read(new Uint8Array(4096));
+          using conn = await within(listener.accept());
+          await within(conn.read(new Uint8Array(4096)));
           await writeAll(conn, answer);
         })();
         await using script = atTerminal(

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { closedPort, installed, Running, start } from "../support/helpers.ts";
 import { Client } from "../support/sharing.ts";
-import { listens } from "../support/sockets.ts";
+import { connectWhenReady } from "../support/sockets.ts";
 
 const MISSING = !installed("haproxy", "-v");
 
@@ -34,7 +34,7 @@ ${lines.join("\n")}
 `;
   const args = ["-db", "-f", "/dev/stdin"];
   const haproxy = new Running("haproxy", args, { input: config });
-  await listens(port);
+  (await connectWhenReady(port)).close();
   return [haproxy, port];
 }
 

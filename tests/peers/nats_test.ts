@@ -5,6 +5,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import * as transport from "@nats-io/transport-node";
 import config from "../../deno.json" with { type: "json" };
 import {
   type Certificate,
@@ -26,6 +27,7 @@ import {
   MISSING,
   NatsServer,
 } from "../support/nats_server.ts";
+import { lines } from "../support/sockets.ts";
 
 const MEMBERS = 50;
 const LINES = 20_000;
@@ -120,6 +122,116 @@ for (const count of [2, 3]) {
     },
   );
 }
+
+/** What a server says about itself: how many lines it said before, and more. */
+const at = (first: number, more = {}) => ({
+  ...{ first, lines: first, bytes: 0, members: 1 },
+  ...more,
+});
+
+Deno.test(
+  "tcp_server.ts lets nobody at NATS speak for somebody else, or with escapes",
+  {
+    ignore: MISSING,
+  },
+  async () => {
+    await using nats = await NatsServer.start();
+    const servers = `127.0.0.1:${nats.port}`;
+    const client = await transport.connect({ servers });
+    await using _ = { [Symbol.asyncDispose]: () => client.close() };
+    const said = client.subscribe("room.*")[Symbol.asyncIterator]();
+    await using server = nats.room("nats", ["--max-frame", "100"]);
+    using conn = await Deno.connect({ port: await server.port() });
+    const heard = lines(conn);
+    const line = async () => {
+      const { value } = await within(heard.next());
+      return value ? text(value) : undefined;
+    };
+    const welcome = /^\* you are user1(@\w{6}), 1 here$/;
+    const [, suffix] = welcome.exec(await line() ?? "")!;
+    // It subscribes before it says anything.
+    const { value: first } = await within(said.next());
+    assertEquals(first!.subject, `room.${suffix.slice(1)}`);
+
+    const say = (id: string, header: unknown, said: string) =>
+      client.publish(`room.${id}`, `${JSON.stringify(header)}\n${said}`);
+    const never = "<user1@bbbbbb> never\n";
+    for (
+      const header of [null, 7, "x", {}, at(-1), at(0.5), {
+        lines: 1,
+        first: 1,
+      }]
+    ) {
+      say("bbbbbb", header, never);
+    }
+    client.publish("room.bbbbbb", new Uint8Array([0xff, 0, 10]));
+    for (const id of ["b", "BBBBBB", "bbbbbbb", "aaaaaa", suffix.slice(1)]) {
+      say(id, at(0), `<user1@${id}> never\n`);
+    }
+    const words = [
+      "<user1@bbbbbb> first",
+      `<user1${suffix}> never`,
+      "<user1> never",
+      "<user1@cccccc> never",
+      "* you are never",
+      "* user1@bbbbbb left, never",
+      "<user1@bbbbbb> \x1b[2J\rescape \u202e",
+      `<user1@bbbbbb> too long for this room${"!".repeat(100)}`,
+      "* user1@bbbbbb left",
+    ];
+    say("bbbbbb", at(0), words.map((line) => `${line}\n`).join(""));
+    say("bbbbbb", at(109), "<user1@bbbbbb> last\n");
+    for (
+      const expected of [
+        "<user1@bbbbbb> first",
+        "<user1@bbbbbb> \\x1b[2J\\x0descape \\u202e",
+        "* user1@bbbbbb left",
+        "* missed 6 lines from @bbbbbb",
+        "* missed 100 lines from @bbbbbb",
+        "<user1@bbbbbb> last",
+      ]
+    ) assertEquals(await line(), expected);
+  },
+);
+
+Deno.test(
+  "tcp_server.ts counts the members of other servers, and says when these fall silent",
+  {
+    ignore: MISSING,
+  },
+  async () => {
+    await using nats = await NatsServer.start();
+    const servers = `127.0.0.1:${nats.port}`;
+    const client = await transport.connect({ servers });
+    await using _ = { [Symbol.asyncDispose]: () => client.close() };
+    const said = client.subscribe("room.*")[Symbol.asyncIterator]();
+    await using server = nats.room();
+    const port = await server.port();
+    using ann = await Member.join(port);
+    await within(said.next());
+    const say = (id: string, header: unknown, said = "") => {
+      const message = `${JSON.stringify(header)}\n`;
+      client.publish(`room.${id}.beat`, message);
+      client.publish(`room.${id}`, message + said);
+    };
+
+    // Who is new has missed nothing of what was before.
+    say("bbbbbb", at(5, { members: 4 }), "<user1@bbbbbb> 0\n");
+    say("cccccc", at(0, { members: 7 }));
+    await ann.until(() => ann.total === 1);
+    await server.stderr("@cccccc");
+    using bob = await Member.join(port);
+    assert(bob.notes.some((note) => note.endsWith(", 13 here")));
+    say("bbbbbb", at(6, { bye: true, members: 0 }));
+    await ann.note("lost 7 members at @cccccc");
+    using cyd = await Member.join(port);
+    assert(cyd.notes.some((note) => note.endsWith(", 3 here")));
+    say("cccccc", at(10, { members: 7 }));
+    await ann.note("7 members back at @cccccc");
+    await ann.note("missed 10 lines from @cccccc");
+    assertEquals(ann.missed, 10);
+  },
+);
 
 Deno.test(
   "tcp_server.ts goes on, and counts what others miss, when NATS is killed and comes back",
@@ -224,7 +336,7 @@ Deno.test(
       length += read;
       end = text(buffer.subarray(0, read)).slice(-100);
     }
-    await said;
+    await within(said);
     await quick.until(() => quick.total === COUNT + 1);
     const marked = COUNT * (line.length + `<${speaker.name}> `.length);
     assert(length > marked && length < marked + 500, `${length} of ${marked}`);
@@ -311,7 +423,7 @@ Deno.test("tcp_server.ts says so when what listens is not NATS", async () => {
   const url = `nats://127.0.0.1:${listener.addr.port}`;
   const args = ["127.0.0.1:0", "-m", "room", "--relay", url];
   const ended = run("tcp_server.ts", args);
-  using conn = await accepted;
+  using conn = await within(accepted);
   await conn.write(bytes("220 mail.example ESMTP\r\n"));
   const { code, stderr } = await ended;
   assertMatch(stderr, /^tcp_server: .*: it does not speak NATS; .*\n$/);

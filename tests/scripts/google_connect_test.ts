@@ -12,6 +12,7 @@ import {
   run,
   start,
   text,
+  within,
 } from "../support/helpers.ts";
 import {
   canMakeNetworks,
@@ -66,7 +67,7 @@ async function readRequest(conn: Deno.Conn): Promise<string> {
   const buffer = new Uint8Array(4096);
   let request = "";
   while (!request.endsWith("\r\n\r\n")) {
-    const length = await conn.read(buffer);
+    const length = await within(conn.read(buffer));
     if (length === null) break;
     request += text(buffer.subarray(0, length));
   }
@@ -76,7 +77,7 @@ async function readRequest(conn: Deno.Conn): Promise<string> {
 /** Reads and says nothing until the script leaves. */
 async function stayWhileOpen(conn: Deno.Conn): Promise<void> {
   const buffer = new Uint8Array(4096);
-  while (await conn.read(buffer) !== null);
+  while (await within(conn.read(buffer)) !== null);
 }
 
 /** A handler that answers the question with a text. */
@@ -143,7 +144,7 @@ Deno.test("google_connect.ts asks for the head of --path when it is connected", 
   const { code } = await run(SCRIPT, [host, "--path", "/a?b=%20"]);
   assertEquals(code, 0);
   assertEquals(
-    await asked.promise,
+    await within(asked.promise),
     `HEAD /a?b=%20 HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
   );
 });
@@ -178,7 +179,7 @@ Deno.test("google_connect.ts puts brackets into the Host header when the host is
   }, { hostname: "::1" });
   const { code } = await run(SCRIPT, [`[::1]:${server.port}`]);
   assertEquals(code, 0);
-  assertMatch(await asked.promise, /^Host: \[::1\]:\d+\r$/m);
+  assertMatch(await within(asked.promise), /^Host: \[::1\]:\d+\r$/m);
 });
 
 Deno.test("google_connect.ts prints one JSON object when asked for --json", async () => {
@@ -312,7 +313,7 @@ Deno.test("google_connect.ts ends at once when it gets SIGINT", {
     await stayWhileOpen(conn);
   });
   await using running = start(SCRIPT, [`127.0.0.1:${server.port}`]);
-  await connected.promise;
+  await within(connected.promise);
   running.process.kill("SIGINT");
   const { code, stdout } = await running.ended();
   assertEquals([code, stdout], [130, ""]);

@@ -82,7 +82,7 @@ Deno.test("tcp_client.ts sends everything when the peer half-closes first", asyn
   });
   const { code } = await run("tcp_client.ts", [server.address], { input });
   assertEquals(code, 0);
-  assertEquals(await received.promise, input.length);
+  assertEquals(await within(received.promise), input.length);
 });
 
 Deno.test("tcp_client.ts leaves when the peer does, though its input is open", async () => {
@@ -158,8 +158,8 @@ for (
       ...["-f", name],
     ], { input: "one\ntwo\n" });
     const expected = [...frame(name, "one"), ...frame(name, "two")];
-    assertEquals([...await sent.promise], expected);
     assertEquals({ code, stdout }, { code: 0, stdout: "three\n\nfour\n" });
+    assertEquals([...await within(sent.promise)], expected);
   });
 }
 
@@ -215,7 +215,7 @@ Deno.test("tcp_client.ts reads no input and does not half-close when it only lis
   await using client = start("tcp_client.ts", [server.address, "--no-stdin"]);
   const { code, stdout } = await client.ended();
   assertEquals({ code, stdout }, { code: 0, stdout: "news" });
-  assertEquals(await ended.promise, false);
+  assertEquals(await within(ended.promise), false);
 });
 
 Deno.test("tcp_client.ts says that it is connected and leaves when it checks", async () => {

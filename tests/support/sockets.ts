@@ -117,12 +117,12 @@ export async function askText(port: number, question = ""): Promise<string> {
   return text(await ask(port, question));
 }
 
-/** Waits until someone listens on a port of 127.0.0.1. */
-export async function listens(port: number): Promise<void> {
+/** Connects to a port of 127.0.0.1 once someone listens there. */
+export async function connectWhenReady(port: number): Promise<Deno.TcpConn> {
   const end = performance.now() + DEADLINE;
   for (;;) {
     try {
-      return (await Deno.connect({ port })).close();
+      return await Deno.connect({ port });
     } catch (error) {
       if (performance.now() > end) throw error;
       await new Promise((resolve) => setTimeout(resolve, 20));
