@@ -143,7 +143,7 @@ Deno.test(
       }
       await writeAll(conn, "HTTP/1.1 204 No Content\r\n\r\n");
     });
-    const args = [server.address, "--verbose", "--explain"];
+    const args = [server.address, "--verbose"];
     await using running = redirected(LOG_IS_GONE, "google_connect.ts", args);
     const { code, stdout } = await running.ended();
     assertEquals(code, 0);
