@@ -1,0 +1,37 @@
+/** A TLS client that connects and does not begin to shake hands. */
+import { assert, assertEquals } from "@std/assert";
+import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import { start, text, within } from "../support/helpers.ts";
+import { readToEnd, writeAll } from "../support/sockets.ts";
+import { ANY_PORT } from "./support.ts";
+
+Deno.test(
+  "tcp_server.ts drops a TLS client that is silent for 10 s, and serves the next",
+  {
+    ignore: !hasOpenssl,
+  },
+  async () => {
+    await using made = await makeCertificates();
+    const { certFile, keyFile } = made.good;
+    await using server = start("tcp_server.ts", [
+      ...[`tls://${ANY_PORT}`, "--cert", certFile, "--key", keyFile],
+      ...["--max-connections", "1"],
+    ], { permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`] });
+    const port = await server.port();
+    const before = performance.now();
+    using silent = await Deno.connect({ port });
+    const name = `127.0.0.1:${silent.localAddr.port}`;
+    await server.stderr(
+      `${name} dropped: it did not finish the TLS handshake\n`,
+    );
+    const elapsed = performance.now() - before;
+    assert(elapsed >= 9990 && elapsed < 25_000, `${elapsed} ms`);
+
+    using honest = await within(Deno.connectTls({
+      ...{ hostname: "127.0.0.1", port, caCerts: [made.ca.cert] },
+    }));
+    await within(writeAll(honest, "hello"));
+    await honest.closeWrite();
+    assertEquals(text(await within(readToEnd(honest))), "hello");
+  },
+);
