@@ -106,10 +106,8 @@ Examples:
     /** Says what becomes of a connection. */
     function tell(event: string, conn: Deno.Conn, more = "", details = {}) {
       // The other end of a unix socket mostly has no name.
-      const isNameless = "path" in conn.remoteAddr && !conn.remoteAddr.path;
-      const peer = isNameless
-        ? "a local client"
-        : formatAddress(conn.remoteAddr);
+      const nameless = "path" in conn.remoteAddr && !conn.remoteAddr.path;
+      const peer = nameless ? "a local client" : formatAddress(conn.remoteAddr);
       log.info(event, `${peer} ${event}${more}`, { peer, ...details });
     }
     await using room = new Room(framing, (event, name, conn) => {
@@ -166,8 +164,7 @@ Examples:
       maxConnections: mode === "chat" ? 1 : options.maxConnections,
       onError(error, conn) {
         const reason = reasonFor(error);
-        // With its screen gone, a chat has no sense: this ends the server.
-        if (error instanceof OutputError) throw error;
+        if (error instanceof OutputError) throw error; // its screen is gone
         if (error instanceof ProxyError) {
           const text = `: ${reason} (${++refused} refused so far)`;
           tell("refused", conn!, text, { reason, refused });

@@ -5,8 +5,8 @@ import {
   type Framing,
   parseFraming,
 } from "../../lib/framing.ts";
-import { Room } from "../../lib/room.ts";
-import { writeAll } from "../../lib/stream.ts";
+import { Room } from "../../lib/modes/room.ts";
+import { writeAll } from "../../lib/tcp/stream.ts";
 import { type Pair, pair } from "../support/fakes.ts";
 import { bytes, within } from "../support/helpers.ts";
 

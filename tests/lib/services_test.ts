@@ -2,12 +2,20 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import {
   FrameTooLongError,
+  type Framing,
   parseFraming,
   TruncatedFrameError,
 } from "../../lib/framing.ts";
-import { type Handler, serve } from "../../lib/serve.ts";
-import * as services from "../../lib/services.ts";
-import { chunks, concatenate, writeAll } from "../../lib/stream.ts";
+import {
+  answer,
+  discard,
+  generateCharacters,
+  greet,
+  type Reply,
+  unchanged,
+} from "../../lib/modes/services.ts";
+import { type Handler, serve } from "../../lib/tcp/serve.ts";
+import { chunks, concatenate, writeAll } from "../../lib/tcp/stream.ts";
 import { pair } from "../support/fakes.ts";
 import { bytes, text, within } from "../support/helpers.ts";
 
@@ -58,21 +66,17 @@ async function ask(conn: Deno.Conn, question: Uint8Array): Promise<Uint8Array> {
   return answer;
 }
 
+const echo = (framing: Framing): Handler => (conn) =>
+  answer(conn, framing, unchanged);
+
 const MEGABYTE = Uint8Array.from({ length: 1_000_003 }, (_, i) => i * i >> 3);
 
-for (
-  const [name, framing] of [["none", undefined], [
-    "raw",
-    parseFraming("raw"),
-  ]] as const
-) {
-  Deno.test(`echo() sends bytes back as they are, framing ${name}`, async () => {
-    await using served = new Served(services.echo(framing));
-    using conn = await served.connect();
-    assertEquals(await ask(conn, MEGABYTE), MEGABYTE);
-    assertEquals(served.errors, []);
-  });
-}
+Deno.test("answer() sends bytes back as they are, framing raw", async () => {
+  await using served = new Served(echo(parseFraming("raw")));
+  using conn = await served.connect();
+  assertEquals(await ask(conn, MEGABYTE), MEGABYTE);
+  assertEquals(served.errors, []);
+});
 
 const FRAMINGS = [
   "lines",
@@ -88,10 +92,10 @@ const FRAMINGS = [
 const MESSAGES = ["hello", "", "x".repeat(8), "ü"];
 
 for (const name of FRAMINGS) {
-  Deno.test(`echo() sends frames back, framing ${name}`, async () => {
+  Deno.test(`answer() sends frames back, framing ${name}`, async () => {
     const framing = parseFraming(name);
     const wire = concatenate(MESSAGES.map((it) => framing.encode(bytes(it))));
-    await using served = new Served(services.echo(framing));
+    await using served = new Served(echo(framing));
     using conn = await served.connect();
     for (const byte of wire) await conn.write(new Uint8Array([byte]));
     // Before the end of the input, so nothing waits for it.
@@ -102,8 +106,49 @@ for (const name of FRAMINGS) {
   });
 }
 
-Deno.test("echo() answers a last line that has no end", async () => {
-  await using served = new Served(services.echo(parseFraming("lines")));
+/** Capital letters, byte by byte. */
+const louder: Reply = (message) =>
+  message.map((byte) => byte >= 97 && byte <= 122 ? byte - 32 : byte);
+
+for (const name of ["raw", ...FRAMINGS]) {
+  Deno.test(`answer() gives another reply when it is told to, framing ${name}`, async () => {
+    const framing = parseFraming(name);
+    const wire = (...messages: string[]) =>
+      concatenate(messages.map((message) => framing.encode(bytes(message))));
+    await using served = new Served((conn) => answer(conn, framing, louder));
+    using conn = await served.connect();
+    const answers = await ask(conn, wire("hello", "", "Eight..8"));
+    assertEquals(text(answers), text(wire("HELLO", "", "EIGHT..8")));
+    assertEquals(served.errors, []);
+  });
+}
+
+Deno.test("answer() gives back lines as decoder and encoder would, however they are cut", async () => {
+  const framing = parseFraming("lines", { maxFrameLength: 40 });
+  const said = "one\ntwo\r\n\n\r\n" + "x".repeat(40) + "\nsix\r\r\n";
+  const wire = bytes(said.repeat(20));
+  const decoder = framing.createDecoder();
+  const expected = concatenate(
+    [...decoder.push(wire)].map((line) => framing.encode(line)),
+  );
+  for (const size of [1, 2, 3, 7, 50, 64, 1000]) {
+    await using served = new Served(echo(framing));
+    using conn = await served.connect();
+    conn.setNoDelay();
+    const sending = (async () => {
+      for (let at = 0; at < wire.length; at += size) {
+        await writeAll(conn, wire.subarray(at, at + size));
+      }
+      await conn.closeWrite();
+    })();
+    assertEquals(text(await readToEnd(conn)), text(expected));
+    await sending;
+    assertEquals(served.errors, []);
+  }
+});
+
+Deno.test("answer() answers a last line that has no end", async () => {
+  await using served = new Served(echo(parseFraming("lines")));
   using conn = await served.connect();
   assertEquals(text(await ask(conn, bytes("one\r\ntwo"))), "one\ntwo\n");
 });
@@ -118,9 +163,9 @@ const BAD: [string, string, string, abstract new () => Error][] = [
 ] as unknown as [string, string, string, abstract new () => Error][];
 
 for (const [name, wire, answered, type] of BAD) {
-  Deno.test(`echo() answers the frames before a bad one and ends, framing ${name}`, async () => {
+  Deno.test(`answer() answers the frames before a bad one and ends, framing ${name}`, async () => {
     const framing = parseFraming(name, { maxFrameLength: 10 });
-    await using served = new Served(services.echo(framing));
+    await using served = new Served(echo(framing));
     using other = await served.connect();
     using conn = await served.connect();
     await conn.write(bytes(wire));
@@ -132,15 +177,15 @@ for (const [name, wire, answered, type] of BAD) {
   });
 }
 
-Deno.test("echo() answers the frames before one that is cut short", async () => {
-  await using served = new Served(services.echo(parseFraming("u16")));
+Deno.test("answer() answers the frames before one that is cut short", async () => {
+  await using served = new Served(echo(parseFraming("u16")));
   using conn = await served.connect();
   assertEquals(text(await ask(conn, bytes("\0\x01a\0\x05hel"))), "\0\x01a");
   assertInstanceOf(served.errors[0], TruncatedFrameError);
 });
 
 Deno.test("greet() greets whoever comes, and closes", async () => {
-  await using served = new Served(services.greet(bytes("Thank you")));
+  await using served = new Served((conn) => greet(conn, bytes("Thank you")));
   for (let client = 0; client < 6; client++) {
     using conn = await served.connect();
     assertEquals(text(await readToEnd(conn)), "Thank you");
@@ -149,7 +194,7 @@ Deno.test("greet() greets whoever comes, and closes", async () => {
 });
 
 Deno.test("greet() delivers although the client says a lot first", async () => {
-  await using served = new Served(services.greet(bytes("Thank you")));
+  await using served = new Served((conn) => greet(conn, bytes("Thank you")));
   using conn = await served.connect();
   await writeAll(conn, MEGABYTE);
   assertEquals(text(await readToEnd(conn)), "Thank you");
@@ -159,15 +204,14 @@ Deno.test("greet() delivers although the client says a lot first", async () => {
 Deno.test("greet() waits for the client to leave, but not for ever", async () => {
   using peer = await pair();
   let over = false;
-  const greeted = Promise.resolve(services.greet(bytes("Hello"))(peer.ours))
-    .then(() => over = true);
+  const greeted = greet(peer.ours, bytes("Hello")).then(() => over = true);
   assertEquals(text(await readToEnd(peer.theirs)), "Hello");
   assertEquals(over, false); // it is half-closed, and what we say is read
   await within(greeted);
 });
 
 Deno.test("discard() reads everything and says nothing", async () => {
-  await using served = new Served(services.discard);
+  await using served = new Served(discard);
   using conn = await served.connect();
   assertEquals(await ask(conn, MEGABYTE), new Uint8Array(0));
   assertEquals(served.errors, []);
@@ -175,7 +219,7 @@ Deno.test("discard() reads everything and says nothing", async () => {
 
 Deno.test("generateCharacters() sends the lines of RFC 864 until the client goes", async () => {
   const count = 2000; // the pattern repeats after 95, and is written 9 times over
-  await using served = new Served(services.generateCharacters);
+  await using served = new Served(generateCharacters);
   using conn = await served.connect();
   await conn.write(bytes("ignored"));
   await conn.closeWrite();
@@ -202,7 +246,7 @@ Deno.test("generateCharacters() reports what is not a client that goes", async (
   using peer = await pair();
   peer.ours.write = () => Promise.reject(new Error("cable cut"));
   await assertRejects(
-    () => services.generateCharacters(peer.ours),
+    () => generateCharacters(peer.ours),
     Error,
     "cable cut",
   );

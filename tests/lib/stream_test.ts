@@ -1,12 +1,14 @@
-/** copy, duplex and chunks, over real connections and over broken ones. */
+/** copy and chunks, over real connections and over broken ones; waits. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
-  assert,
-  assertEquals,
-  assertInstanceOf,
-  assertRejects,
-} from "@std/assert";
-import { chunks, concatenate, copy, duplex, writeAll } from "../../lib/tcp.ts";
-import { bytes, readAll, text, within } from "../support/helpers.ts";
+  after,
+  chunks,
+  concatenate,
+  copy,
+  pause,
+  writeAll,
+} from "../../lib/tcp/stream.ts";
+import { bytes, readAll, text } from "../support/helpers.ts";
 
 /** Two ends of a connection on loopback, closed when the test ends. */
 async function connected(): Promise<
@@ -59,8 +61,6 @@ function collecting(most = Infinity) {
     },
   };
 }
-
-const never = { read: () => new Promise<number | null>(() => {}) };
 
 function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   const random = new Uint8Array(length);
@@ -134,10 +134,41 @@ Deno.test("chunks() gives chunks that stay as they are when the next comes", asy
   assertEquals(kept.map(text).join(""), pieces.map(text).join(""));
 });
 
-Deno.test("chunks() asks for no more than it is told when reads are full", async () => {
-  const from = reading([new Uint8Array(10_000)]);
-  await Array.fromAsync(chunks(from, 100));
-  assert(Math.max(...from.sizes) <= 100);
+for (const reuse of [false, true]) {
+  Deno.test(`chunks() reads 64 KiB at most when reads are full, reuse ${reuse}`, async () => {
+    const from = reading([randomBytes(1_000_000)]);
+    let total = 0;
+    for await (const { length } of chunks(from, { reuse })) total += length;
+    assertEquals(total, 1_000_000);
+    assertEquals(Math.max(...from.sizes), 65_536);
+  });
+}
+
+Deno.test("chunks() takes few buffers when they may be used again", async () => {
+  const seen = new Set<ArrayBufferLike>();
+  const from = reading([randomBytes(1_000_000)]);
+  for await (const { buffer } of chunks(from, { reuse: true })) {
+    seen.add(buffer);
+  }
+  assert(seen.size < 5);
+});
+
+Deno.test("pause() goes on when its signal is aborted, before or meanwhile", async () => {
+  await pause(60_000, AbortSignal.abort());
+  const stop = new AbortController();
+  const paused = pause(60_000, stop.signal);
+  stop.abort();
+  await paused;
+  await pause(1);
+});
+
+Deno.test("after() calls back when its time has come, but not when it is disposed", async () => {
+  const called = Promise.withResolvers<void>();
+  {
+    using _timer = after(1, () => called.reject(new Error("disposed")));
+  }
+  using _timer = after(5, called.resolve);
+  await called.promise;
 });
 
 Deno.test("chunks() leaves the connection open when it ends", async () => {
@@ -150,196 +181,4 @@ Deno.test("chunks() leaves the connection open when it ends", async () => {
   await writeAll(pair.far, bytes("answer"));
   pair.far.close();
   assertEquals(text(await readAll(pair.near)), "answer");
-});
-
-Deno.test("duplex() carries every byte both ways when both ends stream", async () => {
-  using pair = await connected();
-  const echoing = copy(pair.far, pair.far).then(() => pair.far.closeWrite());
-  const data = randomBytes(3_000_000);
-  const to = collecting();
-  const result = await within(duplex(pair.near, reading([data]), to));
-  assertEquals(result, {
-    sent: data.length,
-    received: data.length,
-    cut: false,
-  });
-  assertEquals(to.bytes, data);
-  await echoing;
-});
-
-Deno.test("duplex() reads the answer to its end when the source has ended", async () => {
-  using pair = await connected();
-  const to = collecting();
-  const talking = duplex(pair.near, reading([bytes("question")]), to);
-  assertEquals(text(await readAll(pair.far)), "question");
-  await writeAll(pair.far, bytes("late "));
-  await writeAll(pair.far, bytes("answer"));
-  pair.far.close();
-  assertEquals((await within(talking)).received, 11);
-  assertEquals(text(to.bytes), "late answer");
-});
-
-Deno.test("duplex() ends when the peer does and the source is silent", async () => {
-  using pair = await connected();
-  const to = collecting();
-  const talking = duplex(pair.near, never, to, { linger: 0 });
-  await writeAll(pair.far, bytes("bye"));
-  pair.far.close();
-  assertEquals(await within(talking), { sent: 0, received: 3, cut: false });
-});
-
-Deno.test("duplex() sends the source to its end when the peer has only half-closed", async () => {
-  using pair = await connected();
-  await pair.far.closeWrite();
-  const data = randomBytes(8_000_000);
-  const talking = duplex(pair.near, reading([data]), collecting(), {
-    linger: 0,
-  });
-  const received = await within(readAll(pair.far));
-  assertEquals(received.length, data.length);
-  assertEquals((await talking).sent, data.length);
-});
-
-Deno.test("duplex() rejects when the peer goes before everything is sent", async () => {
-  using pair = await connected();
-  const endless = {
-    read: (buffer: Uint8Array) => Promise.resolve(buffer.length),
-  };
-  const talking = duplex(pair.near, endless, collecting());
-  await pair.far.read(new Uint8Array(1));
-  pair.far.close();
-  const error = await assertRejects(() => within(talking));
-  assert(
-    error instanceof Deno.errors.BrokenPipe ||
-      error instanceof Deno.errors.ConnectionReset,
-    `${error}`,
-  );
-});
-
-Deno.test("duplex() still reads what the peer says when it stops reading", async () => {
-  const answer = bytes("no more, thank you");
-  const parts = [answer, null];
-  const failing = {
-    read(buffer: Uint8Array) {
-      const part = parts.shift() ?? null;
-      if (part !== null) buffer.set(part);
-      return Promise.resolve(part?.length ?? null);
-    },
-    write: () => Promise.reject(new Deno.errors.BrokenPipe("broken")),
-    closeWrite: () => Promise.resolve(),
-    close: () => {},
-  };
-  const to = collecting();
-  await assertRejects(
-    () => duplex(failing, reading([bytes("upload")]), to),
-    Deno.errors.BrokenPipe,
-  );
-  assertEquals(text(to.bytes), "no more, thank you");
-});
-
-Deno.test("duplex() rejects with the source's error when the source fails", async () => {
-  using pair = await connected();
-  const broken = {
-    read: () => Promise.reject(new Deno.errors.NotFound("gone")),
-  };
-  await assertRejects(
-    () => within(duplex(pair.near, broken, collecting())),
-    Deno.errors.NotFound,
-  );
-});
-
-Deno.test("duplex() rejects with the sink's error when the sink fails", async () => {
-  using pair = await connected();
-  const full = {
-    write: () => Promise.reject(new Deno.errors.BrokenPipe("full")),
-  };
-  const talking = duplex(pair.near, never, full);
-  await writeAll(pair.far, bytes("x"));
-  await assertRejects(() => within(talking), Deno.errors.BrokenPipe, "full");
-});
-
-Deno.test("duplex() closes the connection when its signal is aborted", async () => {
-  using pair = await connected();
-  const abort = new AbortController();
-  const talking = duplex(pair.near, never, collecting(), {
-    signal: abort.signal,
-  });
-  abort.abort(new Deno.errors.TimedOut("enough"));
-  await assertRejects(() => within(talking), Deno.errors.TimedOut, "enough");
-  assertEquals(await pair.far.read(new Uint8Array(1)), null);
-});
-
-Deno.test("duplex() rejects at once when its signal is aborted already", async () => {
-  using pair = await connected();
-  const signal = AbortSignal.abort(new Deno.errors.TimedOut("enough"));
-  await assertRejects(
-    () => duplex(pair.near, never, collecting(), { signal }),
-    Deno.errors.TimedOut,
-  );
-});
-
-Deno.test("duplex() half-closes when it is told to stop and the source is silent", async () => {
-  using pair = await connected();
-  const stop = new AbortController();
-  const to = collecting();
-  const talking = duplex(pair.near, never, to, { stop: stop.signal });
-  stop.abort();
-  assertEquals(text(await readAll(pair.far)), "");
-  await writeAll(pair.far, bytes("last word"));
-  pair.far.close();
-  assertEquals(await within(talking), { sent: 0, received: 9, cut: false });
-});
-
-Deno.test("duplex() says that it was cut when it is told to stop in the middle", async () => {
-  using pair = await connected();
-  const stop = new AbortController();
-  let asked = 0;
-  const endless = {
-    read(buffer: Uint8Array) {
-      if (++asked === 100) stop.abort();
-      return Promise.resolve(buffer.length);
-    },
-  };
-  const draining = readAll(pair.far).then((all) => {
-    pair.far.close();
-    return all.length;
-  });
-  const talking = duplex(pair.near, endless, collecting(), {
-    stop: stop.signal,
-  });
-  const { sent, cut } = await within(talking);
-  assertEquals(cut, true);
-  assertEquals(await draining, sent);
-});
-
-Deno.test("duplex() leaves no error behind when the connection fails at its k-th call", async (t) => {
-  for (let k = 1; k <= 12; k++) {
-    await t.step(`k = ${k}`, async () => {
-      using pair = await connected();
-      let calls = 0;
-      const fails = <T>(call: () => Promise<T>) =>
-        ++calls === k
-          ? Promise.reject(new Deno.errors.ConnectionReset("k"))
-          : call();
-      const wrapped = {
-        read: (buffer: Uint8Array) => fails(() => pair.near.read(buffer)),
-        write: (chunk: Uint8Array) => fails(() => pair.near.write(chunk)),
-        closeWrite: () => fails(() => pair.near.closeWrite()),
-        close: () => pair.near.close(),
-      };
-      const echoing = copy(pair.far, pair.far).then(
-        () => pair.far.closeWrite(),
-        () => {},
-      );
-      const source = reading(["a", "b", "c"].map(bytes));
-      const talking = duplex(wrapped, source, collecting());
-      const outcome = await within(
-        talking.then(() => "done", (error) => error),
-      );
-      if (outcome === "done") assert(calls < k, `${calls} calls`);
-      else assertInstanceOf(outcome, Deno.errors.ConnectionReset);
-      pair.near[Symbol.dispose]();
-      await within(echoing);
-    });
-  }
 });

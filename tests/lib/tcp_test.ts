@@ -168,6 +168,38 @@ Deno.test("connect() rejects with the signal's reason when it is aborted", async
   await assertRejects(() => within(connecting), Error, "changed my mind");
 });
 
+Deno.test("connect() tries again when it is told to, and says each time why", async () => {
+  const address = { ...LOOPBACK, port: closedPort() };
+  const told: Error[] = [];
+  const start = performance.now();
+  const error = await assertRejects(
+    () => connect(address, { retries: 2, onRetry: (why) => told.push(why) }),
+    Deno.errors.ConnectionRefused,
+  );
+  assert(performance.now() - start >= 250 + 500);
+  assertEquals(told.length, 2);
+  assertEquals(told[0].message, error.message);
+});
+
+Deno.test("connect() connects when somebody listens in the meantime", async () => {
+  const address = { ...LOOPBACK, port: closedPort() };
+  using cleanup = new DisposableStack();
+  using _conn = await connect(address, {
+    retries: 2,
+    onRetry: () => void cleanup.use(listen(address)),
+  });
+});
+
+Deno.test("connect() rejects with the signal's reason when it is aborted between attempts", async () => {
+  const stop = new AbortController();
+  const connecting = connect({ ...LOOPBACK, port: closedPort() }, {
+    retries: 9,
+    signal: stop.signal,
+    onRetry: () => stop.abort(new Error("changed my mind")),
+  });
+  await assertRejects(() => within(connecting), Error, "changed my mind");
+});
+
 Deno.test(
   "connect() verifies the certificate",
   { ignore: !hasOpenssl },
@@ -259,6 +291,27 @@ Deno.test("serve() keeps serving when a handler throws", async () => {
   assertEquals(await ask(server.port, "third"), "third");
   const messages = server.errors.map((error) => (error as Error).message);
   assertEquals(messages, ["at once", "later"]);
+});
+
+Deno.test("serve() stops, cuts what is open, and rejects when onError throws", async () => {
+  const listener = listen(LOOPBACK) as Deno.TcpListener;
+  const { port } = listener.addr;
+  const fault = new Error("enough");
+  const served = serve(listener, async (conn) => {
+    const first = await conn.read(new Uint8Array(1));
+    if (first !== null) throw fault;
+  }, {
+    grace: 10,
+    onError(error) {
+      if (error === fault) throw error;
+    },
+  });
+  const rejected = assertRejects(() => within(served), Error, "enough");
+  using other = await Deno.connect({ port });
+  using conn = await Deno.connect({ port });
+  await writeAll(conn, bytes("x"));
+  await rejected;
+  assertEquals(await other.read(new Uint8Array(1)), null);
 });
 
 Deno.test("serve() waits and goes on when accepting fails", async () => {

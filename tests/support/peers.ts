@@ -193,7 +193,7 @@ export function testAsClient(peer: Peer): void {
     await using _ = server;
     await using client = join(at, "open");
     await converse(client, server);
-    await client.type("bye\n");
+    await server.type("bye\n");
     await server.stderr("closed");
     await client.stdin!.close();
     await endsWell(client);

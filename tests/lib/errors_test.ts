@@ -5,8 +5,8 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { explain, reasonFor } from "../../lib/failure.ts";
-import { readFile } from "../../lib/files.ts";
+import { readText } from "../../lib/tcp/certificates.ts";
+import { describeError, reasonFor } from "../../lib/tcp/errors.ts";
 import { closedPort, Running } from "../support/helpers.ts";
 
 const HOST = "127.0.0.1";
@@ -168,11 +168,11 @@ for (
   });
 }
 
-Deno.test("explain() rewrites the message of the error itself", () => {
+Deno.test("describeError() rewrites the message of the error itself", () => {
   const error = Object.assign(new errors.AddrInUse("98"), {
     code: "EADDRINUSE",
   });
-  const explained = explain(error, "listen on :80", "--allow-net=:80");
+  const explained = describeError(error, "listen on :80", "--allow-net=:80");
   assertStrictEquals(explained, error);
   assertEquals(
     explained.message,
@@ -181,23 +181,23 @@ Deno.test("explain() rewrites the message of the error itself", () => {
   assertEquals(error.code, "EADDRINUSE");
 });
 
-Deno.test("explain() wraps what has no message to rewrite", () => {
+Deno.test("describeError() wraps what has no message to rewrite", () => {
   const aborted = AbortSignal.abort().reason;
   for (
     const [thrown, reason] of [[aborted, aborted.message], ["text", "text"]]
   ) {
-    const explained = explain(thrown, "try", "");
+    const explained = describeError(thrown, "try", "");
     assertInstanceOf(explained, Error);
     assertEquals(explained.message, `Cannot try: ${reason}`);
     assertStrictEquals(explained.cause, thrown);
   }
 });
 
-Deno.test("readFile() reads a file, or says which one is missing", async () => {
-  const text = await readFile(import.meta.filename!);
+Deno.test("readText() reads a file, or says which one is missing", async () => {
+  const text = await readText(import.meta.filename!);
   assertEquals(text.startsWith("/** Reasons"), true);
   const error = await assertRejects(
-    () => readFile("/tmp/resolve/nothing.pem"),
+    () => readText("/tmp/resolve/nothing.pem"),
     errors.NotFound,
   );
   assertEquals(
@@ -206,16 +206,16 @@ Deno.test("readFile() reads a file, or says which one is missing", async () => {
   );
 });
 
-Deno.test("explain() names the permission that Deno needs", async () => {
+Deno.test("describeError() names the permission that Deno needs", async () => {
   const lib = new URL("../../lib/", import.meta.url);
   const code = `
     const { connect, listen } = await import("${lib}tcp.ts");
-    const { readFile } = await import("${lib}files.ts");
+    const { readText } = await import("${lib}tcp/certificates.ts");
     const address = { transport: "tcp", hostname: "127.0.0.1", port: 2 };
     const attempts = [
       () => connect(address),
       () => listen({ ...address, hostname: "::1" }),
-      () => readFile("/tmp/ca.pem"),
+      () => readText("/tmp/ca.pem"),
     ];
     for (const attempt of attempts) {
       try {
