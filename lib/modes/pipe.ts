@@ -140,7 +140,7 @@ async function* inputOf(
     if (send.length > 0) return;
     if (noStdin) await new Promise(() => {});
     if (isRaw && !crlf) return yield* readAhead(Deno.stdin);
-    if (framing.name.startsWith("fixed:")) return yield* padded(framing);
+    if (framing.name.startsWith("fixed:")) return yield* blocksOf(framing);
     const lines = parseFraming("lines", { maxFrameLength: maxFrame });
     for await (const line of decodeFrames(chunks(Deno.stdin), lines)) {
       yield encode(line, crlf ? [13, 10] : [10]);
@@ -156,16 +156,17 @@ async function* inputOf(
   }
 }
 
-/** Standard input in blocks of `fixed:N`, the last one padded with NUL. */
-async function* padded(framing: Framing): AsyncGenerator<Uint8Array, void> {
+/** Standard input in whole blocks of `fixed:N`, the last one padded. */
+async function* blocksOf(framing: Framing): AsyncGenerator<Uint8Array, void> {
   const blockLength = framing.encode(new Uint8Array(0)).length;
-  let length = 0;
+  let rest = new Uint8Array(0);
   for await (const chunk of chunks(Deno.stdin)) {
-    length += chunk.length;
-    yield chunk;
+    const bytes = concatenate([rest, chunk]);
+    const whole = bytes.length - bytes.length % blockLength;
+    if (whole > 0) yield bytes.subarray(0, whole);
+    rest = bytes.subarray(whole);
   }
-  const missing = -length % blockLength + blockLength;
-  if (missing < blockLength) yield new Uint8Array(missing);
+  if (rest.length > 0) yield framing.encode(rest);
 }
 
 /**
