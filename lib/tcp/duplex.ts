@@ -26,7 +26,7 @@ export interface DuplexOptions {
    * ended. A peer that has half-closed may still read; one that is gone cannot
    * be told from it before something is sent.
    *
-   * @default as long as it takes
+   * @default {2_147_483_647} the longest that a timer can wait
    */
   linger?: number;
 }
@@ -85,7 +85,7 @@ export async function duplex(
   b: DuplexEnd,
   options: DuplexOptions = {},
 ): Promise<Transferred> {
-  const { signal, stop, linger } = options;
+  const { signal, stop, linger = LONGEST_WAIT } = options;
   signal?.throwIfAborted();
   const sending = new Direction(b, a);
   const receiving = new Direction(a, b);
@@ -96,9 +96,8 @@ export async function duplex(
   stop?.addEventListener("abort", stopSending, { once: true });
   if (stop?.aborted) stopSending();
   const sent = sending.run(receiving);
-  const received = receiving.run(sending).then(() =>
-    linger === undefined ? sent : sending.untilSilent(linger)
-  );
+  const received = receiving.run(sending)
+    .then(() => sending.untilSilent(linger));
   received.catch(() => {});
   try {
     // The end of `sent` alone decides nothing: an answer may still come.
@@ -117,6 +116,7 @@ export async function duplex(
   }
 }
 
+const LONGEST_WAIT = 2 ** 31 - 1;
 /** How long a direction may be silent where the other has failed, ms. */
 const LAST_WORDS = 250;
 
