@@ -188,7 +188,9 @@ for (
       using attacker = await Deno.connect({ port: server.port });
       await writeAll(attacker, sent);
       const shown = assertHarmless(await member.stdout(LAST));
-      const lines = shown.split("\n").map((line) => line.replace(/^ * -> /, ""));
+      const lines = shown.split("\n").map((line) =>
+        line.replace(/^ * -> /, "")
+      );
       const count = lines.filter((line) => line.startsWith("<user2> ")).length;
       assertEquals(count, ATTACKS.length + 1);
       for (

@@ -4,53 +4,8 @@ import { OutputError } from "../../lib/command/output.ts";
 import type { Prompt } from "../../lib/command/prompt.ts";
 import { parseFraming, TruncatedFrameError } from "../../lib/framing.ts";
 import { chat, type ChatOptions } from "../../lib/modes/chat.ts";
-import { Page, type Pair, pair } from "../support/fakes.ts";
-import { bytes, text, within } from "../support/helpers.ts";
-
-/** What types and what shows, one chat after the other. */
-class FakePrompt extends Page implements Prompt {
-  readonly terminal: boolean;
-  readonly told: string[] = [];
-  chats = 0;
-  #lines: (Uint8Array | undefined)[] = [];
-  #changed = Promise.withResolvers<void>();
-
-  constructor(terminal = false) {
-    super();
-    this.terminal = terminal;
-  }
-
-  type(...lines: (string | undefined)[]): void {
-    this.#lines.push(
-      ...lines.map((line) => line === undefined ? line : bytes(line)),
-    );
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
-  }
-
-  begin(): void {
-    this.chats++;
-  }
-
-  end(): void {}
-
-  async next(): Promise<Uint8Array | undefined> {
-    while (this.#lines.length === 0) await this.#changed.promise;
-    return this.#lines[0];
-  }
-
-  take(): void {
-    this.#lines.shift();
-  }
-
-  tell(told: string): void {
-    this.told.push(told);
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
-  }
-}
+import { FakePrompt, type Pair, pair } from "../support/fakes.ts";
+import { text, within } from "../support/helpers.ts";
 
 /** Chats, and closes the connection as a caller would. */
 async function chatting(
