@@ -140,7 +140,7 @@ async function* inputOf(
     if (send.length > 0) return;
     if (noStdin) await new Promise(() => {});
     if (isRaw && !crlf) return yield* readAhead(Deno.stdin);
-    if (framing.name.startsWith("fixed:")) return yield* blocksOf(framing);
+    if (framing.name.startsWith("fixed:")) return yield* paddedBlocks(framing);
     const lines = parseFraming("lines", { maxFrameLength: maxFrame });
     for await (const line of decodeFrames(chunks(Deno.stdin), lines)) {
       yield encode(line, crlf ? [13, 10] : [10]);
@@ -157,7 +157,9 @@ async function* inputOf(
 }
 
 /** Standard input in whole blocks of `fixed:N`, the last one padded. */
-async function* blocksOf(framing: Framing): AsyncGenerator<Uint8Array, void> {
+async function* paddedBlocks(
+  framing: Framing,
+): AsyncGenerator<Uint8Array, void> {
   const blockLength = framing.encode(new Uint8Array(0)).length;
   let rest = new Uint8Array(0);
   for await (const chunk of chunks(Deno.stdin)) {
