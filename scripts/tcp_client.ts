@@ -92,7 +92,7 @@ Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const { ca, crlf, hex, idleTimeout, maxFrame } = options;
+    const { ca, idleTimeout, maxFrame } = options;
     const limit = { maxFrameLength: maxFrame };
     const framing = usage(() => parseFraming(options.framing, limit));
     const address = usage(() => serverAddress(place, options));
@@ -138,7 +138,7 @@ Examples:
         const { chat } = await import("../lib/modes/chat.ts");
         await using prompt = await openPrompt(log);
         const signal = AbortSignal.any([stop, end.signal]);
-        await chat(conn, framing, prompt, { crlf, hex, signal });
+        await chat(conn, framing, prompt, { ...options, signal });
         log.info("closed", `The conversation with ${where} is over`);
       } else {
         log.debug("connected", connected, about);
@@ -147,7 +147,7 @@ Examples:
           log.info("stopping", `Stopping: what is under way has ${grace}`);
         });
         const ends = { stop, grace: GRACE, signal: end.signal };
-        await pipe(conn, framing, options, new Output({ hex }), ends);
+        await pipe(conn, framing, new Output(options), { ...options, ...ends });
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;

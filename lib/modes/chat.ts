@@ -94,6 +94,8 @@ export async function chat(
     over.resolve();
   };
   signal?.addEventListener("abort", leave, { once: true });
+  const { failed } = output;
+  failed.addEventListener("abort", () => over.reject(failed.reason));
   if (signal?.aborted) leave();
   prompt.begin();
   send().catch(over.reject).finally(() => ended.abort());

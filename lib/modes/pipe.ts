@@ -15,8 +15,8 @@ import {
 import { duplex } from "../tcp/duplex.ts";
 import { chunks, concatenate, pause, type Reader } from "../tcp/stream.ts";
 
-/** What a program says to a peer. */
-export interface PipeInput {
+/** What a program says to a peer, and when it ends. */
+export interface PipeOptions {
   /** These texts, and no input. */
   send?: readonly string[];
   /** Nothing at all: only listen. */
@@ -25,10 +25,6 @@ export interface PipeInput {
   crlf?: boolean;
   /** The longest message, in bytes, if not 64 KiB. */
   maxFrame?: number;
-}
-
-/** What ends a pipe early. */
-export interface PipeEnd {
   /** Takes no more input, as though it had ended. */
   stop?: AbortSignal;
   /** How long the rest may take after `stop`, in milliseconds. */
@@ -47,25 +43,45 @@ const PIPE_LINGER = 250;
 export async function pipe(
   conn: Deno.Conn,
   framing: Framing,
-  input: PipeInput,
   output: Output,
-  { stop, grace = 0, signal }: PipeEnd = {},
+  options: PipeOptions,
 ): Promise<void> {
-  const { print, finish } = printer(framing, output);
+  const { stop, grace = 0, signal, noStdin } = options;
+  const decoder = framing.name === "raw" ? undefined : framing.createDecoder();
+  const isBlocks = framing.name.startsWith("fixed:");
+  const asIs = output.hex || isBlocks && !output.terminal;
+  const lineEnd = new Uint8Array(asIs ? [] : [0x0a]);
   const end = new AbortController();
-  // With its output gone, or the peer's frames wrong, it is over.
-  const orEnd = (printing: Promise<void>) =>
-    printing.catch((error) => {
-      end.abort(error);
+
+  async function print(messages: Iterable<Uint8Array>): Promise<void> {
+    const printed: Uint8Array[] = [];
+    try {
+      for (const message of messages) {
+        // A person need not see the NUL bytes that pad a block.
+        const last = isBlocks && !asIs
+          ? message.findLastIndex((byte) => byte !== 0)
+          : message.length - 1;
+        printed.push(message.subarray(0, last + 1), lineEnd);
+      }
+    } catch (error) {
+      end.abort(error); // what the peer says next has no meaning
       throw error;
-    });
+    } finally {
+      await output.write(concatenate(printed));
+    }
+  }
+
   const program = {
-    [Symbol.asyncIterator]: () => inputOf(input, framing),
+    [Symbol.asyncIterator]: () => inputOf(options, framing),
     async write(bytes: Uint8Array): Promise<number> {
-      await orEnd(print(bytes));
+      if (decoder === undefined) await output.write(bytes);
+      else await print(decoder.push(bytes));
       return bytes.length;
     },
-    closeWrite: () => orEnd(finish()),
+    async closeWrite(): Promise<void> {
+      if (decoder !== undefined) await print(decoder.finish());
+      await output.finish();
+    },
   };
   stop?.addEventListener("abort", async () => {
     await pause(grace, end.signal);
@@ -76,7 +92,7 @@ export async function pipe(
     const { sent, cut } = await duplex(conn, program, {
       stop,
       signal: AbortSignal.any(signals),
-      linger: input.noStdin ? 0 : PIPE_LINGER,
+      linger: noStdin ? 0 : PIPE_LINGER,
     });
     if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
   } finally {
@@ -89,43 +105,9 @@ export async function pipe(
   }
 }
 
-/** Prints each message on a line of its own, and what is raw as it comes. */
-function printer(framing: Framing, output: Output) {
-  const decoder = framing.name === "raw" ? undefined : framing.createDecoder();
-  const isBlocks = framing.name.startsWith("fixed:");
-  const asIs = output.hex || isBlocks && !output.terminal;
-  const lineEnd = new TextEncoder().encode(asIs ? "" : "\n");
-
-  async function printMessages(messages: Iterable<Uint8Array>): Promise<void> {
-    const printed: Uint8Array[] = [];
-    try {
-      for (const message of messages) {
-        // A person need not see the NUL bytes that pad a block.
-        const length = isBlocks && !asIs
-          ? message.findLastIndex((byte) => byte !== 0) + 1
-          : message.length;
-        printed.push(message.subarray(0, length), lineEnd);
-      }
-    } finally {
-      await output.write(concatenate(printed));
-    }
-  }
-
-  return {
-    async print(bytes: Uint8Array): Promise<void> {
-      if (decoder === undefined) await output.write(bytes);
-      else await printMessages(decoder.push(bytes));
-    },
-    async finish(): Promise<void> {
-      if (decoder !== undefined) await printMessages(decoder.finish());
-      await output.finish();
-    },
-  };
-}
-
 /** What is sent: texts, nothing, or standard input, framed or as it is. */
 async function* inputOf(
-  { send = [], noStdin = false, crlf = false, maxFrame }: PipeInput,
+  { send = [], noStdin = false, crlf = false, maxFrame }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
   const isRaw = framing.name === "raw";
@@ -140,7 +122,7 @@ async function* inputOf(
     if (send.length > 0) return;
     if (noStdin) await new Promise(() => {});
     if (isRaw && !crlf) return yield* readAhead(Deno.stdin);
-    if (framing.name.startsWith("fixed:")) return yield* padded(framing);
+    if (framing.name.startsWith("fixed:")) return yield* paddedBlocks(framing);
     const lines = parseFraming("lines", { maxFrameLength: maxFrame });
     for await (const line of decodeFrames(chunks(Deno.stdin), lines)) {
       yield encode(line, crlf ? [13, 10] : [10]);
@@ -156,16 +138,19 @@ async function* inputOf(
   }
 }
 
-/** Standard input in blocks of `fixed:N`, the last one padded with NUL. */
-async function* padded(framing: Framing): AsyncGenerator<Uint8Array, void> {
+/** Standard input in whole blocks of `fixed:N`, the last one padded. */
+async function* paddedBlocks(
+  framing: Framing,
+): AsyncGenerator<Uint8Array, void> {
   const blockLength = framing.encode(new Uint8Array(0)).length;
-  let length = 0;
+  let rest = new Uint8Array(0);
   for await (const chunk of chunks(Deno.stdin)) {
-    length += chunk.length;
-    yield chunk;
+    const bytes = concatenate([rest, chunk]);
+    const whole = bytes.length - bytes.length % blockLength;
+    if (whole > 0) yield bytes.subarray(0, whole);
+    rest = bytes.subarray(whole);
   }
-  const missing = -length % blockLength + blockLength;
-  if (missing < blockLength) yield new Uint8Array(missing);
+  if (rest.length > 0) yield framing.encode(rest);
 }
 
 /**

@@ -26,7 +26,7 @@ export interface DuplexOptions {
    * ended. A peer that has half-closed may still read; one that is gone cannot
    * be told from it before something is sent.
    *
-   * @default as long as it takes
+   * @default {2_147_483_647} the longest that a timer can wait
    */
   linger?: number;
 }
@@ -85,21 +85,19 @@ export async function duplex(
   b: DuplexEnd,
   options: DuplexOptions = {},
 ): Promise<Transferred> {
-  const { signal, stop, linger } = options;
+  const { signal, stop, linger = LONGEST_WAIT } = options;
   signal?.throwIfAborted();
-  const sending = new Direction(b, a);
-  const receiving = new Direction(a, b);
+  const sending = new Direction();
+  const receiving = new Direction();
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal!.reason);
-  const stopSending = () => sending.stop();
+  const stopSending = () => sending.stop(a);
   signal?.addEventListener("abort", abort, { once: true });
   stop?.addEventListener("abort", stopSending, { once: true });
   if (stop?.aborted) stopSending();
-  const sent = sending.run(receiving);
-  const received = receiving.run(sending).then(() =>
-    linger === undefined ? sent : sending.untilSilent(linger)
-  );
-  received.catch(() => {});
+  const sent = sending.carry(b, a, receiving);
+  const received = receiving.carry(a, b, sending)
+    .then(() => sending.untilSilent(linger));
   try {
     // The end of `sent` alone decides nothing: an answer may still come.
     await Promise.race([aborted.promise, received, sent.then(() => received)]);
@@ -110,58 +108,50 @@ export async function duplex(
     signal?.throwIfAborted();
     throw sending.failure ?? error;
   } finally {
-    sending.ending = true;
-    receiving.ending = true;
+    sending.ending = receiving.ending = true;
     signal?.removeEventListener("abort", abort);
     stop?.removeEventListener("abort", stopSending);
   }
 }
 
+const LONGEST_WAIT = 2 ** 31 - 1;
 /** How long a direction may be silent where the other has failed, ms. */
 const LAST_WORDS = 250;
 
-/** What one end says to the other. */
+/** One direction: what it has carried, and whether more may come. */
 class Direction {
   bytes = 0;
-  /** Whether it waits for something to come, not for it to be taken. */
-  waiting = true;
   /** Takes nothing more: what comes now is late. */
   ending = false;
   cut = false;
   failure: unknown;
-  #from: DuplexEnd;
-  #to: DuplexEnd;
+  /** Whether it waits for something to come, not for it to be taken. */
+  #waiting = true;
+  #lastTaken = -Infinity;
   #over = new AbortController();
-  #turns = 0;
-  #lastTurn = -Infinity;
-
-  constructor(from: DuplexEnd, to: DuplexEnd) {
-    this.#from = from;
-    this.#to = to;
-  }
 
   /** Carries everything, then says that it was all. */
-  async run(back: Direction): Promise<void> {
-    const from = this.#from;
+  async carry(from: DuplexEnd, to: DuplexEnd, back: Direction): Promise<void> {
     try {
       const source = "read" in from ? chunks(from, { reuse: true }) : from;
       for await (const chunk of source) {
         if (this.ending) return;
-        this.waiting = false;
-        await writeAll(this.#to, chunk);
-        this.waiting = true;
+        this.#waiting = false;
+        await writeAll(to, chunk);
+        this.#waiting = true;
+        this.#lastTaken = performance.now();
         this.bytes += chunk.length;
-        this.#turns++;
-        this.#lastTurn = performance.now();
         if (this.ending) break;
       }
-      if (!this.#over.signal.aborted) await this.#finish();
+      if (this.#over.signal.aborted) return;
+      this.#waiting = false;
+      await to.closeWrite();
     } catch (error) {
       this.failure = error;
       // So that a peer that waits for more learns that there is none.
-      await this.#to.closeWrite().catch(() => {});
+      await to.closeWrite().catch(() => {});
       // One that has stopped reading may still have something to say.
-      if (!this.waiting) await back.untilSilent(LAST_WORDS);
+      if (!this.#waiting) await back.untilSilent(LAST_WORDS);
       throw error;
     } finally {
       this.#over.abort();
@@ -169,30 +159,24 @@ class Direction {
   }
 
   /** Takes nothing more; what is being written is written to its end. */
-  stop(): void {
+  stop(to: DuplexEnd): void {
     if (this.#over.signal.aborted) return;
     this.ending = true;
     // A source that was not silent just now probably had more.
-    this.cut = !this.waiting ||
-      performance.now() - this.#lastTurn < LAST_WORDS;
-    if (!this.waiting) return;
+    const silence = performance.now() - this.#lastTaken;
+    this.cut = !this.#waiting || silence < LAST_WORDS;
+    if (!this.#waiting) return;
     this.#over.abort();
-    this.#finish().catch((error) => this.failure = error);
+    to.closeWrite().catch((error) => this.failure = error);
   }
 
   /** Waits until it is over, or nothing has come for so long. */
   async untilSilent(milliseconds: number): Promise<void> {
     const { signal } = this.#over;
     while (!signal.aborted) {
-      const turns = this.#turns;
+      const { bytes } = this;
       await pause(milliseconds, signal);
-      if (this.waiting && this.#turns === turns) return;
+      if (this.#waiting && this.bytes === bytes) return;
     }
-  }
-
-  async #finish(): Promise<void> {
-    this.waiting = false;
-    await this.#to.closeWrite();
-    this.waiting = true;
   }
 }

@@ -95,16 +95,20 @@ export const ATTACKS: Uint8Array<ArrayBuffer>[] = [
   ...BAD_BYTES.map((bad) => new Uint8Array(bad)),
 ];
 
-const ERASE_LINE = "\r\x1b[K";
+/** By these our own prompt comes and goes; no attack has one of them. */
+const OUR_SEQUENCES = ["\r\x1b[K", "\x1b[1G", "\x1b[0J", "\x1b[5G"];
 const OBEYED_REGEXP =
   /(?![\n\t])[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u;
 
 /**
- * Takes the sequence by which our own prompt goes away out of what a terminal
- * got, and asserts that nothing is left that it would obey.
+ * Takes the sequences of our own prompt out of what a terminal got, and asserts
+ * that nothing is left that it would obey.
  */
 export function assertHarmless(shown: string): string {
-  const rest = shown.replaceAll(ERASE_LINE, "");
+  const rest = OUR_SEQUENCES.reduce(
+    (text, sequence) => text.replaceAll(sequence, ""),
+    shown,
+  );
   const found = OBEYED_REGEXP.exec(rest);
   if (found !== null) {
     const near = rest.slice(Math.max(0, found.index - 40), found.index + 40);

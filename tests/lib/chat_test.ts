@@ -1,163 +1,190 @@
-/** A conversation over a real connection: both ways, how it ends, and what of it is left for the next one. */
+/** A chat over a real connection: both ways, how it ends, and what is left of it for the next one. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { type ConversationOptions, converse } from "../../lib/chat.ts";
+import { OutputError } from "../../lib/command/output.ts";
+import type { Prompt } from "../../lib/command/prompt.ts";
 import { parseFraming, TruncatedFrameError } from "../../lib/framing.ts";
-import { Keyboard } from "../../lib/keyboard.ts";
-import { encodeTyped } from "../../lib/messages.ts";
-import { Page, type Pair, pair, Typist } from "../support/fakes.ts";
-import { bytes, within } from "../support/helpers.ts";
+import { chat, type ChatOptions } from "../../lib/modes/chat.ts";
+import { FakePrompt, type Pair, pair } from "../support/fakes.ts";
+import { text, within } from "../support/helpers.ts";
 
-/** One side of a conversation: what is typed, and what is seen. */
-class Side {
-  readonly typist = new Typist();
-  readonly keyboard = new Keyboard(this.typist);
-  readonly page = new Page();
-  sent = 0;
-
-  /** Converses, and closes the connection as a caller would. */
-  async converse(
-    { ours }: Pair,
-    changed: Partial<ConversationOptions> = {},
-  ): Promise<void> {
-    using conn = ours;
-    const framing = parseFraming("lines");
-    await within(converse(conn, {
-      framing,
-      keyboard: this.keyboard,
-      encode: (line) => encodeTyped(line, framing),
-      show: async (message) => {
-        await this.page.write(message);
-        await this.page.write(bytes("\n"));
-      },
-      onSent: () => this.sent++,
-      ...changed,
-    }));
-  }
+/** Chats, and closes the connection as a caller would. */
+async function chatting(
+  { ours }: Pair,
+  prompt: Prompt,
+  framing = "lines",
+  options?: ChatOptions,
+): Promise<void> {
+  using conn = ours;
+  await within(chat(conn, parseFraming(framing), prompt, options));
 }
 
-Deno.test("converse() carries lines both ways at any moment", async () => {
+Deno.test("chat() carries lines both ways at any moment", async () => {
   using peer = await pair();
-  const side = new Side();
-  const over = side.converse(peer);
+  const prompt = new FakePrompt();
+  const over = chatting(peer, prompt);
   await peer.say("first\nsecond\n");
-  await side.page.until("second\n");
-  side.typist.type("one\ntwo\n");
+  await prompt.until("second\n");
+  prompt.type("one", "two");
   assertEquals([await peer.line(), await peer.line()], ["one", "two"]);
   await peer.say("third\r\n");
-  await side.page.until("third\n");
-  side.typist.type("thr");
-  await peer.say("fourth\n");
-  await side.page.until("fourth\n");
-  side.typist.type("ee\n");
+  await prompt.until("third\n");
+  prompt.type("three");
   assertEquals(await peer.line(), "three");
-  assertEquals(side.page.text, "first\nsecond\nthird\nfourth\n");
+  assertEquals(prompt.text, "first\nsecond\nthird\n");
   peer.theirs.close();
   await over;
-  assertEquals(side.sent, 3);
 });
 
 for (const farewell of ["bye", "BYE", "  Bye "]) {
-  Deno.test(`converse() ends when "${farewell}" is typed`, async () => {
+  Deno.test(`chat() ends when "${farewell}" is typed`, async () => {
     using peer = await pair();
-    const side = new Side();
-    const over = side.converse(peer);
-    side.typist.type(`hello\n${farewell}\nlater\n`);
-    assertEquals(await peer.line(), "hello");
+    const prompt = new FakePrompt();
+    const over = chatting(peer, prompt);
+    prompt.type("goodbye", "bye bye", farewell, "later");
+    assertEquals([await peer.line(), await peer.line()], [
+      "goodbye",
+      "bye bye",
+    ]);
     await over;
-    assertEquals(await peer.line(), undefined);
-    assertEquals(side.sent, 2);
-  });
-
-  Deno.test(`converse() ends when the peer says "${farewell}"`, async () => {
-    using peer = await pair();
-    const side = new Side();
-    const over = side.converse(peer);
-    await peer.say(`hello\n${farewell}\nlater\n`);
-    await over;
-    assertEquals(side.page.text, `hello\n${farewell}\n`);
     assertEquals(await peer.line(), undefined);
   });
 }
 
-Deno.test("converse() goes on where bye is only a part of a line", async () => {
+Deno.test("chat() goes on when the peer says bye", async () => {
   using peer = await pair();
-  const side = new Side();
-  const over = side.converse(peer);
-  side.typist.type("goodbye\nbye bye\n");
-  assertEquals([await peer.line(), await peer.line()], ["goodbye", "bye bye"]);
-  await peer.say("bye for now\n");
-  await side.page.until("bye for now\n");
+  const prompt = new FakePrompt();
+  const over = chatting(peer, prompt);
+  await peer.say("bye\n");
+  await prompt.until("bye\n");
+  prompt.type("still here");
+  assertEquals(await peer.line(), "still here");
   peer.theirs.close();
   await over;
 });
 
-Deno.test("converse() takes a raw bye without a line end", async () => {
+Deno.test("chat() half-closes when the input ends, and still listens", async () => {
   using peer = await pair();
-  const side = new Side();
-  const over = side.converse(peer, { framing: parseFraming("raw") });
-  await peer.say("bye");
-  await over;
-  assertEquals(side.page.text, "bye\n");
-});
-
-Deno.test("converse() half-closes when the keyboard ends, and still listens", async () => {
-  using peer = await pair();
-  const side = new Side();
-  const over = side.converse(peer);
-  side.typist.type("last");
-  side.typist.end();
-  assertEquals(await peer.line(), "last");
-  assertEquals(await peer.line(), undefined);
+  const prompt = new FakePrompt();
+  const over = chatting(peer, prompt);
+  prompt.type("last", undefined);
+  assertEquals([await peer.line(), await peer.line()], ["last", undefined]);
   await peer.say("answer\n");
-  await side.page.until("answer\n");
-  await peer.say("and another\n");
+  await prompt.until("answer\n");
   peer.theirs.close();
   await over;
-  assertEquals(side.page.text, "answer\nand another\n");
 });
 
-Deno.test("converse() leaves what is typed after it to the next conversation", async () => {
-  const side = new Side();
-  for (const greeting of ["hello", "again", "at last"]) {
+Deno.test("chat() leaves a program's lines to the next chat when the peer has gone", async () => {
+  const prompt = new FakePrompt();
+  for (const greeting of ["hello", "again"]) {
     using peer = await pair();
-    const over = side.converse(peer);
-    side.typist.type(`${greeting}\n`);
+    const over = chatting(peer, prompt);
+    prompt.type(greeting);
     assertEquals(await peer.line(), greeting);
     peer.theirs.close();
     await over;
-    // Nobody listens now, but the keyboard is being read already.
-    side.typist.type(`after ${greeting}\n`);
+    // Nobody listens now, but the next line is waited for already.
+    prompt.type(`after ${greeting}`);
     using next = await pair();
-    const nextOver = side.converse(next);
+    const nextOver = chatting(next, prompt);
     assertEquals(await next.line(), `after ${greeting}`);
     next.theirs.close();
     await nextOver;
   }
-  assertEquals(side.sent, 6);
+  assertEquals(prompt.chats, 4);
 });
 
-Deno.test("converse() shows what came before a stream that is cut short", async () => {
+Deno.test("chat() sends nothing more when its signal is aborted", async () => {
   using peer = await pair();
-  const side = new Side();
-  const over = assertRejects(
-    () => side.converse(peer, { framing: parseFraming("u8") }),
+  const prompt = new FakePrompt();
+  const stop = new AbortController();
+  const over = chatting(peer, prompt, "lines", { signal: stop.signal });
+  prompt.type("before");
+  assertEquals(await peer.line(), "before");
+  stop.abort();
+  prompt.type("after");
+  await over;
+  assertEquals(await peer.line(), undefined);
+});
+
+Deno.test("chat() refuses a line that the framing cannot carry, and goes on", async () => {
+  using peer = await pair();
+  const prompt = new FakePrompt();
+  const over = chatting(peer, prompt, "u8");
+  prompt.type("x".repeat(256), "ok");
+  const buffer = new Uint8Array(16);
+  const length = await within(peer.theirs.read(buffer));
+  assertEquals(text(buffer.subarray(0, length!)), "\x02ok");
+  assertEquals(prompt.told, [
+    "Not sent: this line has 256 bytes, a message in u8 at most 255",
+  ]);
+  peer.theirs.close();
+  await over;
+});
+
+/** The framing, CRLF or not, and \`hi\` on the wire. */
+const TYPED: [string, boolean, string][] = [
+  ["raw", false, "hi\n"],
+  ["raw", true, "hi\r\n"],
+  ["lines", false, "hi\n"],
+  ["lines", true, "hi\r\n"],
+  ["fixed:4", false, "hi\0\0"],
+  ["u16", false, "\0\x02hi"],
+  ["varint", false, "\x02hi"],
+  ["netstring", false, "2:hi,"],
+];
+
+for (const [name, crlf, wire] of TYPED) {
+  Deno.test(`chat() sends hi in ${name}${crlf ? " with CRLF" : ""}`, async () => {
+    using peer = await pair();
+    const prompt = new FakePrompt();
+    const over = chatting(peer, prompt, name, { crlf });
+    prompt.type("hi", undefined);
+    const buffer = new Uint8Array(16);
+    const length = await within(peer.theirs.read(buffer));
+    assertEquals(text(buffer.subarray(0, length!)), wire);
+    peer.theirs.close();
+    await over;
+  });
+}
+
+/** The framing, what comes, and what a program gets of it. */
+const SHOWN: [string, string, string][] = [
+  ["raw", "no end", "no end"],
+  ["raw", "an end\n", "an end\n"],
+  ["u8", "\x02hi\x01!", "hi\n!\n"],
+  ["fixed:4", "hi\0\0", "hi\n"],
+];
+
+for (const [name, sent, shown] of SHOWN) {
+  Deno.test(`chat() shows ${JSON.stringify(sent)} in ${name}`, async () => {
+    using peer = await pair();
+    const prompt = new FakePrompt();
+    await peer.say(sent);
+    peer.theirs.close();
+    await chatting(peer, prompt, name);
+    assertEquals(prompt.text, shown);
+  });
+}
+
+Deno.test("chat() shows what came before a stream that is cut short", async () => {
+  using peer = await pair();
+  const prompt = new FakePrompt();
+  await peer.say("\x02hi\x05hel");
+  peer.theirs.close();
+  await assertRejects(
+    () => chatting(peer, prompt, "u8"),
     TruncatedFrameError,
     "after 3 of 5 bytes",
   );
-  await peer.say("\x02hi\x05hel");
-  peer.theirs.close();
-  await over;
-  assertEquals(side.page.text, "hi\n");
+  await prompt.until("hi\n");
 });
 
-Deno.test("converse() ends with what showing throws", async () => {
+Deno.test("chat() ends when its screen takes no more", async () => {
   using peer = await pair();
-  const side = new Side();
-  const show = () => Promise.reject(new Error("the screen is broken"));
-  await peer.say("hi\n");
-  await assertRejects(
-    () => side.converse(peer, { show }),
-    Error,
-    "the screen is broken",
-  );
+  const prompt = new FakePrompt();
+  prompt.write = () => Promise.reject(new Deno.errors.BrokenPipe("gone"));
+  const over = chatting(peer, prompt);
+  await peer.say("one\n");
+  await assertRejects(() => over, OutputError);
 });

@@ -1,7 +1,12 @@
 /** Standard output: untouched in a pipe, safe on a terminal, hexadecimal, and what happens when it takes no more. */
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { Output, OutputError, type OutputOptions } from "../../lib/output.ts";
+import {
+  Output,
+  OutputError,
+  type OutputOptions,
+} from "../../lib/command/output.ts";
 import { Page } from "../support/fakes.ts";
+import { concatenate } from "../../lib/tcp/stream.ts";
 import { bytes } from "../support/helpers.ts";
 
 /** Every byte there is, and half a character. */
@@ -14,7 +19,8 @@ Deno.test("Output.write() leaves bytes untouched where a program reads them", as
   const page = new Page();
   const output = new Output({ to: page, terminal: false });
   assertEquals(await output.write(ALL_BYTES), 257);
-  assertStrictEquals(page.writes[0], ALL_BYTES);
+  await output.finish();
+  assertEquals(concatenate(page.writes), ALL_BYTES);
   assertEquals([output.terminal, output.hex], [false, false]);
 });
 
@@ -73,6 +79,7 @@ for (const [what, options, pieces, expected] of SHOWN) {
           : new Uint8Array(piece);
         assertEquals(await output.write(part), part.length);
       }
+      await output.finish();
       assertEquals(new TextDecoder().decode(new Uint8Array(written)), expected);
     });
   }
@@ -82,7 +89,8 @@ Deno.test("Output.write() writes all where a write takes a part", async () => {
   const page = new Page(3);
   const output = new Output({ to: page, terminal: false });
   assertEquals(await output.write(bytes("abcdefgh")), 8);
-  await output.writeAll(bytes("ABCDEFGH"));
+  assertEquals(await output.write(bytes("ABCDEFGH")), 8);
+  await output.finish();
   assertEquals(page.text, "abcdefghABCDEFGH");
 });
 
@@ -112,7 +120,6 @@ const WAYS: [string, OutputOptions, (output: Output) => Promise<unknown>][] = [
   ["write", { terminal: false }, (output) => output.write(bytes("a"))],
   ["write", { terminal: true }, (output) => output.write(bytes("a"))],
   ["write", { hex: true }, (output) => output.write(bytes("a"))],
-  ["writeAll", {}, (output) => output.writeAll(bytes("a"))],
   ["text", {}, (output) => output.text("a")],
 ];
 
@@ -122,7 +129,11 @@ for (const [cause, closed, reason] of FAULTS) {
     Deno.test(`Output.${name}() ${how} fails where ${reason}`, async () => {
       const to = { write: () => Promise.reject(cause) };
       const output = new Output({ to, terminal: false, ...options });
-      const error = await assertRejects(() => write(output), OutputError);
+      const error = await assertRejects(
+        () => write(output).then(() => output.finish()),
+        OutputError,
+      );
+      assertStrictEquals(output.failed.reason, error);
       assertEquals(error.closed, closed);
       assertStrictEquals(error.cause, cause);
       assertEquals(error.name, "OutputError");
@@ -130,3 +141,62 @@ for (const [cause, closed, reason] of FAULTS) {
     });
   }
 }
+
+/** A writer that takes what it is given when it is told to. */
+class SlowWriter {
+  written: string[] = [];
+  #taking = Promise.withResolvers<void>();
+
+  /** Takes what waits, and all that comes. */
+  take(): void {
+    this.#taking.resolve();
+  }
+
+  async write(part: Uint8Array): Promise<number> {
+    await this.#taking.promise;
+    this.written.push(new TextDecoder().decode(part));
+    return part.length;
+  }
+}
+
+Deno.test("Output.write() copies and does not wait where a program reads", async () => {
+  const to = new SlowWriter();
+  const output = new Output({ to, terminal: false });
+  const reused = bytes("one");
+  await output.write(reused);
+  reused.set(bytes("two"));
+  await output.write(reused);
+  reused.fill(0);
+  await output.write(bytes("three"));
+  assertEquals(to.written, []);
+  to.take();
+  await output.finish();
+  assertEquals(to.written, ["one", "twothree"]);
+});
+
+Deno.test("Output.write() waits when a mebibyte waits", async () => {
+  const to = new SlowWriter();
+  const output = new Output({ to, terminal: false });
+  await output.write(bytes("under way"));
+  await output.write(new Uint8Array(1_048_576));
+  let isThere = false;
+  const late = output.write(bytes("late")).then(() => isThere = true);
+  await new Promise((resolve) => setImmediate(resolve));
+  assertEquals(isThere, false);
+  to.take();
+  await late;
+  await output.finish();
+  assertEquals(to.written.map(({ length }) => length), [9, 1_048_576, 4]);
+});
+
+Deno.test("Output.write() waits until it is shown where a person reads", async () => {
+  const to = new SlowWriter();
+  const output = new Output({ to, terminal: true });
+  let isShown = false;
+  const shown = output.write(bytes("hello")).then(() => isShown = true);
+  await new Promise((resolve) => setImmediate(resolve));
+  assertEquals(isShown, false);
+  to.take();
+  await shown;
+  assertEquals(to.written, ["hello"]);
+});

@@ -1,7 +1,7 @@
 /** Progress: what it counts, and that a connection works under it as before. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Progress } from "../../lib/progress.ts";
-import { writeAll } from "../../lib/stream.ts";
+import { Progress } from "../../lib/command/progress.ts";
+import { writeAll } from "../../lib/tcp/stream.ts";
 import { pair } from "../support/fakes.ts";
 import { bytes } from "../support/helpers.ts";
 

@@ -1,13 +1,12 @@
 /** The k-th read, write or close fails, for every k and wherever it is called. */
 import { assert, assertEquals } from "@std/assert";
-import { converse } from "../../lib/chat.ts";
 import { decodeFrames, parseFraming } from "../../lib/framing.ts";
-import { Keyboard } from "../../lib/keyboard.ts";
-import { encodeTyped } from "../../lib/messages.ts";
 import { runMode } from "../../lib/modes.ts";
+import { chat } from "../../lib/modes/chat.ts";
 import { type Handler, serve } from "../../lib/serve.ts";
 import { chunks, copy, writeAll } from "../../lib/stream.ts";
-import { duplex } from "../../lib/tcp.ts";
+import { duplex } from "../../lib/tcp/duplex.ts";
+import { FakePrompt } from "../support/fakes.ts";
 import { bytes, within } from "../support/helpers.ts";
 
 /** More calls than any of these conversations makes. */
@@ -51,22 +50,10 @@ async function talk(port: number, said: Uint8Array): Promise<void> {
 const sink = { write: (data: Uint8Array) => Promise.resolve(data.length) };
 
 /** A conversation as in `tcp_server.ts -m chat`, with a keyboard of its own. */
-const chat: Handler = async (conn) => {
-  const typed = ["one\n", "two\n"];
-  const framing = parseFraming("lines");
-  const source = {
-    read(buffer: Uint8Array): Promise<number | null> {
-      const { read = 0 } = new TextEncoder()
-        .encodeInto(typed.shift() ?? "", buffer);
-      return Promise.resolve(read === 0 ? null : read);
-    },
-  };
-  await converse(conn, {
-    framing,
-    keyboard: new Keyboard(source),
-    encode: (line) => encodeTyped(line, framing),
-    show: () => Promise.resolve(),
-  });
+const chatting: Handler = async (conn) => {
+  const prompt = new FakePrompt();
+  prompt.type("one", "two", undefined);
+  await chat(conn, parseFraming("lines"), prompt);
 };
 
 const u32 = parseFraming("u32");
@@ -86,7 +73,7 @@ for (
     ["discard", runMode("discard", options("raw")).handler, LINE],
     ["chargen", runMode("chargen", options("raw")).handler, LINE],
     ["room", runMode("room", options("lines")).handler, LINE],
-    ["chat", chat, LINE],
+    ["chat", chatting, LINE],
   ] as const
 ) {
   Deno.test(`serve() leaves nothing behind when the k-th call of ${name} fails`, async () => {
@@ -151,8 +138,15 @@ async function tried(
   return reached();
 }
 
-const source = () =>
-  ReadableStream.from(["a\n", "b\n", "c\n"].map((text) => bytes(text)));
+/** The end of a program that says three lines. */
+const program = () => ({
+  [Symbol.asyncIterator]: () =>
+    ReadableStream.from(["a\n", "b\n", "c\n"].map((text) => bytes(text)))[
+      Symbol.asyncIterator
+    ](),
+  write: (data: Uint8Array) => Promise.resolve(data.length),
+  closeWrite: () => Promise.resolve(),
+});
 
 for (
   const [name, act] of [
@@ -161,7 +155,7 @@ for (
       await conn.closeWrite();
       await copy(conn, sink);
     }],
-    ["duplex", (conn) => duplex(conn, source(), sink, { linger: 0 })],
+    ["duplex", (conn) => duplex(conn, program(), { linger: 0 })],
     ["decodeFrames", async (conn) => {
       await conn.closeWrite();
       const lines = decodeFrames(chunks(conn), parseFraming("lines"));

@@ -1,5 +1,10 @@
 /** Programs written from the classic Python tutorials, as clients of our server and as servers of our client. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { installed, Running, type RunOptions } from "../support/helpers.ts";
 import {
   clientAt,
@@ -13,6 +18,7 @@ import {
   serverAt,
   testOver,
 } from "../support/peers.ts";
+import { screenOf } from "../support/screen.ts";
 
 const PYTHON = "python3";
 const MISSING = !installed(PYTHON, "--version");
@@ -140,13 +146,16 @@ testOver(
     await using _ = server;
     const inTerminal = program("terminal.py", ...clientCommand(at, []));
     await using client = new Running(PYTHON, inTerminal, { input: "open" });
-    await client.stdout(/bye leaves\r\n -> $/);
+    const shows = (text: RegExp) =>
+      client.stdout({ test: (output) => text.test(screenOf(output)) });
+    await shows(/bye leaves\n -> $/);
     await client.type("hello\n");
     await server.stdout("from the client: hello\n");
     await server.type("good day\n");
-    await client.stdout(/good day\r\n -> $/);
+    await shows(/good day\n -> $/);
     await client.type("bye\n");
-    assertStringIncludes(await endsWell(client), " -> bye\r\n");
+    const screen = screenOf(await endsWell(client));
+    assertMatch(screen, / -> bye\nThe conversation with .* is over\n$/);
     assertEquals(await endsWell(server), "from the client: hello\n\n -> ");
   },
 );

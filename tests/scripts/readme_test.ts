@@ -22,6 +22,7 @@ import { hasOpenssl } from "../support/certificates.ts";
 import { installed, run, Running } from "../support/helpers.ts";
 import { canMakeNetworks, runInNetwork } from "../support/small_network.ts";
 import { readToEnd, serving } from "../support/sockets.ts";
+import { screenOf } from "../support/screen.ts";
 
 const ROOT = `${import.meta.dirname}/../..`;
 const README = readText("README.md");
@@ -165,15 +166,6 @@ class Terminal implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#shell[Symbol.asyncDispose]();
   }
-}
-
-/** What a terminal shows that was sent so much. */
-function screenOf(output: string): string {
-  const eraseLine = "\r\x1b[K";
-  return output.replaceAll("\r\n", "\n")
-    .split(eraseLine).reduce((screen, rest) =>
-      screen.slice(0, screen.lastIndexOf("\n") + 1) + rest
-    );
 }
 
 /** The reader's home and cache, and Deno at hand as the README has it. */

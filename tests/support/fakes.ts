@@ -122,3 +122,48 @@ export class Page implements Writable {
     }
   }
 }
+
+/** What types and what shows, one chat after the other. */
+export class FakePrompt extends Page {
+  readonly terminal: boolean;
+  readonly told: string[] = [];
+  chats = 0;
+  #lines: (Uint8Array | undefined)[] = [];
+  #changed = Promise.withResolvers<void>();
+
+  constructor(terminal = false) {
+    super();
+    this.terminal = terminal;
+  }
+
+  type(...lines: (string | undefined)[]): void {
+    this.#lines.push(
+      ...lines.map((line) => line === undefined ? line : bytes(line)),
+    );
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  begin(): void {
+    this.chats++;
+  }
+
+  end(): void {}
+
+  async next(): Promise<Uint8Array | undefined> {
+    while (this.#lines.length === 0) await this.#changed.promise;
+    return this.#lines[0];
+  }
+
+  take(): void {
+    this.#lines.shift();
+  }
+
+  tell(told: string): void {
+    this.told.push(told);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+}
