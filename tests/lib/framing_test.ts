@@ -157,6 +157,21 @@ for (const name of EXACT) {
   });
 }
 
+for (const name of [...EXACT, "fixed:3"]) {
+  Deno.test(`${name} gives the same frames when they are cut at any place`, () => {
+    const framing = parseFraming(name);
+    const messages = ["abc", "\0\0d", "e\xff ", "ghi"];
+    const wire = messages.map((message) => text(framing.encode(b(message))))
+      .join("");
+    for (let cut = 0; cut <= wire.length; cut++) {
+      assertEquals(decode(framing, wire.slice(0, cut), wire.slice(cut)), {
+        frames: messages,
+        error: undefined,
+      });
+    }
+  });
+}
+
 Deno.test("raw gives each chunk as it came, whatever the limit", () => {
   for (const limit of [0, 3, 65_536]) {
     const framing = limited("raw", limit);
@@ -794,6 +809,15 @@ Deno.test("decodeFrames() gives nothing more when it was told to return, or has 
   await assertRejects(() => told.throw(new Error("Enough")), Error, "Enough");
   assertEquals(await told.next(), end);
   assertEquals(log.filter((line) => line === "released").length, 3);
+});
+
+Deno.test("decodeFrames() lets its source go when it is disposed of", async () => {
+  const log: string[] = [];
+  {
+    await using lines = decodeFrames(logged(log, "a\n"), parseFraming("lines"));
+    await lines.next();
+  }
+  assertEquals(log, ['pull "a\\n"', "released"]);
 });
 
 Deno.test("decodeFrames() gives nothing more when it was told to return while a frame was awaited", async () => {
