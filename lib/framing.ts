@@ -155,7 +155,7 @@ const ONE_COMMA = new Uint8Array([0x2c]);
 const NETSTRING_ZERO = 0x30;
 const NETSTRING_COLON = 0x3a;
 
-const FRAMINGS: Record<string, FramingRules> = {
+const RULES_BY_NAME: Record<string, FramingRules> = {
   raw: {
     find(bytes, start, message) {
       message.start = start;
@@ -251,7 +251,7 @@ const FRAMINGS: Record<string, FramingRules> = {
 };
 
 /** The names of the framings, without `fixed:N`, of which there are many. */
-export const FRAMING_NAMES: string[] = Object.keys(FRAMINGS);
+export const FRAMING_NAMES: string[] = Object.keys(RULES_BY_NAME);
 
 function integerPrefix(width: 1 | 2 | 4, littleEndian = false): FramingRules {
   return {
@@ -333,9 +333,9 @@ export function parseFraming(
       `The maximum frame length must be a whole number of bytes, not ${maxFrameLength}`,
     );
   }
-  if (Object.hasOwn(FRAMINGS, name)) {
+  if (Object.hasOwn(RULES_BY_NAME, name)) {
     const limit = name === "raw" ? Infinity : maxFrameLength;
-    return framingOf(name, FRAMINGS[name], limit);
+    return framingOf(name, RULES_BY_NAME[name], limit);
   }
   const blockLength = Number(/^fixed:(\d+)$/.exec(name)?.[1]);
   if (blockLength > 0) {
@@ -399,7 +399,7 @@ class RulesDecoder implements FrameDecoder {
   #chunk: Uint8Array = NOTHING;
   /** How much of the chunk is used up. */
   #used = 0;
-  /** Its first bytes are the beginning of a frame whose end has not come. */
+  /** Begins with the `have` bytes so far of a frame whose end has not come. */
   #kept = NOTHING;
   #have = 0;
   /** How many bytes that frame has, as far as can be told. */
