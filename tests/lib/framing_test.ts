@@ -8,7 +8,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FrameBatch } from "../../lib/framing/batch.ts";
-import { concatenate, writeAll } from "../../lib/stream.ts";
+import { concatenate, writeAll } from "../../lib/tcp/stream.ts";
 import {
   decodeFrames,
   DEFAULT_MAX_FRAME_LENGTH,

@@ -1,10 +1,17 @@
 /** The k-th read, write or close fails, for every k and wherever it is called. */
 import { assert, assertEquals } from "@std/assert";
 import { decodeFrames, parseFraming } from "../../lib/framing.ts";
-import { runMode } from "../../lib/modes.ts";
 import { chat } from "../../lib/modes/chat.ts";
-import { type Handler, serve } from "../../lib/serve.ts";
-import { chunks, copy, writeAll } from "../../lib/stream.ts";
+import { Room } from "../../lib/modes/room.ts";
+import {
+  answer,
+  discard,
+  generateCharacters,
+  greet,
+  unchanged,
+} from "../../lib/modes/services.ts";
+import { type Handler, serve } from "../../lib/tcp/serve.ts";
+import { chunks, copy, writeAll } from "../../lib/tcp/stream.ts";
 import { duplex } from "../../lib/tcp/duplex.ts";
 import { FakePrompt } from "../support/fakes.ts";
 import { bytes, within } from "../support/helpers.ts";
@@ -58,21 +65,22 @@ const chatting: Handler = async (conn) => {
 
 const u32 = parseFraming("u32");
 const LINE = bytes("hello\n");
-const options = (framing: string) => ({
-  framing: parseFraming(framing),
-  greeting: "hello",
-  onRoomEvent: () => {},
-});
+
+function echoing(framing: string): Handler {
+  return (conn) => answer(conn, parseFraming(framing), unchanged);
+}
+
+const room = new Room(parseFraming("lines"));
 
 for (
   const [name, handler, said] of [
-    ["echo", runMode("echo", options("raw")).handler, LINE],
-    ["echo of lines", runMode("echo", options("lines")).handler, LINE],
-    ["echo of u32", runMode("echo", options("u32")).handler, u32.encode(LINE)],
-    ["greet", runMode("greet", options("raw")).handler, LINE],
-    ["discard", runMode("discard", options("raw")).handler, LINE],
-    ["chargen", runMode("chargen", options("raw")).handler, LINE],
-    ["room", runMode("room", options("lines")).handler, LINE],
+    ["echo", echoing("raw"), LINE],
+    ["echo of lines", echoing("lines"), LINE],
+    ["echo of u32", echoing("u32"), u32.encode(LINE)],
+    ["greet", (conn: Deno.Conn) => greet(conn, LINE), LINE],
+    ["discard", discard, LINE],
+    ["chargen", generateCharacters, LINE],
+    ["room", (conn: Deno.Conn) => room.join(conn), LINE],
     ["chat", chatting, LINE],
   ] as const
 ) {

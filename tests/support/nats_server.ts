@@ -4,7 +4,7 @@
  * @module
  */
 import { nkeys } from "@nats-io/transport-node";
-import { chunks } from "../../lib/stream.ts";
+import { pieces as chunks } from "./sockets.ts";
 import { bytes, installed, Running, start, within } from "./helpers.ts";
 
 /** Whether there is no nats-server here. */
