@@ -11,6 +11,7 @@ import {
   assertSameBytes,
   bytes,
   closedPort,
+  COPIES,
   type Ended,
   installed,
   readAll,
@@ -303,7 +304,9 @@ Deno.test("tcp_client.ts gives up connecting when it takes too long", async () =
   assertStringIncludes(stderr, "no answer within 0.2s");
 });
 
-Deno.test("tcp_client.ts shows its progress when it is told to", async () => {
+Deno.test("tcp_client.ts shows its progress when it is told to", {
+  ignore: COPIES,
+}, async () => {
   await using server = serving(echo);
   const { code, stdout, stderr } = await run("tcp_client.ts", [
     server.address,

@@ -20,6 +20,9 @@ export const SCRIPTS: string = Deno.args
   .find((arg) => arg.startsWith("--scripts="))
   ?.slice("--scripts=".length) ?? "scripts";
 
+/** Whether copies are under test; what is on request only is not in them. */
+export const COPIES: boolean = SCRIPTS !== "scripts";
+
 /** Options for {@linkcode run}. */
 export interface RunOptions {
   /** Deno's permissions, those of the script's first line unless named. */
