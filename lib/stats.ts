@@ -60,6 +60,8 @@ export interface Header {
  *   datagram.toHex(),
  *   "4e554d31" + "00000001" + "00000007" + "000007d0" + "0000007b",
  * );
+ * assertEquals(readHeader(datagram)?.sequence, 7);
+ * assertEquals(readHeader(new Uint8Array(100)), undefined);
  * ```
  */
 export function writeHeader(
@@ -80,14 +82,6 @@ export function writeHeader(
  *
  * @param datagram The datagram.
  * @returns The header; `undefined` if the datagram has none.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const text = new TextEncoder().encode("Hello, my name is Henry");
- * assertEquals(readHeader(text), undefined);
- * ```
  */
 export function readHeader(datagram: Uint8Array): Header | undefined {
   if (datagram.length < HEADER_LENGTH || numberAt(datagram, 0) !== MARK) {

@@ -129,8 +129,7 @@ Examples:
         bytes += datagram.length;
       }
     } catch (error) {
-      // What was under way was cut short: a read, or a send.
-      if (!end.aborted) throw error;
+      if (!end.aborted) throw error; // else a read or a send was cut short
     }
     if (number && stop.aborted && sent !== total) {
       // What was never sent shall not count as lost.
@@ -169,8 +168,7 @@ async function printAnswers(
   let count = 0;
   const end = AbortSignal.any([signal, output.failed]);
   for await (const { payload, peer } of socket.receive({ signal: end })) {
-    const from = formatAddress(peer);
-    const bytes = payload.length;
+    const [from, bytes] = [formatAddress(peer), payload.length];
     log.info("answer", `${bytes} bytes from ${from}`, { peer: from, bytes });
     await output.datagram(payload);
     if (++count === most) break;

@@ -5,7 +5,12 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { type Header, HEADER_LENGTH, readHeader } from "../../lib/stats.ts";
+import {
+  type Header,
+  HEADER_LENGTH,
+  readHeader,
+  STOPPED,
+} from "../../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
 import {
   bytes,
@@ -143,6 +148,35 @@ Deno.test("udp_sender.ts numbers lines, of which it does not know the total", as
     [[0, 0], [1, 0]],
   );
 });
+
+Deno.test("udp_sender.ts numbers each run by itself", async () => {
+  const runs: number[] = [];
+  for (let i = 0; i < 2; i++) {
+    const { heard } = await send(2, ["--count", "2", "--number"]);
+    const [one, two] = heard.map(({ payload }) => readHeader(payload)!.run);
+    assertEquals(one, two);
+    runs.push(one);
+  }
+  assert(runs[0] !== runs[1]);
+});
+
+for (const options of [[], ["--wait", "5s"]]) {
+  Deno.test(`udp_sender.ts says how many it has sent when it is stopped ${options}`, async () => {
+    using socket = new UdpSocket(LOOPBACK);
+    const to = `127.0.0.1:${socket.address.port}`;
+    const args = [to, "--count", "100", "--number", "--interval", "10s"];
+    await using running = start("udp_sender.ts", [...args, ...options]);
+    const [{ payload }] = await next(socket, 1);
+    running.process.kill("SIGINT");
+    const [{ payload: last }] = await next(socket, 1);
+    const { run, total } = readHeader(payload)!;
+    assertEquals(total, 100);
+    const { time: _, ...said } = readHeader(last)!;
+    assertEquals(said, { run, sequence: STOPPED, total: 1 });
+    assertEquals(last.length, HEADER_LENGTH);
+    assertEquals((await running.ended()).code, 0);
+  });
+}
 
 Deno.test("udp_sender.ts keeps its pace over 2,000 datagrams", async () => {
   using socket = new UdpSocket(LOOPBACK);
