@@ -145,7 +145,7 @@ class Run {
   #first: { sequence: number; arrival: number } | undefined;
   #highest = -1;
   #highestArrival = 0;
-  #delay: number | undefined;
+  #delay = 0;
   /** By sequence modulo the length: the last sequence that came, and one. */
   #came = new Uint32Array(KNOWN_NUMBERS);
 
@@ -170,12 +170,13 @@ class Run {
       this.#highest = sequence;
       this.#highestArrival = arrival;
     }
+    // In microseconds, and wrong by as much as the clocks differ.
     const delay = 1000 * arrival - time;
-    let change = delay - (this.#delay ?? delay);
-    // The sender's clock may have started again: the nearest time counts.
-    change -= 2 ** 32 * Math.round(change / 2 ** 32);
-    if (this.#delay !== undefined) {
-      this.jitter += (Math.abs(change) / 1000 - this.jitter) / 16;
+    if (this.received > 1) {
+      const change = delay - this.#delay;
+      // A clock of 32 bits starts again: the nearest time is meant.
+      const nearest = change - 2 ** 32 * Math.round(change / 2 ** 32);
+      this.jitter += (Math.abs(nearest) / 1000 - this.jitter) / 16;
     }
     this.#delay = delay;
   }
@@ -216,6 +217,8 @@ interface Sender {
  * }
  * const { received, lost, duplicated, reordered } = statistics.report();
  * assertEquals([received, lost, duplicated, reordered], [4, 1, 1, 1]);
+ * // In words:
+ * console.log(describeReport(statistics.report()));
  * ```
  */
 export class Statistics {
@@ -224,9 +227,6 @@ export class Statistics {
   #senders = new Map<string, Sender>();
   #runs = 0;
   #last: number | undefined;
-  /** Most datagrams come from the sender of the one before. */
-  #name: string | undefined;
-  #sender: Sender | undefined;
 
   /**
    * Counts a datagram.
@@ -243,11 +243,7 @@ export class Statistics {
   ): Uint8Array {
     if (this.#last !== undefined) this.gaps.add(arrival - this.#last);
     this.#last = arrival;
-    if (sender !== this.#name) {
-      this.#name = sender;
-      this.#sender = this.#senders.get(sender) ?? this.#admit(sender, arrival);
-    }
-    const from = this.#sender!;
+    const from = this.#senders.get(sender) ?? this.#admit(sender, arrival);
     from.last = arrival;
     from.bytes += datagram.length;
     const header = readHeader(datagram);
@@ -334,16 +330,7 @@ function sum<Key extends string>(
  * Puts a report into words.
  *
  * @param report The report.
- * @returns One line.
- *
- * @example
- * ```ts
- * import { assertMatch } from "@std/assert";
- *
- * const statistics = new Statistics();
- * statistics.record(new TextEncoder().encode("hello"), "10.0.0.1:5000");
- * assertMatch(describeReport(statistics.report()), /^1 received, none numbered/);
- * ```
+ * @returns One line, as `4 received, 1 lost (20.00 %), 1 duplicated, …`.
  */
 export function describeReport(report: Report): string {
   const { received, lost, lostAtEnd, unnumbered, jitter, seconds } = report;
@@ -361,7 +348,7 @@ export function describeReport(report: Report): string {
     `jitter ${jitter.toFixed(3)} ms, ${volume}`;
 }
 
-/** A range of durations and how many fell into it. */
+/** A range of durations, and how many fell into it. */
 export interface Row {
   /** The least duration of the range, in microseconds. */
   from: number;
@@ -399,10 +386,9 @@ export class Histogram {
   /**
    * Counts a duration.
    *
-   * @param milliseconds The duration.
+   * @param milliseconds The duration; above 35 minutes all are in one range.
    */
   add(milliseconds: number): void {
-    // The last range, above 35 minutes, takes all that is longer, too.
     const microseconds = Math.min(1000 * milliseconds, 2 ** 32 - 1);
     this.#counts[32 - Math.clz32(microseconds)]++;
   }
@@ -413,14 +399,13 @@ export class Histogram {
    * @returns The ranges, empty ones between others too.
    */
   rows(): Row[] {
-    const rows = Array.from(this.#counts, (count, range) => ({
-      from: range === 0 ? 0 : 2 ** (range - 1),
-      to: 2 ** range,
-      count,
-    }));
-    const first = rows.findIndex(({ count }) => count > 0);
-    const last = rows.findLastIndex(({ count }) => count > 0);
-    return first === -1 ? [] : rows.slice(first, last + 1);
+    const first = this.#counts.findIndex((count) => count > 0);
+    const last = this.#counts.findLastIndex((count) => count > 0);
+    const counts = [...this.#counts.subarray(Math.max(0, first), last + 1)];
+    return counts.map((count, i) => {
+      const to = 2 ** (first + i);
+      return { from: to === 1 ? 0 : to / 2, to, count };
+    });
   }
 
   /**
@@ -431,19 +416,20 @@ export class Histogram {
    */
   draw(width = 40): string[] {
     const rows = this.rows();
-    const most = Math.max(1, ...rows.map(({ count }) => count));
+    const most = Math.max(...rows.map(({ count }) => count));
     const labels = rows.map(({ from, to }) =>
       `${durationInWords(from)} - ${durationInWords(to)}`
     );
-    const room = Math.max(0, ...labels.map(({ length }) => length));
-    return rows.map(({ count }, index) => {
-      const label = labels[index].padEnd(room);
+    const room = Math.max(...labels.map(({ length }) => length));
+    return rows.map(({ count }, i) => {
       const number = `${count}`.padStart(`${most}`.length);
       // A single one is seen, too.
-      const least = count > 0 ? 1 : 0;
-      const eighths = Math.max(least, Math.round(count / most * width * 8));
+      const eighths = Math.max(
+        +(count > 0),
+        Math.round(8 * width * count / most),
+      );
       const bar = "█".repeat(eighths >> 3) + EIGHTHS_OF_A_BAR[eighths & 7];
-      return `${label} ${number} ${bar}`.trimEnd();
+      return `${labels[i].padEnd(room)} ${number} ${bar}`.trimEnd();
     });
   }
 }
