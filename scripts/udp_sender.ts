@@ -143,10 +143,9 @@ Examples:
     log.info("sent", `Sent ${sum}`, { sent, bytes, seconds });
 
     if (!answers) return;
-    AbortSignal.any([stop, AbortSignal.timeout(wait)])
-      .addEventListener("abort", () => over.abort());
-    if (stop.aborted) over.abort();
-    const came = await answers;
+    stop.addEventListener("abort", () => over.abort());
+    const timer = setTimeout(() => over.abort(), stop.aborted ? 0 : wait);
+    const came = await answers.finally(() => clearTimeout(timer));
     const within = `within ${wait / 1000}s`;
     if (came === 0 && !stop.aborted) {
       const why = "nobody may listen there, or a datagram was lost";

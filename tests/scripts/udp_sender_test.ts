@@ -230,6 +230,17 @@ Deno.test("udp_sender.ts prints answers, and who sent them, with --replies", asy
   assertStringIncludes(stderr, `6 bytes from udp://127.0.0.1:${port}\n`);
 });
 
+Deno.test("udp_sender.ts leaves as soon as the answers have come", async () => {
+  using socket = new UdpSocket(LOOPBACK);
+  const to = `127.0.0.1:${socket.address.port}`;
+  const start = performance.now();
+  const ended = run("udp_sender.ts", [to, "ping", "--replies", "1"]);
+  const [{ peer }] = await next(socket, 1);
+  await socket.send(bytes("pong"), peer);
+  assertEquals((await ended).stdout, "pong");
+  assert(performance.now() - start < 4500); // 5 s without --wait
+});
+
 Deno.test("udp_sender.ts gets every answer of udp_receiver.ts --echo", async () => {
   await using echo = start("udp_receiver.ts", ["127.0.0.1:0", "--echo"]);
   const { code, stderr } = await run("udp_sender.ts", [
