@@ -115,7 +115,7 @@ Examples:
 
       // On request: how far it is, where a person watches.
       using _line = total > 0 && !answers && Deno.stderr.isTerminal()
-        ? new (await import("../lib/progress_line.ts")).ProgressLine(
+        ? new (await import("../lib/command/progress.ts")).ProgressLine(
           () => `${sent} of ${total} sent, ${format(bytes)}`,
         )
         : undefined;
@@ -129,8 +129,7 @@ Examples:
         bytes += datagram.length;
       }
     } catch (error) {
-      // What was under way was cut short: a read, or a send.
-      if (!end.aborted) throw error;
+      if (!end.aborted) throw error; // else a read or a send was cut short
     }
     if (number && stop.aborted && sent !== total) {
       // What was never sent shall not count as lost.
@@ -144,10 +143,9 @@ Examples:
     log.info("sent", `Sent ${sum}`, { sent, bytes, seconds });
 
     if (!answers) return;
-    AbortSignal.any([stop, AbortSignal.timeout(wait)])
-      .addEventListener("abort", () => over.abort());
-    if (stop.aborted) over.abort();
-    const came = await answers;
+    stop.addEventListener("abort", () => over.abort());
+    const timer = setTimeout(() => over.abort(), stop.aborted ? 0 : wait);
+    const came = await answers.finally(() => clearTimeout(timer));
     const within = `within ${wait / 1000}s`;
     if (came === 0 && !stop.aborted) {
       const why = "nobody may listen there, or a datagram was lost";
@@ -169,8 +167,7 @@ async function printAnswers(
   let count = 0;
   const end = AbortSignal.any([signal, output.failed]);
   for await (const { payload, peer } of socket.receive({ signal: end })) {
-    const from = formatAddress(peer);
-    const bytes = payload.length;
+    const [from, bytes] = [formatAddress(peer), payload.length];
     log.info("answer", `${bytes} bytes from ${from}`, { peer: from, bytes });
     await output.datagram(payload);
     if (++count === most) break;

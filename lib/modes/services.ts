@@ -5,6 +5,7 @@
  * @module
  */
 import { FrameBatch } from "../framing/batch.ts";
+import { FEED, wholeLines } from "../framing/line_feeds.ts";
 import type { Framing } from "../framing.ts";
 import { isGonePeer } from "../tcp/errors.ts";
 import { after, chunks, copy, turn, writeAll } from "../tcp/stream.ts";
@@ -39,12 +40,12 @@ export async function answer(
   let inLine = false;
   for await (const chunk of chunks(conn, { reuse: true })) {
     const [start, end] = isEchoOfLines
-      ? wholeLines(chunk, inLine, framing.maxFrameLength!)
+      ? wholeLines(chunk, inLine, framing.maxFrameLength)
       : [0, 0];
     if (start > 0) await answerEach(decoder.push(chunk.subarray(0, start)));
     if (end > start) await writeAll(conn, chunk.subarray(start, end));
     if (end < chunk.length) await answerEach(decoder.push(chunk.subarray(end)));
-    inLine = chunk.at(-1) !== LINE_FEED;
+    inLine = chunk.at(-1) !== FEED;
   }
   await answerEach(decoder.finish());
 }
@@ -55,26 +56,6 @@ async function answerChunks(conn: Deno.Conn, reply: Reply): Promise<void> {
     return;
   }
   for await (const chunk of chunks(conn)) await writeAll(conn, reply(chunk));
-}
-
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
-
-/**
- * Finds the whole lines in a chunk that can go back as they lie there, which is
- * three times as fast: none is too long if all together are not, and none has a
- * carriage return to lose if there is none.
- */
-function wholeLines(
-  chunk: Uint8Array,
-  inLine: boolean,
-  maxFrameLength: number,
-): [start: number, end: number] {
-  const start = inLine ? chunk.indexOf(LINE_FEED) + 1 : 0;
-  const end = chunk.lastIndexOf(LINE_FEED) + 1;
-  const areUnchanged = end - start <= maxFrameLength &&
-    !chunk.subarray(start, end).includes(CARRIAGE_RETURN);
-  return areUnchanged ? [start, end] : [0, 0];
 }
 
 /** How long a greeted client may keep its end open, in milliseconds. */

@@ -194,6 +194,16 @@ Deno.test("udp_receiver.ts hears with --from that peer only", async () => {
   assertEquals((await running.ended()).stdout, "yes");
 });
 
+Deno.test("udp_receiver.ts hears with --from the peers of a network", async () => {
+  await using running = receiver("--from", "127.0.0.0/30", "--count", "1");
+  const to = await addressOf(running);
+  using wanted = new UdpSocket({ ...LOOPBACK, hostname: "127.0.0.2" });
+  using other = new UdpSocket({ ...LOOPBACK, hostname: "127.0.0.4" });
+  await other.send(bytes("no"), to);
+  await wanted.send(bytes("yes"), to);
+  assertEquals((await running.ended()).stdout, "yes");
+});
+
 function numbered(sequence: number, total: number): Uint8Array {
   return withNumbers({ sequence, total, time: 1000 * sequence }, "a");
 }
@@ -221,6 +231,19 @@ Deno.test("udp_receiver.ts counts with --stats when it is stopped", async () => 
   );
   const gaps = all.filter(({ event }) => event === "gap");
   assertEquals(gaps.reduce((sum, { count }) => sum + (count as number), 0), 5);
+});
+
+Deno.test("udp_receiver.ts --stats leaves datagrams without a mark as they are", async () => {
+  await using running = receiver("--stats", "--count", "2");
+  const to = await addressOf(running);
+  using sender = new UdpSocket(LOOPBACK);
+  const ntp = new Uint8Array(48);
+  ntp[0] = 0x1b;
+  await sender.send(ntp, to);
+  await sender.send(new Uint8Array(34), to);
+  const { bytes: printed, stderr } = await running.ended();
+  assertEquals(printed, new Uint8Array([...ntp, ...new Uint8Array(34)]));
+  assertMatch(stderr, /^2 received, none numbered/m);
 });
 
 Deno.test("udp_receiver.ts draws the times between datagrams with --stats", async () => {

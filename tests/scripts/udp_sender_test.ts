@@ -121,6 +121,35 @@ Deno.test("udp_sender.ts numbers lines, of which it does not know the total", as
   );
 });
 
+Deno.test("udp_sender.ts numbers each run by itself", async () => {
+  const runs: number[] = [];
+  for (let i = 0; i < 2; i++) {
+    const { heard } = await send(2, ["--count", "2", "--number"]);
+    const [one, two] = heard.map(({ payload }) => readNumbers(payload).run);
+    assertEquals(one, two);
+    runs.push(one);
+  }
+  assert(runs[0] !== runs[1]);
+});
+
+for (const options of [[], ["--wait", "5s"]]) {
+  Deno.test(`udp_sender.ts says how many it has sent when it is stopped ${options}`, async () => {
+    using socket = new Udp();
+    const to = `127.0.0.1:${socket.address.port}`;
+    const args = [to, "--count", "100", "--number", "--interval", "10s"];
+    await using running = start("udp_sender.ts", [...args, ...options]);
+    const [{ payload }] = await socket.next(1);
+    running.process.kill("SIGINT");
+    const [{ payload: last }] = await socket.next(1);
+    const { run, total } = readNumbers(payload);
+    assertEquals(total, 100);
+    const { time: _, ...said } = readNumbers(last);
+    assertEquals(said, { run, sequence: 2 ** 32 - 1, total: 1 });
+    assertEquals(last.length, NUMBERS_LENGTH);
+    assertEquals((await running.ended()).code, 0);
+  });
+}
+
 Deno.test("udp_sender.ts keeps its pace over 2,000 datagrams", async () => {
   using socket = new Udp();
   const to = `127.0.0.1:${socket.address.port}`;
@@ -172,6 +201,17 @@ Deno.test("udp_sender.ts prints answers, and who sent them, with --replies", asy
   assertStringIncludes(stderr, `5 bytes from udp://${to}\n`);
   const { port } = stranger.address;
   assertStringIncludes(stderr, `6 bytes from udp://127.0.0.1:${port}\n`);
+});
+
+Deno.test("udp_sender.ts leaves as soon as the answers have come", async () => {
+  using socket = new Udp();
+  const to = `127.0.0.1:${socket.address.port}`;
+  const start = performance.now();
+  const ended = run("udp_sender.ts", [to, "ping", "--replies", "1"]);
+  const [{ peer }] = await socket.next(1);
+  await socket.send(bytes("pong"), peer);
+  assertEquals((await ended).stdout, "pong");
+  assert(performance.now() - start < 4500); // 5 s without --wait
 });
 
 Deno.test("udp_sender.ts gets every answer of udp_receiver.ts --echo", async () => {
