@@ -196,9 +196,9 @@ Deno.test("udp_receiver.ts hears with --from that peer only", async () => {
 
 Deno.test("udp_receiver.ts hears with --from the peers of a network", async () => {
   await using running = receiver("--from", "127.0.0.0/30", "--count", "1");
-  const to = await addressOf(running);
-  using wanted = new UdpSocket({ ...LOOPBACK, hostname: "127.0.0.2" });
-  using other = new UdpSocket({ ...LOOPBACK, hostname: "127.0.0.4" });
+  const to = await running.port();
+  using wanted = new Udp("127.0.0.2");
+  using other = new Udp("127.0.0.4");
   await other.send(bytes("no"), to);
   await wanted.send(bytes("yes"), to);
   assertEquals((await running.ended()).stdout, "yes");
@@ -235,8 +235,8 @@ Deno.test("udp_receiver.ts counts with --stats when it is stopped", async () => 
 
 Deno.test("udp_receiver.ts --stats leaves datagrams without a mark as they are", async () => {
   await using running = receiver("--stats", "--count", "2");
-  const to = await addressOf(running);
-  using sender = new UdpSocket(LOOPBACK);
+  const to = await running.port();
+  using sender = new Udp();
   const ntp = new Uint8Array(48);
   ntp[0] = 0x1b;
   await sender.send(ntp, to);
