@@ -127,7 +127,7 @@ Deno.test("udp_sender.ts numbers each run by itself", async () => {
     const { heard } = await send(2, ["--count", "2", "--number"]);
     const [one, two] = heard.map(({ payload }) => readNumbers(payload).run);
     assertEquals(one, two);
-    runs.push(one);
+    runs.push(one!);
   }
   assert(runs[0] !== runs[1]);
 });
