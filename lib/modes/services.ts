@@ -17,15 +17,28 @@ export type Reply = (message: Uint8Array) => Uint8Array;
 export const unchanged: Reply = (message) => message;
 
 /** Answers every message; those before a bad one, too, which is then thrown. */
-export async function answer(
+export function answer(
+  conn: Deno.Conn,
+  framing: Framing,
+  reply: Reply,
+): Promise<unknown> {
+  if (framing.name !== "raw") return answerMessages(conn, framing, reply);
+  if (reply === unchanged) return copy(conn, conn);
+  return writeEach(conn, reply);
+}
+
+async function writeEach(conn: Deno.Conn, reply: Reply): Promise<void> {
+  for await (const chunk of chunks(conn)) await writeAll(conn, reply(chunk));
+}
+
+async function answerMessages(
   conn: Deno.Conn,
   framing: Framing,
   reply: Reply,
 ): Promise<void> {
-  if (framing.name === "raw") return await answerChunks(conn, reply);
   const decoder = framing.createDecoder();
   const replies = new FrameBatch(framing);
-  const answerEach = async (messages: Iterable<Uint8Array>) => {
+  async function answerEach(messages: Iterable<Uint8Array>): Promise<void> {
     try {
       for (const message of messages) {
         if (!replies.add(reply(message))) continue;
@@ -35,7 +48,7 @@ export async function answer(
     } finally {
       await writeAll(conn, replies.take()); // one write for many replies
     }
-  };
+  }
   const isEchoOfLines = framing.name === "lines" && reply === unchanged;
   let inLine = false;
   for await (const chunk of chunks(conn, { reuse: true })) {
@@ -48,14 +61,6 @@ export async function answer(
     inLine = chunk.at(-1) !== FEED;
   }
   await answerEach(decoder.finish());
-}
-
-async function answerChunks(conn: Deno.Conn, reply: Reply): Promise<void> {
-  if (reply === unchanged) {
-    await copy(conn, conn);
-    return;
-  }
-  for await (const chunk of chunks(conn)) await writeAll(conn, reply(chunk));
 }
 
 /** How long a greeted client may keep its end open, in milliseconds. */
@@ -84,7 +89,11 @@ export async function discard(conn: Deno.Conn): Promise<void> {
 
 /** Sends printable characters until the client goes. */
 export async function generateCharacters(conn: Deno.Conn): Promise<void> {
-  const pattern = characterPattern();
+  const codes = Array.from({ length: 95 }, (_, i) => 0x20 + i);
+  const twice = String.fromCharCode(...codes, ...codes);
+  // Each line starts one character later, so that after 95 all comes again.
+  const lines = codes.map((_, i) => `${twice.slice(i, i + 72)}\r\n`);
+  const pattern = new TextEncoder().encode(lines.join("").repeat(9));
   // What a client says meanwhile is thrown away; its end is no reason to stop.
   discard(conn).catch(() => {});
   try {
@@ -94,15 +103,4 @@ export async function generateCharacters(conn: Deno.Conn): Promise<void> {
     const gone = error instanceof Deno.errors.BrokenPipe || isGonePeer(error);
     if (!gone) throw error;
   }
-}
-
-/** Each line starts one character later, so that after 95 all comes again. */
-function characterPattern(): Uint8Array {
-  const printable = Array.from(
-    { length: 95 },
-    (_, i) => String.fromCharCode(0x20 + i),
-  );
-  const twice = printable.join("").repeat(2);
-  const lines = printable.map((_, i) => `${twice.slice(i, i + 72)}\r\n`);
-  return new TextEncoder().encode(lines.join("").repeat(9));
 }

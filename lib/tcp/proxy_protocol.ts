@@ -19,7 +19,7 @@ import { after, concatenate } from "./stream.ts";
 export class ProxyError extends Error {}
 
 /** The client's address; none where the proxy speaks for itself. */
-type Source = Deno.NetAddr | Deno.UnixAddr | undefined;
+type ProxySource = Deno.NetAddr | Deno.UnixAddr | undefined;
 
 const SHORTEST_LINE = "PROXY UNKNOWN\r\n".length;
 const LONGEST_LINE = 107;
@@ -38,7 +38,7 @@ export async function readProxyHeader(
 ): Promise<void> {
   let bytes = new Uint8Array(1024);
   let length = 0;
-  let found: Source | number = SHORTEST_LINE;
+  let found: ProxySource | number = SHORTEST_LINE;
   let late = false;
   using _timer = after(timeout, () => {
     late = true;
@@ -64,7 +64,7 @@ export async function readProxyHeader(
  * Reads what has come so far: gives the client's address if it is all there,
  * or how many bytes are missing at least. Throws if this is no header.
  */
-export function parseProxyHeader(bytes: Uint8Array): Source | number {
+export function parseProxyHeader(bytes: Uint8Array): ProxySource | number {
   const start = String.fromCharCode(...bytes.subarray(0, SIGNATURE.length));
   const mayBe = (word: string) => word.startsWith(start.slice(0, word.length));
   if (mayBe("PROXY ")) return parseVersion1(bytes);
@@ -73,7 +73,7 @@ export function parseProxyHeader(bytes: Uint8Array): Source | number {
   throw new ProxyError(`it began with "${said}", not with a PROXY header`);
 }
 
-function parseVersion1(bytes: Uint8Array): Source | number {
+function parseVersion1(bytes: Uint8Array): ProxySource | number {
   const text = String.fromCharCode(...bytes.subarray(0, LONGEST_LINE));
   const end = text.indexOf("\r\n") + 2;
   if (end < 2 && text.length < LONGEST_LINE) {
@@ -97,7 +97,7 @@ function hostOf(family = "", ip = ""): string | undefined {
   return same && /^[\d.]+\d$/.test(ip) ? ip : undefined;
 }
 
-function parseVersion2(bytes: Uint8Array): Source | number {
+function parseVersion2(bytes: Uint8Array): ProxySource | number {
   if (bytes.length < 16) return 16 - bytes.length;
   const [version, command] = [bytes[12] >> 4, bytes[12] & 15];
   const [family, transport] = [bytes[13] >> 4, bytes[13] & 15];
