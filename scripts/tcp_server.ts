@@ -103,7 +103,6 @@ Examples:
     const words = options.greeting ?? (mode === "greet" ? GREETING : "");
     const bytes = new TextEncoder().encode(words);
     const greeting = usage(() => framing.encode(bytes));
-    /** Says what becomes of a connection. */
     function tell(event: string, conn: Deno.Conn, more = "", details = {}) {
       if (log.quiet) return;
       // The other end of a unix socket mostly has no name.
@@ -169,9 +168,8 @@ Examples:
         if (error instanceof ProxyError) {
           const text = `: ${reason} (${++refused} refused so far)`;
           tell("refused", conn!, text, { reason, refused });
-        } else if (conn) {
-          tell("dropped", conn, `: ${reason}`, { reason });
-        } else if (isGonePeer(error)) {
+        } else if (conn) tell("dropped", conn, `: ${reason}`, { reason });
+        else if (isGonePeer(error)) {
           log.debug("gone", "A client was gone at once");
         } else log.error(`Cannot accept a connection: ${reason}`);
       },
