@@ -83,37 +83,33 @@ async function connectOnce(
   const deadline = AbortSignal.timeout(timeout);
   const either = AbortSignal.any(signal ? [signal, deadline] : [deadline]);
   try {
-    return await openConnection(address, { ...options, signal: either });
+    return await openConnection(address, options, either);
   } catch (error) {
     const cause = deadline.aborted
       ? new Deno.errors.TimedOut(`no answer within ${timeout / 1000}s`)
       : error;
-    throw describeError(
-      cause,
-      `connect to ${formatAddress(address)}`,
-      permissionFor(address),
-    );
+    const attempt = `connect to ${formatAddress(address)}`;
+    throw describeError(cause, attempt, permissionFor(address));
   }
 }
 
 async function openConnection(
   address: Address | Deno.NetAddr,
-  options: ConnectOptions & { signal: AbortSignal },
+  { caCerts, serverName }: ConnectOptions,
+  signal: AbortSignal,
 ): Promise<Deno.Conn> {
-  if (address.transport === "unix") {
-    return await Deno.connect({ transport: "unix", path: address.path });
-  }
+  if (address.transport === "unix") return await Deno.connect(address);
   if (address.transport === "udp") {
     throw new TypeError("datagrams have no connections");
   }
   const { hostname, port } = address;
   if (port === 0) throw new RangeError("port 0 is only for listening");
-  const { signal, caCerts, serverName = hostname } = options;
   const conn = await Deno.connect({ hostname, port, signal });
   // A message must not wait for the acknowledgement of the one before it.
   conn.setNoDelay();
   if (address.transport === "tcp") return conn;
-  const tls = await Deno.startTls(conn, { hostname: serverName, caCerts });
+  const name = serverName ?? hostname;
+  const tls = await Deno.startTls(conn, { hostname: name, caCerts });
   try {
     await handshake(tls, signal);
     return tls;

@@ -1,5 +1,5 @@
 /**
- * Idle connections: those on which nothing has happened for a while.
+ * `IdleSweep`: finds connections on which nothing has happened for a while.
  *
  * @module
  */
@@ -8,35 +8,37 @@
 const SWEEPS_PER_TIMEOUT = 16;
 
 /**
- * Finds idle connections by one sweep over all of them: a read or a write only
- * sets a flag, and no timer is made for it, however many connections there are.
+ * One timer for all connections: it counts its sweeps, and a read or a write
+ * notes the count. Asking the clock each time would make reads twice as dear.
  */
 export class IdleSweep implements Disposable {
-  #timeout: number;
-  #watched = new Map<
-    Deno.Conn,
-    { active: boolean; idleSince: number; onIdle: () => void }
-  >();
+  #watched = new Map<Deno.Conn, { lastUse: number; onIdle: () => void }>();
+  #sweeps = 0;
   #timer: ReturnType<typeof setInterval>;
 
   /** Starts; `timeout` is in milliseconds, and met within an eighth of it. */
   constructor(timeout: number) {
-    this.#timeout = timeout;
-    const interval = timeout / SWEEPS_PER_TIMEOUT;
-    this.#timer = setInterval(() => this.#sweep(), interval);
+    this.#timer = setInterval(() => {
+      this.#sweeps++;
+      for (const [conn, { lastUse, onIdle }] of this.#watched) {
+        if (this.#sweeps - lastUse <= SWEEPS_PER_TIMEOUT) continue;
+        this.forget(conn);
+        onIdle();
+      }
+    }, timeout / SWEEPS_PER_TIMEOUT);
   }
 
   /** Watches a connection; `onIdle`, called once, may close it. */
   watch(conn: Deno.Conn, onIdle: () => void): void {
-    const watched = { active: false, idleSince: performance.now(), onIdle };
+    const watched = { lastUse: this.#sweeps, onIdle };
     const { read, write } = conn;
     // The next read starts when the last one is done, so its start tells of it.
     conn.read = (buffer) => {
-      watched.active = true;
+      watched.lastUse = this.#sweeps;
       return read.call(conn, buffer);
     };
     conn.write = (bytes) => {
-      watched.active = true;
+      watched.lastUse = this.#sweeps;
       return write.call(conn, bytes);
     };
     this.#watched.set(conn, watched);
@@ -50,18 +52,5 @@ export class IdleSweep implements Disposable {
   /** Stops. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-  }
-
-  #sweep(): void {
-    const now = performance.now();
-    for (const [conn, watched] of this.#watched) {
-      if (watched.active) {
-        watched.active = false;
-        watched.idleSince = now;
-      } else if (now - watched.idleSince >= this.#timeout) {
-        this.#watched.delete(conn);
-        watched.onIdle();
-      }
-    }
   }
 }
