@@ -9,6 +9,7 @@ import {
   formatAddress,
   isIpAddress,
   type NetAddress,
+  parseAddress,
   permissionFor,
 } from "./address.ts";
 import { isLookupError, reasonFor } from "./tcp/errors.ts";
@@ -27,7 +28,10 @@ const STEPS = {
   // The system does both.
   "resolve+connect": ["resolve and connect to", "no DNS, or a firewall?"],
   "connect": ["connect to", "a black hole: a firewall drops the packets"],
-  "tls": ["shake hands over TLS with", "does it speak TLS on this port?"],
+  "tls": [
+    "shake hands over TLS with",
+    "no TLS? Leave --tls out, or try port 443",
+  ],
   "first byte": [
     "get a first byte of HTTP from",
     "it stays silent; does it wait for TLS (--tls)?",
@@ -43,7 +47,7 @@ interface Step {
 }
 
 /** An address, or the name for the system to resolve, and how it did. */
-interface AddressReport extends NetAddress {
+interface AddressReport {
   address: string;
   /** Why the system has to resolve the name, if it has. */
   byName?: string;
@@ -57,6 +61,12 @@ interface AddressReport extends NetAddress {
   status?: string;
   /** With `all`: the steps on the way to this address. */
   steps: Step[];
+}
+
+/** Where the way to the server ended. */
+interface Failure {
+  step: StepName;
+  message: string;
 }
 
 /** How far the way to the server went, as JSON has it. */
@@ -84,10 +94,7 @@ function totalOf(steps: Step[]): number {
   return steps.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
 }
 
-/**
- * Asks the first address that answers, with `all` each in turn. What fails is a
- * part of the report; `tell` hears of each step before it is taken.
- */
+/** Asks the first address that answers, with `all` each in turn. */
 export async function probe(
   target: WebTarget,
   { timeout, all = false }: { timeout: number; all?: boolean },
@@ -97,24 +104,32 @@ export async function probe(
   const stopwatch = new Stopwatch(tell);
   // Where the name servers are silent, the system has the other half.
   const addresses = await resolve(target, timeout / 2, stopwatch);
-  tell(`connecting to ${addresses.map(({ hostname }) => hostname).join(", ")}`);
+  tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
   const ways = all ? addresses.map((row) => [row]) : [addresses];
+  let error: Failure | undefined;
   for (const [i, rows] of ways.entries()) {
     // Every address has its share of the time, however long the others take.
     const share = Math.max(0, end - performance.now()) / (ways.length - i);
     const own = all ? new Stopwatch(tell) : stopwatch;
-    await visit(target, rows, share, own);
+    error = await visit(target, rows, share, own) ?? error;
     if (all) rows[0].steps = own.steps;
   }
   const [won, ...slower] = addresses.filter(({ outcome }) => outcome === "won")
     .sort((a, b) => totalOf(a.steps) - totalOf(b.steps));
   for (const row of slower) row.outcome = "late";
+  if (won) error = undefined;
+  const { tls, path } = target;
   const { steps } = stopwatch;
   return {
-    ...{ host: formatAddress(target), tls: target.tls, path: target.path },
-    ...{ addresses, winner: won?.address, status: won?.status },
-    ...{ steps, total: totalOf(steps) },
-    error: won ? undefined : failureOf(target, addresses),
+    host: formatAddress(target),
+    tls,
+    path,
+    addresses,
+    steps,
+    total: totalOf(steps),
+    winner: won?.address,
+    status: won?.status,
+    error,
   };
 }
 
@@ -127,10 +142,11 @@ async function resolve(
   stopwatch: Stopwatch,
 ): Promise<AddressReport[]> {
   const reportOn = (hostname: string, byName?: string): AddressReport => ({
-    ...{ transport: "tcp", hostname, port: target.port, byName },
     address: formatAddress({ ...target, hostname }),
+    byName,
     step: byName ? "resolve+connect" : "connect",
-    ...{ outcome: "untried", steps: [] },
+    outcome: "untried",
+    steps: [],
   });
   const { hostname } = target;
   if (isIpAddress(hostname)) return [reportOn(hostname)];
@@ -175,13 +191,13 @@ async function lookUp(name: string, options: Deno.ResolveDnsOptions) {
   return [...new Set(byTurns)];
 }
 
-/** Asks the first of these addresses that takes a connection. */
+/** Asks the first of these addresses that takes a connection; gives a failure. */
 async function visit(
   target: WebTarget,
   rows: AddressReport[],
   timeout: number,
   stopwatch: Stopwatch,
-): Promise<void> {
+): Promise<Failure | undefined> {
   const over = new AbortController();
   using open = new DisposableStack();
   using _deadline = after(timeout, () => {
@@ -195,17 +211,14 @@ async function visit(
     () => connectToFirst(rows, over.signal),
   );
   const row = rows.find(({ outcome }) => outcome === "won");
-  if (!tcp || !row) return;
+  if (!tcp || !row) return failureOf(target, rows);
   try {
     let conn: Deno.TcpConn | Deno.TlsConn = open.use(tcp);
     // Certificates and web servers know no zones and no final dot.
     const hostname = target.hostname.replace(/%.*|\.$/, "");
     if (target.tls) {
-      conn = await stopwatch.time(row.step = "tls", async () => {
-        const secure = open.use(await Deno.startTls(tcp, { hostname }));
-        await secure.handshake();
-        return secure;
-      });
+      const secure = conn = open.use(await Deno.startTls(tcp, { hostname }));
+      await stopwatch.time(row.step = "tls", () => secure.handshake());
     }
     // The usual port goes without saying.
     const host = formatAddress({ ...target, hostname })
@@ -221,6 +234,7 @@ async function visit(
   } catch (error) {
     // A read that is ended by closing has no reason of its own.
     fail(row, over.signal.aborted ? over.signal.reason : error);
+    return failureOf(target, [row]);
   }
 }
 
@@ -231,34 +245,32 @@ async function visit(
 async function connectToFirst(rows: AddressReport[], end: AbortSignal) {
   const over = new AbortController();
   const signal = AbortSignal.any([end, over.signal]);
-  let winner: Deno.TcpConn | undefined;
   const attempt = async (row: AddressReport) => {
     row.outcome = "late"; // unless it wins or fails
     const start = performance.now();
     try {
-      const { hostname, port } = row;
+      const { hostname, port } = parseAddress(row.address) as NetAddress;
       const conn = await Deno.connect({ hostname, port, signal });
-      if (winner) return conn.close();
-      winner = conn;
+      if (over.signal.aborted) return conn.close();
+      over.abort();
       row.outcome = "won";
       row.address = formatAddress(conn.remoteAddr);
-      over.abort();
+      return conn;
     } catch (error) {
-      if (!winner) fail(row, error);
+      if (!over.signal.aborted) fail(row, error);
     } finally {
       row.milliseconds = performance.now() - start;
     }
   };
   const attempts = [];
   for (const row of rows) {
-    if (winner) break;
-    const attempted = attempt(row);
-    attempts.push(attempted);
-    await Promise.race([attempted, pause(250, signal)]);
+    if (over.signal.aborted) break;
+    attempts.push(attempt(row));
+    await Promise.race([attempts.at(-1), pause(250, signal)]);
   }
-  await Promise.all(attempts);
+  const conns = await Promise.all(attempts);
   over.abort(); // ends the pauses that are left
-  return winner;
+  return conns.find((conn) => conn !== undefined);
 }
 
 /** Reads on to the end of the status line (RFC 9112 4), and no further. */
@@ -274,9 +286,7 @@ export async function readStatusLine(
     if (status) return safeLine(status[0]);
     const [line, rest] = text.split(/\r?\n/, 2);
     const isHttp = rest === undefined && "HTTP/".startsWith(line.slice(0, 5));
-    let advice = `it says "${
-      line.length > 40 ? `${line.slice(0, 40)}…` : line
-    }"`;
+    let advice = `it says "${line.slice(0, 40)}"`;
     // A record of TLS, an alert or a handshake: RFC 8446 5.1.
     if (/^[\x15\x16]\x03/.test(text)) advice = "it speaks TLS: add --tls";
     else if (isHttp) {
@@ -291,31 +301,27 @@ export async function readStatusLine(
   }
 }
 
-/** What rustls says, where tcp/errors.ts has other advice, or none. */
-const HANDSHAKE_FAILURES: [RegExp, string][] = [
+/** What rustls says, where the advice in tcp/errors.ts is for tcp_client. */
+const CERTIFICATE_REASONS: [RegExp, string][] = [
   [
     /.*UnknownIssuer.*/,
     "its certificate is self-signed, or signed by an authority that is not trusted here; `deno run --cert FILE` trusts the one in FILE",
   ],
-  [
-    /.*only valid for \w+\("?([^")]*).*/,
-    "its certificate is for another name: $1",
-  ],
+  [/.*valid for \w+\("?([^")]*).*/, "its certificate is for another name: $1"],
   [/.*not valid for .*/, "its certificate is for another name"],
-  [
-    /.*(InvalidContentType|InvalidMessage|UnexpectedEof|ConnectionReset).*/,
-    "the server closed, or does not speak TLS on this port; leave --tls out, or try port 443",
-  ],
 ];
 
 /** Notes why an address came no further. */
 function fail(row: AddressReport, error: unknown): void {
   const words = String(error);
+  const known = CERTIFICATE_REASONS.find(([pattern]) => pattern.test(words));
   const silent = row.byName === DNS_SILENT;
   const timedOut = error instanceof Deno.errors.TimedOut;
-  let reason = reasonFor(error);
+  let reason = known ? words.replace(...known) : reasonFor(error);
   if (error instanceof Deno.errors.NotCapable) {
-    reason = `Deno was not allowed to; it needs ${permissionFor(row)}`;
+    reason = `Deno was not allowed to; it needs ${
+      permissionFor(parseAddress(row.address))
+    }`;
   } else if (
     row.step === "resolve+connect" && (timedOut ? silent : isLookupError(error))
   ) {
@@ -324,27 +330,21 @@ function fail(row: AddressReport, error: unknown): void {
     reason = silent || /temporary|try again/i.test(words)
       ? "no name server answers, or only with an error (SERVFAIL or REFUSED); is there a network? An address in place of the name needs no DNS"
       : "there is no such name, or it has no address; is it spelled right, and is there a network?";
-  } else if (timedOut) reason += `: ${STEPS[row.step][1]}`;
-  else if (row.step === "tls") {
-    const known = HANDSHAKE_FAILURES.find(([pattern]) => pattern.test(words));
-    if (known) reason = words.replace(...known);
+  } else if (timedOut || row.step === "tls" && !/certificate/.test(words)) {
+    reason += `: ${STEPS[row.step][1]}`;
   }
   Object.assign(row, { outcome: "failed", reason: safeLine(reason) });
 }
 
 /** Says which step failed, and each reason once, with its addresses. */
-function failureOf(target: WebTarget, addresses: AddressReport[]) {
-  const names = Object.keys(STEPS) as StepName[];
-  const step = names.findLast((name) =>
-    addresses.some((row) => row.step === name)
-  )!;
-  const failed = addresses.filter((row) => row.step === step);
+function failureOf(target: WebTarget, rows: AddressReport[]): Failure {
+  const [{ step }] = rows;
   const host = formatAddress(target);
-  const reasons = [...Map.groupBy(failed, ({ reason }) => reason)]
-    .map(([reason, rows]) => {
-      return `(${rows.map(({ address }) => address).join(", ")}): ${reason}`;
-    });
   const place = step === "resolve" ? target.hostname : host;
+  const reasons = [...Map.groupBy(rows, ({ reason }) => reason)]
+    .map(([reason, those]) => {
+      return `(${those.map(({ address }) => address).join(", ")}): ${reason}`;
+    });
   const message = `Cannot ${STEPS[step][0]} ${place} ${reasons.join("; ")}`;
   return { step, message: message.replace(` (${host}): `, ": ") };
 }
@@ -362,27 +362,28 @@ export function drawProbe({ host, addresses, steps, status }: Probe): string {
   const rows = addresses.map((row) =>
     `  ${row.address.padEnd(width)}  ${describeRow(row)}`
   );
-  const ways = [{ address: [], steps }, ...addresses]
-    .filter(({ steps }) => steps.length > 0);
   // One scale for all, so that they can be compared.
-  const scale = Math.max(...ways.map(({ steps }) => totalOf(steps)));
-  const bars = ways.map(({ address, steps }) =>
-    [address, ...drawSteps(steps, scale)].flat()
+  const scale = Math.max(
+    ...[steps, ...addresses.map(({ steps }) => steps)].map(totalOf),
   );
-  return [[headline, ...rows], ...bars, status ? [status] : []]
-    .map((lines) => lines.map((line) => `${line}\n`).join("")).join("\n");
+  const sections = [[headline, ...rows], drawSteps(steps, scale)];
+  for (const { address, steps } of addresses) {
+    if (steps.length > 0) sections.push([address, ...drawSteps(steps, scale)]);
+  }
+  if (status) sections.push([status]);
+  return sections.map((lines) => `${lines.join("\n")}\n`).join("\n");
 }
 
 function describeRow(row: AddressReport): string {
   const { outcome, milliseconds = 0, reason, steps, status } = row;
   const won = outcome === "won";
-  const after = `after ${milliseconds.toFixed(1)} ms`;
   if (outcome === "failed") return `${reason}`;
   if (steps.length > 0) return `${status}${won ? "  (it won)" : ""}`;
-  if (won) return `connected ${after}: it won`;
-  return outcome === "late"
-    ? `not connected ${after}, when another was`
-    : "not needed";
+  if (outcome === "untried") return "not needed";
+  const time = `${milliseconds.toFixed(1)} ms`;
+  return won
+    ? `connected after ${time}: it won`
+    : `not connected after ${time}, when another was`;
 }
 
 /** Draws a bar for each step, where it lay and as long as it took; the total. */

@@ -298,7 +298,7 @@ Deno.test("google_connect.ts says each step when asked for --verbose", async () 
   const { stderr } = await run(SCRIPT, [host, "-v"]);
   assertEquals(
     stderr,
-    "connecting to 127.0.0.1\nconnect ...\nfirst byte ...\n",
+    `connecting to ${host}\nconnect ...\nfirst byte ...\n`,
   );
 });
 
@@ -533,17 +533,17 @@ for (
         await conn.write(bytes("HTTP/1.1 400 Bad Request\r\n\r\n"));
         await stayWhileOpen(conn);
       },
-      /does not speak TLS on this port; leave --tls out/,
+      /does not speak TLS: no TLS\? Leave --tls out/,
     ],
     [
       "closes",
       (conn: Deno.Conn) => conn.read(new Uint8Array(8)),
-      /closed, or does not speak TLS on this port; leave --tls out/,
+      /no TLS\? Leave --tls out, or try port 443/,
     ],
     [
       "stays silent",
       stayWhileOpen,
-      /within 1s: does it speak TLS on this port/,
+      /within 1s: no TLS\? Leave --tls out/,
     ],
   ] as [string, (conn: Deno.Conn) => Promise<unknown>, RegExp][]
 ) {
