@@ -42,160 +42,144 @@ export const stepListeners: Set<(step: SocketStep) => void> = new Set([
 // deno-lint-ignore no-explicit-any
 type Loose = any;
 
-/** A call in words. */
+/** What is said of a call; `what` says no more than where to, if it failed. */
 interface CallWords {
-  name: string;
-  /** The call in C and in Python. */
-  calls: (...args: Loose[]) => [c: string, python: string];
-  /** What to say of a failed call, before the error. */
-  aim?: (...args: Loose[]) => string;
-  /** What to say of a call that is done; nothing if that is no news. */
-  done?: (result: Loose, peer: string, ...args: Loose[]) => Outcome;
+  c: string;
+  python: string;
+  /** The name of the step, if not the method's. */
+  name?: string;
+  /** Nothing if that it is done is no news. */
+  what?: string;
+  /** What it gives in C. */
+  gives?: number;
+  peer?: string;
+  incoming?: boolean;
+  bytes?: Uint8Array;
 }
 
-/** What came of a call; `gives` is what it gives in C. */
-type Outcome = Partial<SocketStep> & {
-  what: string;
-  gives?: number | string;
-};
-
-const CLOSING: CallWords = {
-  name: "close",
-  calls: () => ["close(fd)", "s.close()"],
-  done: (_nothing, peer) => ({
-    what: peer === "" ? "the socket" : `the connection to ${peer}`,
+/**
+ * Deno's calls, and parts of them, in words. Each gets what the call gave, or
+ * nothing if it failed, the other side, and what it was called with.
+ */
+const SOCKET_CALLS: Record<
+  string,
+  (result: Loose, peer: string, ...args: Loose[]) => CallWords
+> = {
+  create(_done, _peer, type, address) {
+    const args = `${familyOf(address)}, SOCK_${type}`;
+    return {
+      what: `a socket for ${type === "STREAM" ? "a stream" : "datagrams"}`,
+      c: `fd = socket(${args}, 0)`,
+      python: `s = socket.socket(${args})`,
+    };
+  },
+  option: (_done, _peer, level, key, value, meaning) => ({
+    what: `${key} ${value ? "on" : "off"}: ${meaning}`,
+    c: `setsockopt(fd, ${level}, ${key}, ${value})`,
+    python: `s.setsockopt(socket.${level}, socket.${key}, ${value})`,
+  }),
+  bind(socket, _peer, address) {
+    // The system may have chosen the port.
+    const { text, python } = addressOf(socket?.addr ?? address);
+    return { what: text, c: `bind(fd, ${text})`, python: `s.bind(${python})` };
+  },
+  listen: (_done, _peer, most) => ({
+    what: `up to ${most} wait to be accepted`,
+    c: `listen(fd, ${most})`,
+    python: `s.listen(${most})`,
+  }),
+  accept(conn) {
+    const peer = conn && addressOf(conn.remoteAddr).text;
+    return {
+      what: conn && `${peer} has connected`,
+      c: "conn = accept(fd, …)",
+      python: "conn, address = s.accept()",
+      ...{ peer, incoming: true },
+    };
+  },
+  connect(conn, _peer, to) {
+    const { text, python } = addressOf(to);
+    const from = conn ? `from ${addressOf(conn.localAddr).text} ` : "";
+    return {
+      what: `${from}to ${text}`,
+      c: `connect(fd, ${text})`,
+      python: `s.connect(${python})`,
+      peer: text,
+    };
+  },
+  startTls: (_tls, _peer, { hostname }) => ({
+    name: "tls",
+    what: `with ${hostname}`,
+    c: "SSL_connect(ssl)",
+    python: `context.wrap_socket(s, server_hostname="${hostname}")`,
+  }),
+  // Part of what `startTls` has told, so only a failure is news.
+  handshake: () => ({
+    name: "tls",
+    c: "SSL_do_handshake(ssl)",
+    python: "s.do_handshake()",
+  }),
+  read: (length, peer, buffer) => ({
+    name: "receive",
+    ...moved(length, buffer, "from", peer),
+    c: `recv(fd, buffer, ${buffer.length}, 0)`,
+    python: `data = s.recv(${buffer.length})`,
+  }),
+  write: (length, peer, bytes) => ({
+    name: "send",
+    ...moved(length, bytes, "to", peer),
+    c: `send(fd, buffer, ${bytes.length}, 0)`,
+    python: "s.send(data)",
+  }),
+  receive(datagram) {
+    const [bytes, from] = datagram ?? [];
+    const peer = from && addressOf(from).text;
+    return {
+      ...moved(bytes?.length, bytes, "from", peer),
+      c: "recvfrom(fd, buffer, …)",
+      python: "data, address = s.recvfrom(65535)",
+    };
+  },
+  send(length, _peer, bytes, to) {
+    const { text, python } = addressOf(to);
+    return {
+      what: `to ${text}`,
+      ...moved(length, bytes, "to", text),
+      c: `sendto(fd, buffer, ${bytes.length}, 0, ${text})`,
+      python: `s.sendto(data, ${python})`,
+    };
+  },
+  closeWrite: (_done, peer) => ({
+    name: "half-close",
+    what: `nothing more to ${peer}`,
+    c: "shutdown(fd, SHUT_WR)",
+    python: "s.shutdown(socket.SHUT_WR)",
+  }),
+  close: (_done, peer) => ({
+    what: peer ? `the connection to ${peer}` : "the socket",
+    c: "close(fd)",
+    python: "s.close()",
   }),
 };
 
-/** Deno's calls, and parts of them: their words in C and Python. */
-const SOCKET_CALLS: Record<PropertyKey, CallWords> = {
-  create: {
-    name: "create",
-    calls: (type, address) => {
-      const args = `${familyOf(address)}, SOCK_${type}`;
-      return [`fd = socket(${args}, 0)`, `s = socket.socket(${args})`];
-    },
-    done: (_nothing, _peer, type) => ({
-      what: `a socket for ${type === "STREAM" ? "a stream" : "datagrams"}`,
-    }),
-  },
-  option: {
-    name: "option",
-    calls: (level, key, value) => [
-      `setsockopt(fd, ${level}, ${key}, ${value})`,
-      `s.setsockopt(socket.${level}, socket.${key}, ${value})`,
-    ],
-    done: (_nothing, _peer, _level, key, value, meaning) => ({
-      what: `${key} ${value ? "on" : "off"}: ${meaning}`,
-    }),
-  },
-  bind: {
-    name: "bind",
-    calls: (address) => {
-      const { text, python } = addressOf(address);
-      return [`bind(fd, ${text})`, `s.bind(${python})`];
-    },
-    aim: (address) => addressOf(address).text,
-    done: (_socket, _peer, address) => ({ what: addressOf(address).text }),
-  },
-  listen: {
-    name: "listen",
-    calls: (most) => [`listen(fd, ${most})`, `s.listen(${most})`],
-    done: (_nothing, _peer, most) => ({
-      what: `up to ${most} wait to be accepted`,
-    }),
-  },
-  accept: {
-    name: "accept",
-    calls: () => ["conn = accept(fd, …)", "conn, address = s.accept()"],
-    done: ({ remoteAddr }) => {
-      const peer = addressOf(remoteAddr).text;
-      return { what: `${peer} has connected`, peer, incoming: true };
-    },
-  },
-  connect: {
-    name: "connect",
-    calls: (to) => {
-      const { text, python } = addressOf(to);
-      return [`connect(fd, ${text})`, `s.connect(${python})`];
-    },
-    aim: (to) => `to ${addressOf(to).text}`,
-    done: ({ localAddr }, _peer, to) => {
-      const peer = addressOf(to).text;
-      return { what: `from ${addressOf(localAddr).text} to ${peer}`, peer };
-    },
-  },
-  startTls: {
-    name: "tls",
-    calls: ({ hostname }) => [
-      "SSL_connect(ssl)",
-      `context.wrap_socket(s, server_hostname="${hostname}")`,
-    ],
-    aim: ({ hostname }) => `with ${hostname}`,
-    done: (_tls, _peer, { hostname }) => ({ what: `with ${hostname}` }),
-  },
-  // Part of what `startTls` has told, so only a failure is news.
-  handshake: {
-    name: "tls",
-    calls: () => ["SSL_do_handshake(ssl)", "s.do_handshake()"],
-  },
-  read: {
-    name: "receive",
-    calls: ({ length }) => [
-      `recv(fd, buffer, ${length}, 0)`,
-      `data = s.recv(${length})`,
-    ],
-    done: (length, peer, buffer) =>
-      length === null
-        ? { what: "the end: the peer says no more", gives: 0, incoming: true }
-        : received(buffer.subarray(0, length), peer),
-  },
-  write: {
-    name: "send",
-    calls: ({ length }) => [`send(fd, buffer, ${length}, 0)`, "s.send(data)"],
-    done: (length, peer, bytes) => sent(bytes.subarray(0, length), peer),
-  },
-  receive: {
-    name: "receive",
-    calls: () => [
-      "recvfrom(fd, buffer, …)",
-      "data, address = s.recvfrom(65535)",
-    ],
-    done: ([bytes, from]) => received(bytes, addressOf(from).text),
-  },
-  send: {
-    name: "send",
-    calls: ({ length }, to) => {
-      const { text, python } = addressOf(to);
-      const c = `sendto(fd, buffer, ${length}, 0, ${text})`;
-      return [c, `s.sendto(data, ${python})`];
-    },
-    aim: (_bytes, to) => `to ${addressOf(to).text}`,
-    done: (_length, _peer, bytes, to) => sent(bytes, addressOf(to).text),
-  },
-  closeWrite: {
-    name: "half-close",
-    calls: () => ["shutdown(fd, SHUT_WR)", "s.shutdown(socket.SHUT_WR)"],
-    done: (_nothing, peer) => ({ what: `nothing more to ${peer}` }),
-  },
-  close: CLOSING,
-  [Symbol.dispose]: CLOSING,
-};
-
-function received(bytes: Uint8Array, peer: string): Outcome {
-  const what = `${bytes.length} bytes from ${peer}: ${preview(bytes)}`;
-  return { what, gives: bytes.length, peer, incoming: true, bytes };
-}
-
-function sent(bytes: Uint8Array, peer: string): Outcome {
-  const what = `${bytes.length} bytes to ${peer}: ${preview(bytes)}`;
-  return { what, gives: bytes.length, peer, bytes };
-}
-
-function failed({ aim }: CallWords, args: Loose[], error: Loose): Outcome {
-  const aimed = aim === undefined ? "" : `${aim(...args)} `;
-  const what = `${aimed}fails: ${safeLine(String(error))}`;
-  return { what, gives: `-1 ${error?.code ?? ""}`.trim(), error };
+/** What is said of bytes that came or went; nothing if the call failed. */
+function moved(
+  length: number | null | undefined,
+  buffer: Uint8Array,
+  way: "from" | "to",
+  peer: string,
+): Partial<CallWords> {
+  const incoming = way === "from";
+  if (length === undefined) return {};
+  if (length === null) {
+    return { what: "the end: the peer says no more", gives: 0, incoming };
+  }
+  const bytes = buffer.slice(0, Math.min(length, KEPT_BYTES));
+  const text = new TextDecoder().decode(bytes.subarray(0, 16))
+    .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
+  const preview = `"${safeLine(text)}"${length > 16 ? "…" : ""}`;
+  const what = `${length} bytes ${way} ${peer}: ${preview}`;
+  return { what, gives: length, peer, incoming, bytes };
 }
 
 const KEPT_BYTES = 1024;
@@ -209,48 +193,53 @@ class ObservedSocket {
   #socket: Loose;
 
   /** Makes a call and tells of it; what comes of it is left as it is. */
-  perform(method: PropertyKey, args: Loose[], work: () => Loose): Loose {
-    const words = SOCKET_CALLS[method];
-    const wasOpen = this.#open;
-    if (words === CLOSING) this.#open = false;
+  perform(method: string, args: Loose[], work: () => Loose): Loose {
     // A socket closes once, and what waits on it then has not failed.
-    const isNews = () => words === CLOSING ? wasOpen : this.#open;
+    const wasOpen = this.#open;
+    if (method === "close") this.#open = false;
+    const tell = (result: Loose, error?: Loose) => {
+      const isNews = method === "close" ? wasOpen : this.#open;
+      if (isNews) this.#tell(method, args, result, error);
+    };
     const succeed = (result: Loose) => {
-      const { done } = words;
-      if (isNews() && done !== undefined) {
-        this.#tell(words, args, (peer) => done(result, peer, ...args));
-      }
+      tell(result);
       return result;
     };
     const fail = (error: Loose) => {
-      if (isNews()) this.#tell(words, args, () => failed(words, args, error));
+      tell(undefined, error ?? "");
       throw error;
     };
+    let result: Loose;
     try {
-      const result = work();
-      if (!(result instanceof Promise)) return succeed(result);
-      return result.then(succeed, fail);
+      result = work();
     } catch (error) {
-      return fail(error);
+      fail(error);
     }
+    return result instanceof Promise
+      ? result.then(succeed, fail)
+      : succeed(result);
   }
 
-  #tell(
-    { name, calls }: CallWords,
-    args: Loose[],
-    outcomeOf: (peer: string) => Outcome,
-  ): void {
+  #tell(method: string, args: Loose[], result: Loose, error: Loose): void {
     try {
       // Each time anew: behind a proxy it becomes the client's.
       const { remoteAddr } = this.#socket ?? {};
       const peer = remoteAddr ? addressOf(remoteAddr).text : "";
-      const { gives, ...outcome } = outcomeOf(peer);
-      const [c, python] = calls(...args);
-      const step = {
-        ...{ socket: this.#number, time: performance.now(), name },
-        ...{ c: gives === undefined ? c : `${c} = ${gives}`, python },
-        ...{ peer: peer || undefined, ...outcome },
-        bytes: outcome.bytes?.slice(0, KEPT_BYTES),
+      const words = SOCKET_CALLS[method](result, peer, ...args);
+      const { name = method, what = "", c, gives, ...rest } = words;
+      if (what === "" && error === undefined) return;
+      const given = error ? `-1 ${error.code ?? ""}`.trim() : gives;
+      const step: SocketStep = {
+        socket: this.#number,
+        time: performance.now(),
+        peer: peer || undefined,
+        ...rest,
+        name,
+        what: error
+          ? `${what} fails: ${safeLine(String(error))}`.trimStart()
+          : what,
+        c: given === undefined ? c : `${c} = ${given}`,
+        error,
       };
       for (const listener of stepListeners) listener(step);
     } catch {
@@ -262,79 +251,72 @@ class ObservedSocket {
   observe(socket: Loose): Loose {
     this.#socket = socket;
     observedSockets.set(socket, this);
-    for (const method of Reflect.ownKeys(SOCKET_CALLS)) {
+    const { accept, setNoDelay } = socket;
+    for (const method of [...Object.keys(SOCKET_CALLS), Symbol.dispose]) {
       const real = socket[method];
       if (typeof real !== "function") continue;
+      const name = typeof method === "string" ? method : "close";
       socket[method] = (...args: Loose[]) =>
-        this.perform(method, args, () => real.apply(socket, args));
+        this.perform(name, args, () => real.apply(socket, args));
     }
-    const { accept, setNoDelay } = socket;
     if (accept) {
-      socket.accept = async () => new ObservedSocket().observe(await accept());
+      const tell = socket.accept;
+      socket.accept = async () => new ObservedSocket().observe(await tell());
     }
     if (setNoDelay) {
-      socket.setNoDelay = (on = true) => {
-        const option = [
-          ...["IPPROTO_TCP", "TCP_NODELAY", Number(on)],
-          "small messages go out at once",
-        ];
-        this.perform("option", option, () => setNoDelay.call(socket, on));
-      };
+      socket.setNoDelay = (on = true) =>
+        this.perform(
+          "option",
+          [
+            ...["IPPROTO_TCP", "TCP_NODELAY", Number(on)],
+            "small messages go out at once",
+          ],
+          () => setNoDelay.call(socket, on),
+        );
     }
-    this.#replace("readable", (real) => this.#observeReadable(real));
-    this.#replace("writable", (real) => this.#observeWritable(real));
+    if ("readable" in socket) {
+      const readable = readableOf(socket);
+      const writable = writableOf(socket);
+      Object.defineProperties(socket, {
+        readable: { get: () => readable, configurable: true },
+        writable: { get: () => writable, configurable: true },
+      });
+    }
     return socket;
-  }
-
-  /** Replaces a stream of the socket when it is asked for. */
-  #replace(name: string, observed: (real: Loose) => Loose): void {
-    const socket = this.#socket;
-    if (!(name in socket)) return;
-    const prototype = Object.getPrototypeOf(socket);
-    let stream: Loose;
-    const get = () => stream ??= observed(Reflect.get(prototype, name, socket));
-    Object.defineProperty(socket, name, { get, configurable: true });
-  }
-
-  /** Like the real stream it reads nothing before it is asked to. */
-  #observeReadable(real: ReadableStream): ReadableStream {
-    const reader = real.getReader({ mode: "byob" });
-    return new ReadableStream({
-      type: "bytes",
-      autoAllocateChunkSize: 65_536,
-      pull: async (controller) => {
-        const view = controller.byobRequest!.view as Uint8Array;
-        const length = await this.perform("read", [view], async () => {
-          const { value } = await reader.read(new Uint8Array(view.length));
-          if (!value?.length) return null;
-          view.set(value);
-          return value.length;
-        });
-        if (length === null) {
-          this.perform("close", [], () => {}); // the real stream has done it
-          controller.close();
-        }
-        controller.byobRequest?.respond(length ?? 0);
-      },
-      cancel: (reason) =>
-        this.perform("close", [], () => reader.cancel(reason)),
-    });
-  }
-
-  #observeWritable(real: WritableStream): WritableStream {
-    const writer = real.getWriter();
-    return new WritableStream({
-      write: (bytes) =>
-        this.perform("write", [bytes], async () => {
-          await writer.write(bytes);
-          return bytes.length;
-        }),
-      close: () => this.perform("close", [], () => writer.close()),
-      abort: (reason) => this.perform("close", [], () => writer.abort(reason)),
-    });
   }
 }
 
+/** Like the real stream it reads nothing before it is asked to. */
+function readableOf(socket: Loose): ReadableStream {
+  return new ReadableStream({
+    type: "bytes",
+    autoAllocateChunkSize: 65_536,
+    async pull(controller) {
+      const request = controller.byobRequest!;
+      const length = await socket.read(request.view);
+      if (length === null) {
+        socket[Symbol.dispose]();
+        controller.close();
+      }
+      request.respond(length ?? 0);
+    },
+    cancel: () => socket[Symbol.dispose](),
+  });
+}
+
+function writableOf(socket: Loose): WritableStream {
+  return new WritableStream({
+    async write(bytes) {
+      for (let sent = 0; sent < bytes.length;) {
+        sent += await socket.write(bytes.subarray(sent));
+      }
+    },
+    close: () => socket[Symbol.dispose](),
+    abort: () => socket[Symbol.dispose](),
+  });
+}
+
+/** Wraps the functions that make a socket. */
 function wrapSocketCalls(): void {
   const { connect, connectTls, startTls, listen, listenTls, listenDatagram } =
     Deno;
@@ -372,23 +354,15 @@ async function connectObserved(real: Loose, options: Loose): Promise<Loose> {
 function listenObserved(real: Loose, type: string, options: Loose): Loose {
   const observed = new ObservedSocket();
   const address = { hostname: "0.0.0.0", tcpBacklog: 511, ...options };
+  const isStream = type === "STREAM";
   observed.perform("create", [type, address], () => {});
-  if (type === "STREAM" && !isUnix(address) && Deno.build.os !== "windows") {
-    const option = [ // Deno sets it itself
-      ...["SOL_SOCKET", "SO_REUSEADDR", 1],
-      "a server may start again at once",
-    ];
-    observed.perform("option", option, () => {});
+  if (isStream && !isUnix(address) && Deno.build.os !== "windows") {
+    const option = ["SOL_SOCKET", "SO_REUSEADDR", 1]; // Deno sets it itself
+    const meaning = "a server may start again at once";
+    observed.perform("option", [...option, meaning], () => {});
   }
-  const args = [address];
-  const socket = observed.perform("bind", args, () => {
-    const bound = real(options);
-    args[0] = bound.addr; // with the port that the system has chosen
-    return bound;
-  });
-  if (type === "STREAM") {
-    observed.perform("listen", [address.tcpBacklog], () => {});
-  }
+  const socket = observed.perform("bind", [address], () => real(options));
+  if (isStream) observed.perform("listen", [address.tcpBacklog], () => {});
   return observed.observe(socket);
 }
 
@@ -411,14 +385,6 @@ function addressOf(address: Loose): { text: string; python: string } {
   const { hostname, port } = address;
   const text = formatAddress({ transport: "tcp", hostname, port });
   return { text: safeLine(text), python: safeLine(`("${hostname}", ${port})`) };
-}
-
-const PREVIEW_LENGTH = 16;
-
-function preview(bytes: Uint8Array): string {
-  const text = new TextDecoder().decode(bytes.subarray(0, PREVIEW_LENGTH))
-    .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
-  return `"${safeLine(text)}"${bytes.length > PREVIEW_LENGTH ? "…" : ""}`;
 }
 
 /** Writes a step to standard error at once, in lines that fit a terminal. */
