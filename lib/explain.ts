@@ -10,6 +10,7 @@
  * @module
  */
 import { formatAddress } from "./address.ts";
+import { writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
 /** A call on a socket that is done, or has failed. */
@@ -42,41 +43,43 @@ export const stepListeners: Set<(step: SocketStep) => void> = new Set([
 // deno-lint-ignore no-explicit-any
 type Loose = any;
 
-/** What is said of a call; `what` says no more than where to, if it failed. */
-interface CallWords {
+/** What is said of a call, and what it gives in C. */
+type CallWords = Partial<SocketStep> & {
   c: string;
   python: string;
-  /** The name of the step, if not the method's. */
-  name?: string;
-  /** Nothing if that it is done is no news. */
-  what?: string;
-  /** What it gives in C. */
   gives?: number;
-  peer?: string;
-  incoming?: boolean;
-  bytes?: Uint8Array;
-}
+};
 
 /**
- * Deno's calls, and parts of them, in words. Each gets what the call gave, or
- * nothing if it failed, the other side, and what it was called with.
+ * Deno's calls, and parts of them, in words. Each gets what the call gave (none
+ * if it failed), the other side, and the arguments. No `what` means no news.
  */
 const SOCKET_CALLS: Record<
   string,
   (result: Loose, peer: string, ...args: Loose[]) => CallWords
 > = {
   create(_done, _peer, type, address) {
-    const args = `${familyOf(address)}, SOCK_${type}`;
+    const args = `${addressOf(address).family}, SOCK_${type}`;
     return {
       what: `a socket for ${type === "STREAM" ? "a stream" : "datagrams"}`,
       c: `fd = socket(${args}, 0)`,
       python: `s = socket.socket(${args})`,
     };
   },
-  option: (_done, _peer, level, key, value, meaning) => ({
-    what: `${key} ${value ? "on" : "off"}: ${meaning}`,
-    c: `setsockopt(fd, ${level}, ${key}, ${value})`,
-    python: `s.setsockopt(socket.${level}, socket.${key}, ${value})`,
+  // Deno does so itself, before it binds.
+  reuseAddress: () => ({
+    name: "option",
+    what: "SO_REUSEADDR on: a server may start again at once",
+    c: "setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1)",
+    python: "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)",
+  }),
+  setNoDelay: (_done, _peer, on = true) => ({
+    name: "option",
+    what: `TCP_NODELAY ${on ? "on" : "off"}: small messages go out at once`,
+    c: `setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ${Number(on)})`,
+    python: `s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, ${
+      Number(on)
+    })`,
   }),
   bind(socket, _peer, address) {
     // The system may have chosen the port.
@@ -196,17 +199,16 @@ class ObservedSocket {
   perform(method: string, args: Loose[], work: () => Loose): Loose {
     // A socket closes once, and what waits on it then has not failed.
     const wasOpen = this.#open;
-    if (method === "close") this.#open = false;
-    const tell = (result: Loose, error?: Loose) => {
-      const isNews = method === "close" ? wasOpen : this.#open;
-      if (isNews) this.#tell(method, args, result, error);
-    };
+    const closes = method === "close";
+    if (closes) this.#open = false;
     const succeed = (result: Loose) => {
-      tell(result);
+      if (closes ? wasOpen : this.#open) this.#tell(method, args, result);
       return result;
     };
     const fail = (error: Loose) => {
-      tell(undefined, error ?? "");
+      if (closes ? wasOpen : this.#open) {
+        this.#tell(method, args, undefined, error);
+      }
       throw error;
     };
     let result: Loose;
@@ -215,30 +217,32 @@ class ObservedSocket {
     } catch (error) {
       fail(error);
     }
-    return result instanceof Promise
-      ? result.then(succeed, fail)
-      : succeed(result);
+    if (!(result instanceof Promise)) return succeed(result);
+    return result.then(succeed, fail);
   }
 
-  #tell(method: string, args: Loose[], result: Loose, error: Loose): void {
+  #tell(method: string, args: Loose[], result: Loose, error?: Loose): void {
     try {
       // Each time anew: behind a proxy it becomes the client's.
       const { remoteAddr } = this.#socket ?? {};
-      const peer = remoteAddr ? addressOf(remoteAddr).text : "";
+      const peer = remoteAddr && addressOf(remoteAddr).text;
       const words = SOCKET_CALLS[method](result, peer, ...args);
-      const { name = method, what = "", c, gives, ...rest } = words;
-      if (what === "" && error === undefined) return;
-      const given = error ? `-1 ${error.code ?? ""}`.trim() : gives;
-      const step: SocketStep = {
-        socket: this.#number,
-        time: performance.now(),
-        peer: peer || undefined,
+      let { what, c, gives, ...rest } = words;
+      if (error) {
+        what = `${what ?? ""} fails: ${safeLine(String(error))}`.trim();
+      }
+      if (error) c += ` = ${`-1 ${error.code ?? ""}`.trim()}`;
+      else if (gives !== undefined) c += ` = ${gives}`;
+      if (what === undefined) return;
+      const [socket, time] = [this.#number, performance.now()];
+      const step = {
+        socket,
+        time,
+        name: method,
+        peer,
         ...rest,
-        name,
-        what: error
-          ? `${what} fails: ${safeLine(String(error))}`.trimStart()
-          : what,
-        c: given === undefined ? c : `${c} = ${given}`,
+        what,
+        c,
         error,
       };
       for (const listener of stepListeners) listener(step);
@@ -251,7 +255,6 @@ class ObservedSocket {
   observe(socket: Loose): Loose {
     this.#socket = socket;
     observedSockets.set(socket, this);
-    const { accept, setNoDelay } = socket;
     for (const method of [...Object.keys(SOCKET_CALLS), Symbol.dispose]) {
       const real = socket[method];
       if (typeof real !== "function") continue;
@@ -259,28 +262,14 @@ class ObservedSocket {
       socket[method] = (...args: Loose[]) =>
         this.perform(name, args, () => real.apply(socket, args));
     }
+    const { accept } = socket;
     if (accept) {
-      const tell = socket.accept;
-      socket.accept = async () => new ObservedSocket().observe(await tell());
+      socket.accept = async () => new ObservedSocket().observe(await accept());
     }
-    if (setNoDelay) {
-      socket.setNoDelay = (on = true) =>
-        this.perform(
-          "option",
-          [
-            ...["IPPROTO_TCP", "TCP_NODELAY", Number(on)],
-            "small messages go out at once",
-          ],
-          () => setNoDelay.call(socket, on),
-        );
-    }
-    if ("readable" in socket) {
-      const readable = readableOf(socket);
-      const writable = writableOf(socket);
-      Object.defineProperties(socket, {
-        readable: { get: () => readable, configurable: true },
-        writable: { get: () => writable, configurable: true },
-      });
+    if (socket.read) {
+      const readable = { value: readableOf(socket), configurable: true };
+      const writable = { value: writableOf(socket), configurable: true };
+      Object.defineProperties(socket, { readable, writable });
     }
     return socket;
   }
@@ -306,18 +295,13 @@ function readableOf(socket: Loose): ReadableStream {
 
 function writableOf(socket: Loose): WritableStream {
   return new WritableStream({
-    async write(bytes) {
-      for (let sent = 0; sent < bytes.length;) {
-        sent += await socket.write(bytes.subarray(sent));
-      }
-    },
+    write: (bytes) => writeAll(socket, bytes),
     close: () => socket[Symbol.dispose](),
     abort: () => socket[Symbol.dispose](),
   });
 }
 
-/** Wraps the functions that make a socket. */
-function wrapSocketCalls(): void {
+{ // A block of its own: elsewhere these are other functions.
   const { connect, connectTls, startTls, listen, listenTls, listenDatagram } =
     Deno;
   Object.assign(Deno, {
@@ -340,8 +324,6 @@ function wrapSocketCalls(): void {
   });
 }
 
-wrapSocketCalls();
-
 async function connectObserved(real: Loose, options: Loose): Promise<Loose> {
   const observed = new ObservedSocket();
   const to = { hostname: "127.0.0.1", ...options };
@@ -356,35 +338,29 @@ function listenObserved(real: Loose, type: string, options: Loose): Loose {
   const address = { hostname: "0.0.0.0", tcpBacklog: 511, ...options };
   const isStream = type === "STREAM";
   observed.perform("create", [type, address], () => {});
-  if (isStream && !isUnix(address) && Deno.build.os !== "windows") {
-    const option = ["SOL_SOCKET", "SO_REUSEADDR", 1]; // Deno sets it itself
-    const meaning = "a server may start again at once";
-    observed.perform("option", [...option, meaning], () => {});
+  if (
+    isStream && addressOf(address).family !== "AF_UNIX" &&
+    Deno.build.os !== "windows"
+  ) {
+    observed.perform("reuseAddress", [], () => {});
   }
   const socket = observed.perform("bind", [address], () => real(options));
   if (isStream) observed.perform("listen", [address.tcpBacklog], () => {});
   return observed.observe(socket);
 }
 
-function isUnix({ transport }: Loose): boolean {
-  return /^unix/.test(transport);
-}
-
-function familyOf(address: Loose): string {
-  if (isUnix(address)) return "AF_UNIX";
-  return address.hostname.includes(":") ? "AF_INET6" : "AF_INET";
-}
-
 /** Writes an address as a person does, and as Python does. */
-function addressOf(address: Loose): { text: string; python: string } {
-  if (isUnix(address)) {
-    const { path } = address; // the client of a unix socket has none
+function addressOf(address: Loose) {
+  const { transport, path, hostname, port } = address;
+  if (/^unix/.test(transport)) {
+    // The client of a unix socket has no path.
     const text = path ? `unix:${safeLine(path)}` : "a local peer";
-    return { text, python: JSON.stringify(path ?? "") };
+    return { text, python: JSON.stringify(path ?? ""), family: "AF_UNIX" };
   }
-  const { hostname, port } = address;
   const text = formatAddress({ transport: "tcp", hostname, port });
-  return { text: safeLine(text), python: safeLine(`("${hostname}", ${port})`) };
+  const python = safeLine(`("${hostname}", ${port})`);
+  const family = hostname.includes(":") ? "AF_INET6" : "AF_INET";
+  return { text: safeLine(text), python, family };
 }
 
 /** Writes a step to standard error at once, in lines that fit a terminal. */
@@ -393,11 +369,10 @@ export function printStep({ time, name, what, c, python }: SocketStep): void {
   const elapsed = name === "option" ? "" : `${time.toFixed(1)} ms`;
   const first = `${elapsed.padStart(11)}  ${name.padEnd(10)} ${what}`;
   const indent = " ".repeat(13);
-  const calls = `${indent}C: ${c}   Python: ${python}`;
   try {
-    const width = Deno.stderr.isTerminal()
-      ? Deno.consoleSize().columns
-      : Infinity;
+    const isTerminal = Deno.stderr.isTerminal();
+    const width = isTerminal ? Deno.consoleSize().columns : Infinity;
+    const calls = `${indent}C: ${c}   Python: ${python}`;
     const lines = calls.length <= width
       ? [first, calls]
       : [first, `${indent}C: ${c}`, `${indent}Python: ${python}`];
