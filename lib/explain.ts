@@ -43,149 +43,69 @@ export const stepListeners: Set<(step: SocketStep) => void> = new Set([
 // deno-lint-ignore no-explicit-any
 type Loose = any;
 
-/** What is said of a call, and what it gives in C. */
-type CallWords = Partial<SocketStep> & {
-  c: string;
-  python: string;
-  gives?: number;
-};
-
 /**
- * Deno's calls, and parts of them, in words. Each gets what the call gave (none
- * if it failed), the other side, and the arguments. No `what` means no news.
+ * Deno's calls, and parts of them: the name of the step, and what it does; the
+ * call in C; the call in Python. `#tell` puts values in place of the braces.
  */
-const SOCKET_CALLS: Record<
-  string,
-  (result: Loose, peer: string, ...args: Loose[]) => CallWords
-> = {
-  create(_done, _peer, type, address) {
-    const args = `${addressOf(address).family}, SOCK_${type}`;
-    return {
-      what: `a socket for ${type === "STREAM" ? "a stream" : "datagrams"}`,
-      c: `fd = socket(${args}, 0)`,
-      python: `s = socket.socket(${args})`,
-    };
-  },
-  // Deno does so itself, before it binds.
-  reuseAddress: () => ({
-    name: "option",
-    what: "SO_REUSEADDR on: a server may start again at once",
-    c: "setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1)",
-    python: "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)",
-  }),
-  setNoDelay: (_done, _peer, on = true) => ({
-    name: "option",
-    what: `TCP_NODELAY ${on ? "on" : "off"}: small messages go out at once`,
-    c: `setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ${Number(on)})`,
-    python: `s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, ${
-      Number(on)
-    })`,
-  }),
-  bind(socket, _peer, address) {
-    // The system may have chosen the port.
-    const { text, python } = addressOf(socket?.addr ?? address);
-    return { what: text, c: `bind(fd, ${text})`, python: `s.bind(${python})` };
-  },
-  listen: (_done, _peer, most) => ({
-    what: `up to ${most} wait to be accepted`,
-    c: `listen(fd, ${most})`,
-    python: `s.listen(${most})`,
-  }),
-  accept(conn) {
-    const peer = conn && addressOf(conn.remoteAddr).text;
-    return {
-      what: conn && `${peer} has connected`,
-      c: "conn = accept(fd, …)",
-      python: "conn, address = s.accept()",
-      ...{ peer, incoming: true },
-    };
-  },
-  connect(conn, _peer, to) {
-    const { text, python } = addressOf(to);
-    const from = conn ? `from ${addressOf(conn.localAddr).text} ` : "";
-    return {
-      what: `${from}to ${text}`,
-      c: `connect(fd, ${text})`,
-      python: `s.connect(${python})`,
-      peer: text,
-    };
-  },
-  startTls: (_tls, _peer, { hostname }) => ({
-    name: "tls",
-    what: `with ${hostname}`,
-    c: "SSL_connect(ssl)",
-    python: `context.wrap_socket(s, server_hostname="${hostname}")`,
-  }),
-  // Part of what `startTls` has told, so only a failure is news.
-  handshake: () => ({
-    name: "tls",
-    c: "SSL_do_handshake(ssl)",
-    python: "s.do_handshake()",
-  }),
-  read: (length, peer, buffer) => ({
-    name: "receive",
-    ...moved(length, buffer, "from", peer),
-    c: `recv(fd, buffer, ${buffer.length}, 0)`,
-    python: `data = s.recv(${buffer.length})`,
-  }),
-  write: (length, peer, bytes) => ({
-    name: "send",
-    ...moved(length, bytes, "to", peer),
-    c: `send(fd, buffer, ${bytes.length}, 0)`,
-    python: "s.send(data)",
-  }),
-  receive(datagram) {
-    const [bytes, from] = datagram ?? [];
-    const peer = from && addressOf(from).text;
-    return {
-      ...moved(bytes?.length, bytes, "from", peer),
-      c: "recvfrom(fd, buffer, …)",
-      python: "data, address = s.recvfrom(65535)",
-    };
-  },
-  send(length, _peer, bytes, to) {
-    const { text, python } = addressOf(to);
-    return {
-      what: `to ${text}`,
-      ...moved(length, bytes, "to", text),
-      c: `sendto(fd, buffer, ${bytes.length}, 0, ${text})`,
-      python: `s.sendto(data, ${python})`,
-    };
-  },
-  closeWrite: (_done, peer) => ({
-    name: "half-close",
-    what: `nothing more to ${peer}`,
-    c: "shutdown(fd, SHUT_WR)",
-    python: "s.shutdown(socket.SHUT_WR)",
-  }),
-  close: (_done, peer) => ({
-    what: peer ? `the connection to ${peer}` : "the socket",
-    c: "close(fd)",
-    python: "s.close()",
-  }),
-};
+const SOCKET_CALLS = `
+stream create: a socket for a stream
+fd = socket({family}, SOCK_STREAM, 0)
+s = socket.socket({family}, SOCK_STREAM)
+datagrams create: a socket for datagrams
+fd = socket({family}, SOCK_DGRAM, 0)
+s = socket.socket({family}, SOCK_DGRAM)
+reuseAddress option: SO_REUSEADDR on: a server may start again at once
+setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+setNoDelay option: TCP_NODELAY {flag}: small messages go out at once
+setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, {flag})
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, {flag})
+bind bind: {text}
+bind(fd, {text})
+s.bind({python})
+listen listen: up to {most} wait to be accepted
+listen(fd, {most})
+s.listen({most})
+accept accept: {accepted}
+conn = accept(fd, …)
+conn, address = s.accept()
+connect connect: {from}to {text}
+connect(fd, {text})
+s.connect({python})
+startTls tls: with {hostname}
+SSL_connect(ssl)
+context.wrap_socket(s, server_hostname="{hostname}")
+handshake tls:
+SSL_do_handshake(ssl)
+s.do_handshake()
+read receive: {moved}
+recv(fd, buffer, {length}, 0)
+data = s.recv({length})
+write send: {moved}
+send(fd, buffer, {length}, 0)
+s.send(data)
+receive receive: {moved}
+recvfrom(fd, buffer, …)
+data, address = s.recvfrom(65535)
+send send: {moved}
+sendto(fd, buffer, {length}, 0, {text})
+s.sendto(data, {python})
+closeWrite half-close: nothing more to {peer}
+shutdown(fd, SHUT_WR)
+s.shutdown(socket.SHUT_WR)
+close close: {closed}
+close(fd)
+s.close()
+`;
 
-/** What is said of bytes that came or went; nothing if the call failed. */
-function moved(
-  length: number | null | undefined,
-  buffer: Uint8Array,
-  way: "from" | "to",
-  peer: string,
-): Partial<CallWords> {
-  const incoming = way === "from";
-  if (length === undefined) return {};
-  if (length === null) {
-    return { what: "the end: the peer says no more", gives: 0, incoming };
-  }
-  const bytes = buffer.slice(0, Math.min(length, KEPT_BYTES));
-  const text = new TextDecoder().decode(bytes.subarray(0, 16))
-    .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
-  const preview = `"${safeLine(text)}"${length > 16 ? "…" : ""}`;
-  const what = `${length} bytes ${way} ${peer}: ${preview}`;
-  return { what, gives: length, peer, incoming, bytes };
-}
+const socketCalls = new Map(
+  SOCKET_CALLS.matchAll(/^(\w+) ([\w-]+): ?(.*)\n(.*)\n(.*)$/gm)
+    .map(([, method, ...words]) => [method, words]),
+);
 
-const KEPT_BYTES = 1024;
+/** What a call is given: bytes, the other side, its own address, and so on. */
+type Given = Record<string, Loose>;
+
 const observedSockets = new WeakMap<object, ObservedSocket>();
 
 /** A socket whose calls are told. */
@@ -196,19 +116,20 @@ class ObservedSocket {
   #socket: Loose;
 
   /** Makes a call and tells of it; what comes of it is left as it is. */
-  perform(method: string, args: Loose[], work: () => Loose): Loose {
-    // A socket closes once, and what waits on it then has not failed.
+  perform(method: string, given: Given, work: () => Loose): Loose {
     const wasOpen = this.#open;
-    const closes = method === "close";
-    if (closes) this.#open = false;
+    if (method === "close") this.#open = false;
+    // A socket closes once, and what waits on it then has not failed.
+    const tell = (result: Loose, error?: Loose) => {
+      const isNews = method === "close" ? wasOpen : this.#open;
+      if (isNews) this.#tell(method, given, result, error);
+    };
     const succeed = (result: Loose) => {
-      if (closes ? wasOpen : this.#open) this.#tell(method, args, result);
+      tell(result);
       return result;
     };
     const fail = (error: Loose) => {
-      if (closes ? wasOpen : this.#open) {
-        this.#tell(method, args, undefined, error);
-      }
+      tell(undefined, error);
       throw error;
     };
     let result: Loose;
@@ -217,34 +138,56 @@ class ObservedSocket {
     } catch (error) {
       fail(error);
     }
-    if (!(result instanceof Promise)) return succeed(result);
-    return result.then(succeed, fail);
+    const isPromise = result instanceof Promise;
+    return isPromise ? result.then(succeed, fail) : succeed(result);
   }
 
-  #tell(method: string, args: Loose[], result: Loose, error?: Loose): void {
+  #tell(method: string, given: Given, result: Loose, error: Loose): void {
     try {
+      const [data, from] = Array.isArray(result) ? result : [given.data];
+      const count = Array.isArray(result) ? data.length : result ?? 0;
+      const moved = data?.subarray && result !== undefined;
+      const bytes = moved ? data.slice(0, Math.min(count, 1024)) : undefined;
+      const incoming = /accept|read|receive/.test(method);
       // Each time anew: behind a proxy it becomes the client's.
-      const { remoteAddr } = this.#socket ?? {};
-      const peer = remoteAddr && addressOf(remoteAddr).text;
-      const words = SOCKET_CALLS[method](result, peer, ...args);
-      let { what, c, gives, ...rest } = words;
-      if (error) {
-        what = `${what ?? ""} fails: ${safeLine(String(error))}`.trim();
-      }
-      if (error) c += ` = ${`-1 ${error.code ?? ""}`.trim()}`;
-      else if (gives !== undefined) c += ` = ${gives}`;
-      if (what === undefined) return;
-      const [socket, time] = [this.#number, performance.now()];
-      const step = {
-        socket,
-        time,
-        name: method,
+      const accepted = method === "accept" ? result?.remoteAddr : undefined;
+      const other = from ?? accepted ?? given.to ?? this.#socket?.remoteAddr;
+      const peer = other && addressOf(other).text;
+      const address = result?.addr ?? given.address ?? other;
+      const words: Record<string, unknown> = {
+        ...given,
+        ...(address && addressOf(address)),
         peer,
-        ...rest,
-        what,
-        c,
-        error,
+        length: data?.length,
+        flag: Number(data ?? true),
+        from: result?.localAddr
+          ? `from ${addressOf(result.localAddr).text} `
+          : "",
+        accepted: accepted ? `${peer} has connected` : "",
+        moved: given.to ? `to ${peer}` : "",
+        closed: peer ? `the connection to ${peer}` : "the socket",
       };
+      if (bytes) {
+        words.moved = `${count} bytes ${incoming ? "from" : "to"} ${peer}: ${
+          preview(bytes)
+        }`;
+      }
+      if (result === null) words.moved = "the end: the peer says no more";
+      const fill = (template: string) =>
+        template.replace(/\{(\w+)\}/g, (_, name) => `${words[name]}`);
+      let [name, what, c, python] = socketCalls.get(method)!.map(fill);
+      if (error) {
+        what = `${what} fails: ${safeLine(String(error))}`.trim();
+        c += ` = ${`-1 ${error.code ?? ""}`.trim()}`;
+      } else if (moved) c += ` = ${count}`;
+      if (what === "") return;
+      const call = {
+        socket: this.#number,
+        time: performance.now(),
+        name,
+        what,
+      };
+      const step = { ...call, c, python, peer, incoming, bytes, error };
       for (const listener of stepListeners) listener(step);
     } catch {
       // A program may call with anything; Deno says what is wrong with that.
@@ -255,12 +198,16 @@ class ObservedSocket {
   observe(socket: Loose): Loose {
     this.#socket = socket;
     observedSockets.set(socket, this);
-    for (const method of [...Object.keys(SOCKET_CALLS), Symbol.dispose]) {
+    for (const method of [...socketCalls.keys(), Symbol.dispose]) {
       const real = socket[method];
       if (typeof real !== "function") continue;
       const name = typeof method === "string" ? method : "close";
       socket[method] = (...args: Loose[]) =>
-        this.perform(name, args, () => real.apply(socket, args));
+        this.perform(
+          name,
+          { data: args[0], to: args[1] },
+          () => real.apply(socket, args),
+        );
     }
     const { accept } = socket;
     if (accept) {
@@ -308,44 +255,42 @@ function writableOf(socket: Loose): WritableStream {
     connect: (options: Loose) => connectObserved(connect, options),
     async connectTls(options: Loose) {
       const conn = await connectObserved(connectTls, options);
-      observedSockets.get(conn)!.perform("startTls", [options], () => conn);
+      observedSockets.get(conn)!.perform("startTls", options, () => conn);
       return conn;
     },
     async startTls(conn: Loose, options: Loose) {
       const observed = observedSockets.get(conn) ?? new ObservedSocket();
       const work = () => startTls(conn, options);
-      const tls = await observed.perform("startTls", [options], work);
+      const tls = await observed.perform("startTls", options, work);
       return observed.observe(tls);
     },
-    listen: (options: Loose) => listenObserved(listen, "STREAM", options),
-    listenTls: (options: Loose) => listenObserved(listenTls, "STREAM", options),
+    listen: (options: Loose) => listenObserved(listen, "stream", options),
+    listenTls: (options: Loose) => listenObserved(listenTls, "stream", options),
     listenDatagram: (options: Loose) =>
-      listenObserved(listenDatagram, "DGRAM", options),
+      listenObserved(listenDatagram, "datagrams", options),
   });
 }
 
 async function connectObserved(real: Loose, options: Loose): Promise<Loose> {
   const observed = new ObservedSocket();
   const to = { hostname: "127.0.0.1", ...options };
-  observed.perform("create", ["STREAM", to], () => {});
+  observed.perform("stream", { address: to }, () => {});
   return observed.observe(
-    await observed.perform("connect", [to], () => real(options)),
+    await observed.perform("connect", { to }, () => real(options)),
   );
 }
 
 function listenObserved(real: Loose, type: string, options: Loose): Loose {
   const observed = new ObservedSocket();
-  const address = { hostname: "0.0.0.0", tcpBacklog: 511, ...options };
-  const isStream = type === "STREAM";
-  observed.perform("create", [type, address], () => {});
-  if (
-    isStream && addressOf(address).family !== "AF_UNIX" &&
-    Deno.build.os !== "windows"
-  ) {
-    observed.perform("reuseAddress", [], () => {});
+  const address = { hostname: "0.0.0.0", ...options };
+  const isStream = type === "stream";
+  observed.perform(type, { address }, () => {});
+  if (isStream && !address.path && Deno.build.os !== "windows") {
+    observed.perform("reuseAddress", {}, () => {}); // Deno does it itself
   }
-  const socket = observed.perform("bind", [address], () => real(options));
-  if (isStream) observed.perform("listen", [address.tcpBacklog], () => {});
+  const socket = observed.perform("bind", { address }, () => real(options));
+  const most = address.tcpBacklog ?? 511;
+  if (isStream) observed.perform("listen", { most }, () => {});
   return observed.observe(socket);
 }
 
@@ -361,6 +306,13 @@ function addressOf(address: Loose) {
   const python = safeLine(`("${hostname}", ${port})`);
   const family = hostname.includes(":") ? "AF_INET6" : "AF_INET";
   return { text: safeLine(text), python, family };
+}
+
+/** The first bytes, as a part of a line. */
+function preview(bytes: Uint8Array): string {
+  const text = new TextDecoder().decode(bytes.subarray(0, 16))
+    .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
+  return `"${safeLine(text)}"${bytes.length > 16 ? "…" : ""}`;
 }
 
 /** Writes a step to standard error at once, in lines that fit a terminal. */
