@@ -15,22 +15,20 @@ import { safeLine } from "./text.ts";
 
 /** A call on a socket that is done, or has failed. */
 export interface SocketStep {
-  /** The number of the socket: the first of the process is 1. */
+  /** The first socket of the process is 1. */
   socket: number;
-  /** When it was done, in milliseconds since the process began. */
+  /** In milliseconds since the process began. */
   time: number;
-  /** What happens, as `bind` or `send`, and to what, or how much. */
+  /** What happens, as `bind` or `send`; to what, or how much. */
   name: string;
   what: string;
-  /** The call in C and in Python. */
   c: string;
   python: string;
-  /** The other side, and whether it comes from there. */
   peer?: string;
-  incoming?: boolean;
+  /** Whether it comes from the peer. */
+  incoming: boolean;
   /** The first bytes of what was sent or received. */
   bytes?: Uint8Array;
-  /** Why it failed. */
   error?: unknown;
 }
 
@@ -57,7 +55,7 @@ s = socket.socket({family}, SOCK_DGRAM)
 reuseAddress option: SO_REUSEADDR on: a server may start again at once
 setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-setNoDelay option: TCP_NODELAY {flag}: small messages go out at once
+setNoDelay option: TCP_NODELAY {state}: small messages go out at once
 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, {flag})
 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, {flag})
 bind bind: {text}
@@ -103,9 +101,6 @@ const socketCalls = new Map(
     .map(([, method, ...words]) => [method, words]),
 );
 
-/** What a call is given: bytes, the other side, its own address, and so on. */
-type Given = Record<string, Loose>;
-
 const observedSockets = new WeakMap<object, ObservedSocket>();
 
 /** A socket whose calls are told. */
@@ -116,43 +111,40 @@ class ObservedSocket {
   #socket: Loose;
 
   /** Makes a call and tells of it; what comes of it is left as it is. */
-  perform(method: string, given: Given, work: () => Loose): Loose {
-    const wasOpen = this.#open;
-    if (method === "close") this.#open = false;
-    // A socket closes once, and what waits on it then has not failed.
-    const tell = (result: Loose, error?: Loose) => {
-      const isNews = method === "close" ? wasOpen : this.#open;
-      if (isNews) this.#tell(method, given, result, error);
-    };
-    const succeed = (result: Loose) => {
-      tell(result);
+  perform(method: string, given: Loose, work: () => Loose): Loose {
+    const closes = method === "close" && this.#open;
+    if (closes) this.#open = false;
+    const tell = (result?: Loose, error?: Loose) => {
+      // A socket closes once, and what waits on it then has not failed.
+      if (closes || this.#open) this.#tell(method, given, result, error);
       return result;
     };
     const fail = (error: Loose) => {
       tell(undefined, error);
       throw error;
     };
-    let result: Loose;
     try {
-      result = work();
+      const result = work();
+      if (result instanceof Promise) return result.then(tell, fail);
+      return tell(result);
     } catch (error) {
-      fail(error);
+      return fail(error);
     }
-    const isPromise = result instanceof Promise;
-    return isPromise ? result.then(succeed, fail) : succeed(result);
   }
 
-  #tell(method: string, given: Given, result: Loose, error: Loose): void {
+  #tell(method: string, given: Loose, result: Loose, error: Loose): void {
     try {
       const [data, from] = Array.isArray(result) ? result : [given.data];
       const count = Array.isArray(result) ? data.length : result ?? 0;
       const moved = data?.subarray && result !== undefined;
       const bytes = moved ? data.slice(0, Math.min(count, 1024)) : undefined;
+      const text = bytes && preview(bytes);
       const incoming = /accept|read|receive/.test(method);
       // Each time anew: behind a proxy it becomes the client's.
       const accepted = method === "accept" ? result?.remoteAddr : undefined;
       const other = from ?? accepted ?? given.to ?? this.#socket?.remoteAddr;
       const peer = other && addressOf(other).text;
+      const local = result?.localAddr;
       const address = result?.addr ?? given.address ?? other;
       const words: Record<string, unknown> = {
         ...given,
@@ -160,18 +152,14 @@ class ObservedSocket {
         peer,
         length: data?.length,
         flag: Number(data ?? true),
-        from: result?.localAddr
-          ? `from ${addressOf(result.localAddr).text} `
-          : "",
+        state: data === false ? "off" : "on",
+        from: local ? `from ${addressOf(local).text} ` : "",
         accepted: accepted ? `${peer} has connected` : "",
         moved: given.to ? `to ${peer}` : "",
         closed: peer ? `the connection to ${peer}` : "the socket",
       };
-      if (bytes) {
-        words.moved = `${count} bytes ${incoming ? "from" : "to"} ${peer}: ${
-          preview(bytes)
-        }`;
-      }
+      const way = incoming ? "from" : "to";
+      if (bytes) words.moved = `${count} bytes ${way} ${peer}: ${text}`;
       if (result === null) words.moved = "the end: the peer says no more";
       const fill = (template: string) =>
         template.replace(/\{(\w+)\}/g, (_, name) => `${words[name]}`);
@@ -181,14 +169,9 @@ class ObservedSocket {
         c += ` = ${`-1 ${error.code ?? ""}`.trim()}`;
       } else if (moved) c += ` = ${count}`;
       if (what === "") return;
-      const call = {
-        socket: this.#number,
-        time: performance.now(),
-        name,
-        what,
-      };
-      const step = { ...call, c, python, peer, incoming, bytes, error };
-      for (const listener of stepListeners) listener(step);
+      const [socket, time] = [this.#number, performance.now()];
+      const step = { socket, time, name, what, c, python, peer, incoming };
+      for (const listener of stepListeners) listener({ ...step, bytes, error });
     } catch {
       // A program may call with anything; Deno says what is wrong with that.
     }
@@ -202,12 +185,10 @@ class ObservedSocket {
       const real = socket[method];
       if (typeof real !== "function") continue;
       const name = typeof method === "string" ? method : "close";
-      socket[method] = (...args: Loose[]) =>
-        this.perform(
-          name,
-          { data: args[0], to: args[1] },
-          () => real.apply(socket, args),
-        );
+      socket[method] = (...args: Loose[]) => {
+        const [data, to] = args;
+        return this.perform(name, { data, to }, () => real.apply(socket, args));
+      };
     }
     const { accept } = socket;
     if (accept) {
@@ -308,7 +289,6 @@ function addressOf(address: Loose) {
   return { text: safeLine(text), python, family };
 }
 
-/** The first bytes, as a part of a line. */
 function preview(bytes: Uint8Array): string {
   const text = new TextDecoder().decode(bytes.subarray(0, 16))
     .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
@@ -325,13 +305,13 @@ export function printStep({ time, name, what, c, python }: SocketStep): void {
     const isTerminal = Deno.stderr.isTerminal();
     const width = isTerminal ? Deno.consoleSize().columns : Infinity;
     const calls = `${indent}C: ${c}   Python: ${python}`;
-    const lines = calls.length <= width
-      ? [first, calls]
-      : [first, `${indent}C: ${c}`, `${indent}Python: ${python}`];
-    const fitting = lines.map((line) =>
-      line.length <= width ? line : `${line.slice(0, width - 1)}…`
-    );
-    let bytes = new TextEncoder().encode(`${fitting.join("\n")}\n`);
+    const inTurn = [`${indent}C: ${c}`, `${indent}Python: ${python}`];
+    const text = [first, ...calls.length > width ? inTurn : [calls]]
+      .map((line) =>
+        line.length > width ? `${line.slice(0, width - 1)}…` : line
+      )
+      .join("\n");
+    let bytes = new TextEncoder().encode(`${text}\n`);
     while (bytes.length > 0) {
       bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
     }
