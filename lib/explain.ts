@@ -33,9 +33,7 @@ export interface SocketStep {
 }
 
 /** Everything that is called with each step. */
-export const stepListeners: Set<(step: SocketStep) => void> = new Set([
-  printStep,
-]);
+export const stepListeners = new Set([printStep]);
 
 // What goes through here is any program's, and may be anything.
 // deno-lint-ignore no-explicit-any
@@ -45,7 +43,8 @@ type Loose = any;
  * Deno's calls, and parts of them: the name of the step, and what it does; the
  * call in C; the call in Python. `#tell` puts values in place of the braces.
  */
-const SOCKET_CALLS = `
+const SOCKET_CALLS = new Map(
+  `
 stream create: a socket for a stream
 fd = socket({family}, SOCK_STREAM, 0)
 s = socket.socket({family}, SOCK_STREAM)
@@ -94,10 +93,7 @@ s.shutdown(socket.SHUT_WR)
 close close: {closed}
 close(fd)
 s.close()
-`;
-
-const socketCalls = new Map(
-  SOCKET_CALLS.matchAll(/^(\w+) ([\w-]+): ?(.*)\n(.*)\n(.*)$/gm)
+`.matchAll(/^(\w+) ([\w-]+): ?(.*)\n(.*)\n(.*)$/gm)
     .map(([, method, ...words]) => [method, words]),
 );
 
@@ -163,7 +159,7 @@ class ObservedSocket {
       if (result === null) words.moved = "the end: the peer says no more";
       const fill = (template: string) =>
         template.replace(/\{(\w+)\}/g, (_, name) => `${words[name]}`);
-      let [name, what, c, python] = socketCalls.get(method)!.map(fill);
+      let [name, what, c, python] = SOCKET_CALLS.get(method)!.map(fill);
       if (error) {
         what = `${what} fails: ${safeLine(String(error))}`.trim();
         c += ` = ${`-1 ${error.code ?? ""}`.trim()}`;
@@ -181,7 +177,7 @@ class ObservedSocket {
   observe(socket: Loose): Loose {
     this.#socket = socket;
     observedSockets.set(socket, this);
-    for (const method of [...socketCalls.keys(), Symbol.dispose]) {
+    for (const method of [...SOCKET_CALLS.keys(), Symbol.dispose]) {
       const real = socket[method];
       if (typeof real !== "function") continue;
       const name = typeof method === "string" ? method : "close";
