@@ -32,10 +32,7 @@ const STEPS = {
     "shake hands over TLS with",
     "no TLS? Leave --tls out, or try port 443",
   ],
-  "first byte": [
-    "get a first byte of HTTP from",
-    "it stays silent; does it wait for TLS (--tls)?",
-  ],
+  "first byte": ["get a first byte from", "it stays silent; add --tls?"],
 };
 type StepName = keyof typeof STEPS;
 
@@ -51,7 +48,7 @@ interface AddressReport {
   address: string;
   /** Why the system has to resolve the name, if it has. */
   byName?: string;
-  /** How far it went, and why not further. */
+  /** How far it went, and why no further. */
   step: StepName;
   reason?: string;
   /** `late`: another one won, as this was still connecting, or slower. */
@@ -64,10 +61,7 @@ interface AddressReport {
 }
 
 /** Where the way to the server ended. */
-interface Failure {
-  step: StepName;
-  message: string;
-}
+type Failure = { step: StepName; message: string };
 
 /** How far the way to the server went, as JSON has it. */
 type Probe = Awaited<ReturnType<typeof probe>>;
@@ -120,17 +114,9 @@ export async function probe(
   if (won) error = undefined;
   const { tls, path } = target;
   const { steps } = stopwatch;
-  return {
-    host: formatAddress(target),
-    tls,
-    path,
-    addresses,
-    steps,
-    total: totalOf(steps),
-    winner: won?.address,
-    status: won?.status,
-    error,
-  };
+  const { address: winner, status } = won ?? {};
+  const [host, total] = [formatAddress(target), totalOf(steps)];
+  return { host, tls, path, addresses, steps, total, winner, status, error };
 }
 
 const DNS_SILENT = "DNS does not answer";
@@ -141,13 +127,11 @@ async function resolve(
   timeout: number,
   stopwatch: Stopwatch,
 ): Promise<AddressReport[]> {
-  const reportOn = (hostname: string, byName?: string): AddressReport => ({
-    address: formatAddress({ ...target, hostname }),
-    byName,
-    step: byName ? "resolve+connect" : "connect",
-    outcome: "untried",
-    steps: [],
-  });
+  const reportOn = (hostname: string, byName?: string): AddressReport => {
+    const address = formatAddress({ ...target, hostname });
+    const step = byName ? "resolve+connect" : "connect";
+    return { address, byName, step, outcome: "untried", steps: [] };
+  };
   const { hostname } = target;
   if (isIpAddress(hostname)) return [reportOn(hostname)];
   const signal = AbortSignal.timeout(timeout);
@@ -201,15 +185,12 @@ async function visit(
   const over = new AbortController();
   using open = new DisposableStack();
   using _deadline = after(timeout, () => {
-    const seconds = Number((timeout / 1000).toPrecision(2));
-    const silence = `nothing came back within ${seconds}s`;
-    over.abort(new Deno.errors.TimedOut(silence));
+    const silence = `nothing came back within ${(timeout / 1000).toFixed(1)}s`;
+    over.abort(new Deno.errors.TimedOut(silence.replace(".0s", "s")));
     open.dispose();
   });
-  const tcp = await stopwatch.time(
-    rows[0].step,
-    () => connectToFirst(rows, over.signal),
-  );
+  const connecting = () => connectToFirst(rows, over.signal);
+  const tcp = await stopwatch.time(rows[0].step, connecting);
   const row = rows.find(({ outcome }) => outcome === "won");
   if (!tcp || !row) return failureOf(target, rows);
   try {
@@ -286,16 +267,16 @@ export async function readStatusLine(
     if (status) return safeLine(status[0]);
     const [line, rest] = text.split(/\r?\n/, 2);
     const isHttp = rest === undefined && "HTTP/".startsWith(line.slice(0, 5));
-    let advice = `it says "${line.slice(0, 40)}"`;
+    if (isHttp && length && end < answer.length) continue;
+    const when = end ? "in the middle of its first line" : "without a byte";
     // A record of TLS, an alert or a handshake: RFC 8446 5.1.
-    if (/^[\x15\x16]\x03/.test(text)) advice = "it speaks TLS: add --tls";
-    else if (isHttp) {
-      if (length && end < answer.length) continue;
-      const when = end ? "in the middle of its first line" : "without a byte";
-      advice = length
-        ? `its first line does not end within ${end} bytes`
-        : `it closed the connection ${when}`;
-    }
+    const advice = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2))
+      ? "it speaks TLS: add --tls"
+      : !isHttp
+      ? `it says "${line.slice(0, 40)}"`
+      : length
+      ? `its first line does not end within ${end} bytes`
+      : `it closed the connection ${when}`;
     const problem = "the server does not speak HTTP on this port";
     throw Object.assign(new Error(problem), { advice });
   }
@@ -319,9 +300,8 @@ function fail(row: AddressReport, error: unknown): void {
   const timedOut = error instanceof Deno.errors.TimedOut;
   let reason = known ? words.replace(...known) : reasonFor(error);
   if (error instanceof Deno.errors.NotCapable) {
-    reason = `Deno was not allowed to; it needs ${
-      permissionFor(parseAddress(row.address))
-    }`;
+    const permission = permissionFor(parseAddress(row.address));
+    reason = `Deno was not allowed to; it needs ${permission}`;
   } else if (
     row.step === "resolve+connect" && (timedOut ? silent : isLookupError(error))
   ) {
@@ -350,7 +330,8 @@ function failureOf(target: WebTarget, rows: AddressReport[]): Failure {
 }
 
 /** Draws a probe for a person: who won, bars to one scale, the answer. */
-export function drawProbe({ host, addresses, steps, status }: Probe): string {
+export function drawProbe(found: Probe): string {
+  const { host, addresses, steps, status = "no answer" } = found;
   const count = addresses.length;
   const [{ byName }] = addresses;
   const headline = byName
@@ -362,16 +343,16 @@ export function drawProbe({ host, addresses, steps, status }: Probe): string {
   const rows = addresses.map((row) =>
     `  ${row.address.padEnd(width)}  ${describeRow(row)}`
   );
+  const each = addresses.filter(({ steps }) => steps.length > 0);
   // One scale for all, so that they can be compared.
   const scale = Math.max(
-    ...[steps, ...addresses.map(({ steps }) => steps)].map(totalOf),
+    ...[{ steps }, ...each].map((way) => totalOf(way.steps)),
   );
-  const sections = [[headline, ...rows], drawSteps(steps, scale)];
-  for (const { address, steps } of addresses) {
-    if (steps.length > 0) sections.push([address, ...drawSteps(steps, scale)]);
-  }
-  if (status) sections.push([status]);
-  return sections.map((lines) => `${lines.join("\n")}\n`).join("\n");
+  const bars = each.map((
+    { address, steps },
+  ) => [address, ...drawSteps(steps, scale)]);
+  return [[headline, ...rows], drawSteps(steps, scale), ...bars, [status]]
+    .map((lines) => `${lines.join("\n")}\n`).join("\n");
 }
 
 function describeRow(row: AddressReport): string {
