@@ -198,8 +198,11 @@ async function visit(
     // Certificates and web servers know no zones and no final dot.
     const hostname = target.hostname.replace(/%.*|\.$/, "");
     if (target.tls) {
-      const secure = conn = open.use(await Deno.startTls(tcp, { hostname }));
-      await stopwatch.time(row.step = "tls", () => secure.handshake());
+      conn = await stopwatch.time(row.step = "tls", async () => {
+        const secure = open.use(await Deno.startTls(tcp, { hostname }));
+        await secure.handshake();
+        return secure;
+      });
     }
     // The usual port goes without saying.
     const host = formatAddress({ ...target, hostname })
