@@ -28,10 +28,7 @@ const STEPS = {
   // The system does both.
   "resolve+connect": ["resolve and connect to", "no DNS, or a firewall?"],
   "connect": ["connect to", "a black hole: a firewall drops the packets"],
-  "tls": [
-    "shake hands over TLS with",
-    "no TLS? Leave --tls out, or try port 443",
-  ],
+  "tls": ["shake hands over TLS with", "no TLS? Leave --tls out"],
   "first byte": ["get a first byte from", "it stays silent; add --tls?"],
 };
 type StepName = keyof typeof STEPS;
@@ -53,8 +50,7 @@ interface AddressReport {
   reason?: string;
   /** `late`: another one won, as this was still connecting, or slower. */
   outcome: "won" | "late" | "failed" | "untried";
-  /** How long it took to connect, or to fail. */
-  milliseconds?: number;
+  milliseconds?: number; // until it was connected, or was not
   status?: string;
   /** With `all`: the steps on the way to this address. */
   steps: Step[];
@@ -94,16 +90,16 @@ export async function probe(
   { timeout, all = false }: { timeout: number; all?: boolean },
   tell: (what: string) => void = () => {},
 ) {
-  const end = performance.now() + timeout;
   const stopwatch = new Stopwatch(tell);
+  const { steps } = stopwatch;
   // Where the name servers are silent, the system has the other half.
   const addresses = await resolve(target, timeout / 2, stopwatch);
   tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
   const ways = all ? addresses.map((row) => [row]) : [addresses];
+  // Every address has its share of the time, however long the others take.
+  const share = (timeout - totalOf(steps)) / ways.length;
   let error: Failure | undefined;
-  for (const [i, rows] of ways.entries()) {
-    // Every address has its share of the time, however long the others take.
-    const share = Math.max(0, end - performance.now()) / (ways.length - i);
+  for (const rows of ways) {
     const own = all ? new Stopwatch(tell) : stopwatch;
     error = await visit(target, rows, share, own) ?? error;
     if (all) rows[0].steps = own.steps;
@@ -113,7 +109,6 @@ export async function probe(
   for (const row of slower) row.outcome = "late";
   if (won) error = undefined;
   const { tls, path } = target;
-  const { steps } = stopwatch;
   const { address: winner, status } = won ?? {};
   const [host, total] = [formatAddress(target), totalOf(steps)];
   return { host, tls, path, addresses, steps, total, winner, status, error };
@@ -138,14 +133,11 @@ async function resolve(
   // Nobody can be asked at port 0: what answers is the hosts file. A name that
   // is there has no other addresses, whatever DNS knows.
   const nameServer = { ipAddr: "127.0.0.1", port: 0 };
+  const search = () =>
+    lookUp(hostname, { nameServer }).catch(() => lookUp(hostname, { signal }));
   let byName = "Deno may connect to no address of it";
   try {
-    const found = await stopwatch.time(
-      "resolve",
-      () =>
-        lookUp(hostname, { nameServer })
-          .catch(() => lookUp(hostname, { signal })),
-    );
+    const found = await stopwatch.time("resolve", search);
     const reports = found.map((address) => reportOn(address));
     const reachable = ({ address: host }: AddressReport) =>
       Deno.permissions.querySync({ name: "net", host }).state === "granted";
@@ -185,8 +177,9 @@ async function visit(
   const over = new AbortController();
   using open = new DisposableStack();
   using _deadline = after(timeout, () => {
-    const silence = `nothing came back within ${(timeout / 1000).toFixed(1)}s`;
-    over.abort(new Deno.errors.TimedOut(silence.replace(".0s", "s")));
+    const seconds = Number((timeout / 1000).toPrecision(2));
+    const silence = `nothing came back within ${seconds}s`;
+    over.abort(new Deno.errors.TimedOut(silence));
     open.dispose();
   });
   const connecting = () => connectToFirst(rows, over.signal);
@@ -346,15 +339,14 @@ export function drawProbe(found: Probe): string {
   const rows = addresses.map((row) =>
     `  ${row.address.padEnd(width)}  ${describeRow(row)}`
   );
-  const each = addresses.filter(({ steps }) => steps.length > 0);
+  const ways = [{ address: "", steps }, ...addresses]
+    .filter(({ steps }) => steps.length > 0);
   // One scale for all, so that they can be compared.
-  const scale = Math.max(
-    ...[{ steps }, ...each].map((way) => totalOf(way.steps)),
+  const scale = Math.max(...ways.map((way) => totalOf(way.steps)));
+  const bars = ways.map((way) =>
+    [way.address, ...drawSteps(way.steps, scale)].filter((line) => line !== "")
   );
-  const bars = each.map((
-    { address, steps },
-  ) => [address, ...drawSteps(steps, scale)]);
-  return [[headline, ...rows], drawSteps(steps, scale), ...bars, [status]]
+  return [[headline, ...rows], ...bars, [status]]
     .map((lines) => `${lines.join("\n")}\n`).join("\n");
 }
 
@@ -373,9 +365,8 @@ function describeRow(row: AddressReport): string {
 /** Draws a bar for each step, where it lay and as long as it took; the total. */
 export function drawSteps(steps: Step[], scale: number): string[] {
   const most = 40;
-  const line = (name: string, bar: string, milliseconds: number) =>
-    name.padEnd(17) + bar.padEnd(most) +
-    `${milliseconds.toFixed(1)} ms`.padStart(13);
+  const line = (name: string, bar: string, ms: number) =>
+    name.padEnd(17) + bar.padEnd(most) + `${ms.toFixed(1)} ms`.padStart(13);
   const bars = steps.map(({ name, start, milliseconds }) => {
     const length = Math.round(milliseconds / scale * most * 8);
     const eighths = Math.max(1, length); // however short, it was there

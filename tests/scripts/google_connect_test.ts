@@ -538,7 +538,7 @@ for (
     [
       "closes",
       (conn: Deno.Conn) => conn.read(new Uint8Array(8)),
-      /no TLS\? Leave --tls out, or try port 443/,
+      /no TLS\? Leave --tls out/,
     ],
     [
       "stays silent",
