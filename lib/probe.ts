@@ -97,7 +97,7 @@ export async function probe(
   tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
   const ways = all ? addresses.map((row) => [row]) : [addresses];
   // Every address has its share of the time, however long the others take.
-  const share = (timeout - totalOf(steps)) / ways.length;
+  const share = Math.max(0, timeout - totalOf(steps)) / ways.length;
   let error: Failure | undefined;
   for (const rows of ways) {
     const own = all ? new Stopwatch(tell) : stopwatch;
