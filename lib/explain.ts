@@ -134,8 +134,11 @@ class ObservedSocket {
       const count = Array.isArray(result) ? data.length : result ?? 0;
       const moved = data?.subarray && result !== undefined;
       const bytes = moved ? data.slice(0, Math.min(count, 1024)) : undefined;
-      const text = bytes && preview(bytes);
+      const start = new TextDecoder().decode(bytes?.subarray(0, 16))
+        .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
+      const text = `"${safeLine(start)}"${count > 16 ? "…" : ""}`;
       const incoming = /accept|read|receive/.test(method);
+      const way = incoming ? "from" : "to";
       // Each time anew: behind a proxy it becomes the client's.
       const accepted = method === "accept" ? result?.remoteAddr : undefined;
       const other = from ?? accepted ?? given.to ?? this.#socket?.remoteAddr;
@@ -154,7 +157,6 @@ class ObservedSocket {
         moved: given.to ? `to ${peer}` : "",
         closed: peer ? `the connection to ${peer}` : "the socket",
       };
-      const way = incoming ? "from" : "to";
       if (bytes) words.moved = `${count} bytes ${way} ${peer}: ${text}`;
       if (result === null) words.moved = "the end: the peer says no more";
       const fill = (template: string) =>
@@ -252,9 +254,8 @@ async function connectObserved(real: Loose, options: Loose): Promise<Loose> {
   const observed = new ObservedSocket();
   const to = { hostname: "127.0.0.1", ...options };
   observed.perform("stream", { address: to }, () => {});
-  return observed.observe(
-    await observed.perform("connect", { to }, () => real(options)),
-  );
+  const conn = await observed.perform("connect", { to }, () => real(options));
+  return observed.observe(conn);
 }
 
 function listenObserved(real: Loose, type: string, options: Loose): Loose {
@@ -283,12 +284,6 @@ function addressOf(address: Loose) {
   const python = safeLine(`("${hostname}", ${port})`);
   const family = hostname.includes(":") ? "AF_INET6" : "AF_INET";
   return { text: safeLine(text), python, family };
-}
-
-function preview(bytes: Uint8Array): string {
-  const text = new TextDecoder().decode(bytes.subarray(0, 16))
-    .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
-  return `"${safeLine(text)}"${bytes.length > 16 ? "…" : ""}`;
 }
 
 /** Writes a step to standard error at once, in lines that fit a terminal. */
