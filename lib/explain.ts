@@ -10,195 +10,93 @@
  * @module
  */
 import { formatAddress } from "./address.ts";
+import { writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
 /** A call on a socket that is done, or has failed. */
 export interface SocketStep {
-  /** The number of the socket: the first of the process is 1. */
+  /** The first socket of the process is 1. */
   socket: number;
-  /** When it was done, in milliseconds since the process began. */
+  /** In milliseconds since the process began. */
   time: number;
-  /** What happens, as `bind` or `send`, and to what, or how much. */
+  /** What happens, as `bind` or `send`; to what, or how much. */
   name: string;
   what: string;
-  /** The call in C and in Python. */
   c: string;
   python: string;
-  /** The other side, and whether it comes from there. */
   peer?: string;
-  incoming?: boolean;
+  /** Whether it comes from the peer. */
+  incoming: boolean;
   /** The first bytes of what was sent or received. */
   bytes?: Uint8Array;
-  /** Why it failed. */
   error?: unknown;
 }
 
 /** Everything that is called with each step. */
-export const stepListeners: Set<(step: SocketStep) => void> = new Set([
-  printStep,
-]);
+export const stepListeners = new Set([printStep]);
 
 // What goes through here is any program's, and may be anything.
 // deno-lint-ignore no-explicit-any
 type Loose = any;
 
-/** A call in words. */
-interface CallWords {
-  name: string;
-  /** The call in C and in Python. */
-  calls: (...args: Loose[]) => [c: string, python: string];
-  /** What to say of a failed call, before the error. */
-  aim?: (...args: Loose[]) => string;
-  /** What to say of a call that is done; nothing if that is no news. */
-  done?: (result: Loose, peer: string, ...args: Loose[]) => Outcome;
-}
+/**
+ * Deno's calls, and parts of them: the name of the step, and what it does; the
+ * call in C; the call in Python. `#tell` puts values in place of the braces.
+ */
+const SOCKET_CALLS = new Map(
+  `
+stream create: a socket for a stream
+fd = socket({family}, SOCK_STREAM, 0)
+s = socket.socket({family}, SOCK_STREAM)
+datagrams create: a socket for datagrams
+fd = socket({family}, SOCK_DGRAM, 0)
+s = socket.socket({family}, SOCK_DGRAM)
+reuseAddress option: SO_REUSEADDR on: a server may start again at once
+setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+setNoDelay option: TCP_NODELAY {state}: small messages go out at once
+setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, {flag})
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, {flag})
+bind bind: {text}
+bind(fd, {text})
+s.bind({python})
+listen listen: up to {most} wait to be accepted
+listen(fd, {most})
+s.listen({most})
+accept accept: {accepted}
+conn = accept(fd, …)
+conn, address = s.accept()
+connect connect: {from}to {text}
+connect(fd, {text})
+s.connect({python})
+startTls tls: with {hostname}
+SSL_connect(ssl)
+context.wrap_socket(s, server_hostname="{hostname}")
+handshake tls:
+SSL_do_handshake(ssl)
+s.do_handshake()
+read receive: {moved}
+recv(fd, buffer, {length}, 0)
+data = s.recv({length})
+write send: {moved}
+send(fd, buffer, {length}, 0)
+s.send(data)
+receive receive: {moved}
+recvfrom(fd, buffer, …)
+data, address = s.recvfrom(65535)
+send send: {moved}
+sendto(fd, buffer, {length}, 0, {text})
+s.sendto(data, {python})
+closeWrite half-close: nothing more to {peer}
+shutdown(fd, SHUT_WR)
+s.shutdown(socket.SHUT_WR)
+close close: {closed}
+close(fd)
+s.close()
+`.matchAll(/^(\w+) ([\w-]+): ?(.*)\n(.*)\n(.*)$/gm)
+    .map(([, method, ...words]) => [method, words]),
+);
 
-/** What came of a call; `gives` is what it gives in C. */
-type Outcome = Partial<SocketStep> & {
-  what: string;
-  gives?: number | string;
-};
-
-const CLOSING: CallWords = {
-  name: "close",
-  calls: () => ["close(fd)", "s.close()"],
-  done: (_nothing, peer) => ({
-    what: peer === "" ? "the socket" : `the connection to ${peer}`,
-  }),
-};
-
-/** Deno's calls, and parts of them: their words in C and Python. */
-const SOCKET_CALLS: Record<PropertyKey, CallWords> = {
-  create: {
-    name: "create",
-    calls: (type, address) => {
-      const args = `${familyOf(address)}, SOCK_${type}`;
-      return [`fd = socket(${args}, 0)`, `s = socket.socket(${args})`];
-    },
-    done: (_nothing, _peer, type) => ({
-      what: `a socket for ${type === "STREAM" ? "a stream" : "datagrams"}`,
-    }),
-  },
-  option: {
-    name: "option",
-    calls: (level, key, value) => [
-      `setsockopt(fd, ${level}, ${key}, ${value})`,
-      `s.setsockopt(socket.${level}, socket.${key}, ${value})`,
-    ],
-    done: (_nothing, _peer, _level, key, value, meaning) => ({
-      what: `${key} ${value ? "on" : "off"}: ${meaning}`,
-    }),
-  },
-  bind: {
-    name: "bind",
-    calls: (address) => {
-      const { text, python } = addressOf(address);
-      return [`bind(fd, ${text})`, `s.bind(${python})`];
-    },
-    aim: (address) => addressOf(address).text,
-    done: (_socket, _peer, address) => ({ what: addressOf(address).text }),
-  },
-  listen: {
-    name: "listen",
-    calls: (most) => [`listen(fd, ${most})`, `s.listen(${most})`],
-    done: (_nothing, _peer, most) => ({
-      what: `up to ${most} wait to be accepted`,
-    }),
-  },
-  accept: {
-    name: "accept",
-    calls: () => ["conn = accept(fd, …)", "conn, address = s.accept()"],
-    done: ({ remoteAddr }) => {
-      const peer = addressOf(remoteAddr).text;
-      return { what: `${peer} has connected`, peer, incoming: true };
-    },
-  },
-  connect: {
-    name: "connect",
-    calls: (to) => {
-      const { text, python } = addressOf(to);
-      return [`connect(fd, ${text})`, `s.connect(${python})`];
-    },
-    aim: (to) => `to ${addressOf(to).text}`,
-    done: ({ localAddr }, _peer, to) => {
-      const peer = addressOf(to).text;
-      return { what: `from ${addressOf(localAddr).text} to ${peer}`, peer };
-    },
-  },
-  startTls: {
-    name: "tls",
-    calls: ({ hostname }) => [
-      "SSL_connect(ssl)",
-      `context.wrap_socket(s, server_hostname="${hostname}")`,
-    ],
-    aim: ({ hostname }) => `with ${hostname}`,
-    done: (_tls, _peer, { hostname }) => ({ what: `with ${hostname}` }),
-  },
-  // Part of what `startTls` has told, so only a failure is news.
-  handshake: {
-    name: "tls",
-    calls: () => ["SSL_do_handshake(ssl)", "s.do_handshake()"],
-  },
-  read: {
-    name: "receive",
-    calls: ({ length }) => [
-      `recv(fd, buffer, ${length}, 0)`,
-      `data = s.recv(${length})`,
-    ],
-    done: (length, peer, buffer) =>
-      length === null
-        ? { what: "the end: the peer says no more", gives: 0, incoming: true }
-        : received(buffer.subarray(0, length), peer),
-  },
-  write: {
-    name: "send",
-    calls: ({ length }) => [`send(fd, buffer, ${length}, 0)`, "s.send(data)"],
-    done: (length, peer, bytes) => sent(bytes.subarray(0, length), peer),
-  },
-  receive: {
-    name: "receive",
-    calls: () => [
-      "recvfrom(fd, buffer, …)",
-      "data, address = s.recvfrom(65535)",
-    ],
-    done: ([bytes, from]) => received(bytes, addressOf(from).text),
-  },
-  send: {
-    name: "send",
-    calls: ({ length }, to) => {
-      const { text, python } = addressOf(to);
-      const c = `sendto(fd, buffer, ${length}, 0, ${text})`;
-      return [c, `s.sendto(data, ${python})`];
-    },
-    aim: (_bytes, to) => `to ${addressOf(to).text}`,
-    done: (_length, _peer, bytes, to) => sent(bytes, addressOf(to).text),
-  },
-  closeWrite: {
-    name: "half-close",
-    calls: () => ["shutdown(fd, SHUT_WR)", "s.shutdown(socket.SHUT_WR)"],
-    done: (_nothing, peer) => ({ what: `nothing more to ${peer}` }),
-  },
-  close: CLOSING,
-  [Symbol.dispose]: CLOSING,
-};
-
-function received(bytes: Uint8Array, peer: string): Outcome {
-  const what = `${bytes.length} bytes from ${peer}: ${preview(bytes)}`;
-  return { what, gives: bytes.length, peer, incoming: true, bytes };
-}
-
-function sent(bytes: Uint8Array, peer: string): Outcome {
-  const what = `${bytes.length} bytes to ${peer}: ${preview(bytes)}`;
-  return { what, gives: bytes.length, peer, bytes };
-}
-
-function failed({ aim }: CallWords, args: Loose[], error: Loose): Outcome {
-  const aimed = aim === undefined ? "" : `${aim(...args)} `;
-  const what = `${aimed}fails: ${safeLine(String(error))}`;
-  return { what, gives: `-1 ${error?.code ?? ""}`.trim(), error };
-}
-
-const KEPT_BYTES = 1024;
 const observedSockets = new WeakMap<object, ObservedSocket>();
 
 /** A socket whose calls are told. */
@@ -209,50 +107,69 @@ class ObservedSocket {
   #socket: Loose;
 
   /** Makes a call and tells of it; what comes of it is left as it is. */
-  perform(method: PropertyKey, args: Loose[], work: () => Loose): Loose {
-    const words = SOCKET_CALLS[method];
-    const wasOpen = this.#open;
-    if (words === CLOSING) this.#open = false;
-    // A socket closes once, and what waits on it then has not failed.
-    const isNews = () => words === CLOSING ? wasOpen : this.#open;
-    const succeed = (result: Loose) => {
-      const { done } = words;
-      if (isNews() && done !== undefined) {
-        this.#tell(words, args, (peer) => done(result, peer, ...args));
-      }
+  perform(method: string, given: Loose, work: () => Loose): Loose {
+    const closes = method === "close" && this.#open;
+    if (closes) this.#open = false;
+    const tell = (result?: Loose, error?: Loose) => {
+      // A socket closes once, and what waits on it then has not failed.
+      if (closes || this.#open) this.#tell(method, given, result, error);
       return result;
     };
     const fail = (error: Loose) => {
-      if (isNews()) this.#tell(words, args, () => failed(words, args, error));
+      tell(undefined, error);
       throw error;
     };
     try {
       const result = work();
-      if (!(result instanceof Promise)) return succeed(result);
-      return result.then(succeed, fail);
+      if (result instanceof Promise) return result.then(tell, fail);
+      return tell(result);
     } catch (error) {
       return fail(error);
     }
   }
 
-  #tell(
-    { name, calls }: CallWords,
-    args: Loose[],
-    outcomeOf: (peer: string) => Outcome,
-  ): void {
+  #tell(method: string, given: Loose, result: Loose, error: Loose): void {
     try {
+      const [data, from] = Array.isArray(result) ? result : [given.data];
+      const count = Array.isArray(result) ? data.length : result ?? 0;
+      const moved = data?.subarray && result !== undefined;
+      const bytes = moved ? data.slice(0, Math.min(count, 1024)) : undefined;
+      const start = new TextDecoder().decode(bytes?.subarray(0, 16))
+        .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
+      const text = `"${safeLine(start)}"${count > 16 ? "…" : ""}`;
+      const incoming = /accept|read|receive/.test(method);
+      const way = incoming ? "from" : "to";
       // Each time anew: behind a proxy it becomes the client's.
-      const { remoteAddr } = this.#socket ?? {};
-      const peer = remoteAddr ? addressOf(remoteAddr).text : "";
-      const { gives, ...outcome } = outcomeOf(peer);
-      const [c, python] = calls(...args);
-      const step = {
-        ...{ socket: this.#number, time: performance.now(), name },
-        ...{ c: gives === undefined ? c : `${c} = ${gives}`, python },
-        ...{ peer: peer || undefined, ...outcome },
-        bytes: outcome.bytes?.slice(0, KEPT_BYTES),
+      const accepted = method === "accept" ? result?.remoteAddr : undefined;
+      const other = from ?? accepted ?? given.to ?? this.#socket?.remoteAddr;
+      const peer = other && addressOf(other).text;
+      const local = result?.localAddr;
+      const address = result?.addr ?? given.address ?? other;
+      const words: Record<string, unknown> = {
+        ...given,
+        ...(address && addressOf(address)),
+        peer,
+        length: data?.length,
+        flag: Number(data ?? true),
+        state: data === false ? "off" : "on",
+        from: local ? `from ${addressOf(local).text} ` : "",
+        accepted: accepted ? `${peer} has connected` : "",
+        moved: given.to ? `to ${peer}` : "",
+        closed: peer ? `the connection to ${peer}` : "the socket",
       };
-      for (const listener of stepListeners) listener(step);
+      if (bytes) words.moved = `${count} bytes ${way} ${peer}: ${text}`;
+      if (result === null) words.moved = "the end: the peer says no more";
+      const fill = (template: string) =>
+        template.replace(/\{(\w+)\}/g, (_, name) => `${words[name]}`);
+      let [name, what, c, python] = SOCKET_CALLS.get(method)!.map(fill);
+      if (error) {
+        what = `${what} fails: ${safeLine(String(error))}`.trim();
+        c += ` = ${`-1 ${error.code ?? ""}`.trim()}`;
+      } else if (moved) c += ` = ${count}`;
+      if (what === "") return;
+      const [socket, time] = [this.#number, performance.now()];
+      const step = { socket, time, name, what, c, python, peer, incoming };
+      for (const listener of stepListeners) listener({ ...step, bytes, error });
     } catch {
       // A program may call with anything; Deno says what is wrong with that.
     }
@@ -262,163 +179,111 @@ class ObservedSocket {
   observe(socket: Loose): Loose {
     this.#socket = socket;
     observedSockets.set(socket, this);
-    for (const method of Reflect.ownKeys(SOCKET_CALLS)) {
+    for (const method of [...SOCKET_CALLS.keys(), Symbol.dispose]) {
       const real = socket[method];
       if (typeof real !== "function") continue;
-      socket[method] = (...args: Loose[]) =>
-        this.perform(method, args, () => real.apply(socket, args));
+      const name = typeof method === "string" ? method : "close";
+      socket[method] = (...args: Loose[]) => {
+        const [data, to] = args;
+        return this.perform(name, { data, to }, () => real.apply(socket, args));
+      };
     }
-    const { accept, setNoDelay } = socket;
+    const { accept } = socket;
     if (accept) {
       socket.accept = async () => new ObservedSocket().observe(await accept());
     }
-    if (setNoDelay) {
-      socket.setNoDelay = (on = true) => {
-        const option = [
-          ...["IPPROTO_TCP", "TCP_NODELAY", Number(on)],
-          "small messages go out at once",
-        ];
-        this.perform("option", option, () => setNoDelay.call(socket, on));
-      };
+    if (socket.read) {
+      const readable = { value: readableOf(socket), configurable: true };
+      const writable = { value: writableOf(socket), configurable: true };
+      Object.defineProperties(socket, { readable, writable });
     }
-    this.#replace("readable", (real) => this.#observeReadable(real));
-    this.#replace("writable", (real) => this.#observeWritable(real));
     return socket;
-  }
-
-  /** Replaces a stream of the socket when it is asked for. */
-  #replace(name: string, observed: (real: Loose) => Loose): void {
-    const socket = this.#socket;
-    if (!(name in socket)) return;
-    const prototype = Object.getPrototypeOf(socket);
-    let stream: Loose;
-    const get = () => stream ??= observed(Reflect.get(prototype, name, socket));
-    Object.defineProperty(socket, name, { get, configurable: true });
-  }
-
-  /** Like the real stream it reads nothing before it is asked to. */
-  #observeReadable(real: ReadableStream): ReadableStream {
-    const reader = real.getReader({ mode: "byob" });
-    return new ReadableStream({
-      type: "bytes",
-      autoAllocateChunkSize: 65_536,
-      pull: async (controller) => {
-        const view = controller.byobRequest!.view as Uint8Array;
-        const length = await this.perform("read", [view], async () => {
-          const { value } = await reader.read(new Uint8Array(view.length));
-          if (!value?.length) return null;
-          view.set(value);
-          return value.length;
-        });
-        if (length === null) {
-          this.perform("close", [], () => {}); // the real stream has done it
-          controller.close();
-        }
-        controller.byobRequest?.respond(length ?? 0);
-      },
-      cancel: (reason) =>
-        this.perform("close", [], () => reader.cancel(reason)),
-    });
-  }
-
-  #observeWritable(real: WritableStream): WritableStream {
-    const writer = real.getWriter();
-    return new WritableStream({
-      write: (bytes) =>
-        this.perform("write", [bytes], async () => {
-          await writer.write(bytes);
-          return bytes.length;
-        }),
-      close: () => this.perform("close", [], () => writer.close()),
-      abort: (reason) => this.perform("close", [], () => writer.abort(reason)),
-    });
   }
 }
 
-function wrapSocketCalls(): void {
+/** Like the real stream it reads nothing before it is asked to. */
+function readableOf(socket: Loose): ReadableStream {
+  return new ReadableStream({
+    type: "bytes",
+    autoAllocateChunkSize: 65_536,
+    async pull(controller) {
+      const request = controller.byobRequest!;
+      const length = await socket.read(request.view);
+      if (length === null) {
+        socket[Symbol.dispose]();
+        controller.close();
+      }
+      request.respond(length ?? 0);
+    },
+    cancel: () => socket[Symbol.dispose](),
+  });
+}
+
+function writableOf(socket: Loose): WritableStream {
+  return new WritableStream({
+    write: (bytes) => writeAll(socket, bytes),
+    close: () => socket[Symbol.dispose](),
+    abort: () => socket[Symbol.dispose](),
+  });
+}
+
+{ // A block of its own: elsewhere these are other functions.
   const { connect, connectTls, startTls, listen, listenTls, listenDatagram } =
     Deno;
   Object.assign(Deno, {
     connect: (options: Loose) => connectObserved(connect, options),
     async connectTls(options: Loose) {
       const conn = await connectObserved(connectTls, options);
-      observedSockets.get(conn)!.perform("startTls", [options], () => conn);
+      observedSockets.get(conn)!.perform("startTls", options, () => conn);
       return conn;
     },
     async startTls(conn: Loose, options: Loose) {
       const observed = observedSockets.get(conn) ?? new ObservedSocket();
       const work = () => startTls(conn, options);
-      const tls = await observed.perform("startTls", [options], work);
+      const tls = await observed.perform("startTls", options, work);
       return observed.observe(tls);
     },
-    listen: (options: Loose) => listenObserved(listen, "STREAM", options),
-    listenTls: (options: Loose) => listenObserved(listenTls, "STREAM", options),
+    listen: (options: Loose) => listenObserved(listen, "stream", options),
+    listenTls: (options: Loose) => listenObserved(listenTls, "stream", options),
     listenDatagram: (options: Loose) =>
-      listenObserved(listenDatagram, "DGRAM", options),
+      listenObserved(listenDatagram, "datagrams", options),
   });
 }
-
-wrapSocketCalls();
 
 async function connectObserved(real: Loose, options: Loose): Promise<Loose> {
   const observed = new ObservedSocket();
   const to = { hostname: "127.0.0.1", ...options };
-  observed.perform("create", ["STREAM", to], () => {});
-  return observed.observe(
-    await observed.perform("connect", [to], () => real(options)),
-  );
+  observed.perform("stream", { address: to }, () => {});
+  const conn = await observed.perform("connect", { to }, () => real(options));
+  return observed.observe(conn);
 }
 
 function listenObserved(real: Loose, type: string, options: Loose): Loose {
   const observed = new ObservedSocket();
-  const address = { hostname: "0.0.0.0", tcpBacklog: 511, ...options };
-  observed.perform("create", [type, address], () => {});
-  if (type === "STREAM" && !isUnix(address) && Deno.build.os !== "windows") {
-    const option = [ // Deno sets it itself
-      ...["SOL_SOCKET", "SO_REUSEADDR", 1],
-      "a server may start again at once",
-    ];
-    observed.perform("option", option, () => {});
+  const address = { hostname: "0.0.0.0", ...options };
+  const isStream = type === "stream";
+  observed.perform(type, { address }, () => {});
+  if (isStream && !address.path && Deno.build.os !== "windows") {
+    observed.perform("reuseAddress", {}, () => {}); // Deno does it itself
   }
-  const args = [address];
-  const socket = observed.perform("bind", args, () => {
-    const bound = real(options);
-    args[0] = bound.addr; // with the port that the system has chosen
-    return bound;
-  });
-  if (type === "STREAM") {
-    observed.perform("listen", [address.tcpBacklog], () => {});
-  }
+  const socket = observed.perform("bind", { address }, () => real(options));
+  const most = address.tcpBacklog ?? 511;
+  if (isStream) observed.perform("listen", { most }, () => {});
   return observed.observe(socket);
 }
 
-function isUnix({ transport }: Loose): boolean {
-  return /^unix/.test(transport);
-}
-
-function familyOf(address: Loose): string {
-  if (isUnix(address)) return "AF_UNIX";
-  return address.hostname.includes(":") ? "AF_INET6" : "AF_INET";
-}
-
 /** Writes an address as a person does, and as Python does. */
-function addressOf(address: Loose): { text: string; python: string } {
-  if (isUnix(address)) {
-    const { path } = address; // the client of a unix socket has none
+function addressOf(address: Loose) {
+  const { transport, path, hostname, port } = address;
+  if (/^unix/.test(transport)) {
+    // The client of a unix socket has no path.
     const text = path ? `unix:${safeLine(path)}` : "a local peer";
-    return { text, python: JSON.stringify(path ?? "") };
+    return { text, python: JSON.stringify(path ?? ""), family: "AF_UNIX" };
   }
-  const { hostname, port } = address;
   const text = formatAddress({ transport: "tcp", hostname, port });
-  return { text: safeLine(text), python: safeLine(`("${hostname}", ${port})`) };
-}
-
-const PREVIEW_LENGTH = 16;
-
-function preview(bytes: Uint8Array): string {
-  const text = new TextDecoder().decode(bytes.subarray(0, PREVIEW_LENGTH))
-    .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
-  return `"${safeLine(text)}"${bytes.length > PREVIEW_LENGTH ? "…" : ""}`;
+  const python = safeLine(`("${hostname}", ${port})`);
+  const family = hostname.includes(":") ? "AF_INET6" : "AF_INET";
+  return { text: safeLine(text), python, family };
 }
 
 /** Writes a step to standard error at once, in lines that fit a terminal. */
@@ -427,18 +292,17 @@ export function printStep({ time, name, what, c, python }: SocketStep): void {
   const elapsed = name === "option" ? "" : `${time.toFixed(1)} ms`;
   const first = `${elapsed.padStart(11)}  ${name.padEnd(10)} ${what}`;
   const indent = " ".repeat(13);
-  const calls = `${indent}C: ${c}   Python: ${python}`;
   try {
-    const width = Deno.stderr.isTerminal()
-      ? Deno.consoleSize().columns
-      : Infinity;
-    const lines = calls.length <= width
-      ? [first, calls]
-      : [first, `${indent}C: ${c}`, `${indent}Python: ${python}`];
-    const fitting = lines.map((line) =>
-      line.length <= width ? line : `${line.slice(0, width - 1)}…`
-    );
-    let bytes = new TextEncoder().encode(`${fitting.join("\n")}\n`);
+    const isTerminal = Deno.stderr.isTerminal();
+    const width = isTerminal ? Deno.consoleSize().columns : Infinity;
+    const calls = `${indent}C: ${c}   Python: ${python}`;
+    const inTurn = [`${indent}C: ${c}`, `${indent}Python: ${python}`];
+    const text = [first, ...calls.length > width ? inTurn : [calls]]
+      .map((line) =>
+        line.length > width ? `${line.slice(0, width - 1)}…` : line
+      )
+      .join("\n");
+    let bytes = new TextEncoder().encode(`${text}\n`);
     while (bytes.length > 0) {
       bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
     }

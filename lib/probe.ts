@@ -1,318 +1,254 @@
 /**
- * The way to a web server, each step timed: `findHosts` resolves the name,
- * `probe` connects, shakes hands, asks and waits for the first byte, `probeEach`
- * does so with each address, `drawProbe` draws where the time went.
+ * The way to a web server, each step timed: `probe` resolves the name, connects,
+ * shakes hands, asks for a page's head and waits for the first byte; `drawProbe`
+ * draws where the time went.
  *
  * @module
  */
-import { formatAddress, permissionFor } from "./address.ts";
-import { handshake } from "./tcp/connect.ts";
+import {
+  formatAddress,
+  isIpAddress,
+  type NetAddress,
+  parseAddress,
+  permissionFor,
+} from "./address.ts";
 import { isLookupError, reasonFor } from "./tcp/errors.ts";
-import { pause, type Reader, writeAll } from "./tcp/stream.ts";
+import { after, pause, type Reader, writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
-/** What to ask, and whom. */
-export interface WebTarget {
-  hostname: string;
-  port: number;
+/** Whom to ask, and what. */
+export interface WebTarget extends NetAddress {
   tls: boolean;
   path: string;
 }
 
-/** The steps in their order; in `resolve+connect` the system does both. */
-export type StepName = keyof typeof STEP_ATTEMPTS;
+/** The steps in their order: what each tries, and what its silence means. */
+const STEPS = {
+  "resolve": ["resolve", ""],
+  // The system does both.
+  "resolve+connect": ["resolve and connect to", "no DNS, or a firewall?"],
+  "connect": ["connect to", "a black hole: a firewall drops the packets"],
+  "tls": ["shake hands over TLS with", "no TLS? Leave --tls out"],
+  "first byte": ["get a first byte from", "it stays silent; add --tls?"],
+};
+type StepName = keyof typeof STEPS;
 
 /** A step that was taken; `start` counts from the beginning of the first. */
-export interface TimedStep {
+interface Step {
   name: StepName;
   start: number;
   milliseconds: number;
 }
 
-/** Times one step after another: each begins where the last one ended. */
-export class Stopwatch {
-  readonly steps: TimedStep[] = [];
-  #begin: number | undefined;
-  #onStart: (name: StepName) => void;
+/** An address, or the name for the system to resolve, and how it did. */
+interface AddressReport {
+  address: string;
+  /** Why the system has to resolve the name, if it has. */
+  byName?: string;
+  /** How far it went, and why no further. */
+  step: StepName;
+  reason?: string;
+  /** `late`: another one won, as this was still connecting, or slower. */
+  outcome: "won" | "late" | "failed" | "untried";
+  milliseconds?: number; // until it was connected, or was not
+  status?: string;
+  /** With `all`: the steps on the way to this address. */
+  steps: Step[];
+}
 
-  constructor(onStart: (name: StepName) => void = () => {}) {
-    this.#onStart = onStart;
-  }
+/** Where the way to the server ended. */
+type Failure = { step: StepName; message: string };
+
+/** How far the way to the server went, as JSON has it. */
+type Probe = Awaited<ReturnType<typeof probe>>;
+
+class Stopwatch {
+  readonly steps: Step[] = [];
+  constructor(readonly tell: (what: string) => void) {}
 
   /** Takes a step and its time, also when it fails. */
   async time<Value>(name: StepName, step: () => Promise<Value>) {
-    this.#onStart(name);
-    const begin = this.#begin ??= performance.now();
+    this.tell(`${name} ...`);
     const start = totalOf(this.steps);
+    const begin = performance.now();
     try {
       return await step();
     } finally {
-      const milliseconds = performance.now() - begin - start;
+      const milliseconds = performance.now() - begin;
       this.steps.push({ name, start, milliseconds });
     }
   }
 }
 
-/** How long steps took together, in milliseconds. */
-export function totalOf(steps: readonly TimedStep[]): number {
+function totalOf(steps: Step[]): number {
   return steps.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
 }
 
-/** What to connect to: addresses, or the name where the system resolves it. */
-export interface Hosts {
-  resolver: "DNS" | "system" | "nobody";
-  hostnames: string[];
-  /** Why the connection is made by name, if it is. */
-  byName?: string;
+/** Asks the first address that answers, with `all` each in turn. */
+export async function probe(
+  target: WebTarget,
+  { timeout, all = false }: { timeout: number; all?: boolean },
+  tell: (what: string) => void = () => {},
+) {
+  const stopwatch = new Stopwatch(tell);
+  const { steps } = stopwatch;
+  // Where the name servers are silent, the system has the other half.
+  const addresses = await resolve(target, timeout / 2, stopwatch);
+  tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
+  const ways = all ? addresses.map((row) => [row]) : [addresses];
+  // Every address has its share of the time, however long the others take.
+  const share = Math.max(0, timeout - totalOf(steps)) / ways.length;
+  let error: Failure | undefined;
+  for (const rows of ways) {
+    const own = all ? new Stopwatch(tell) : stopwatch;
+    error = await visit(target, rows, share, own) ?? error;
+    if (all) rows[0].steps = own.steps;
+  }
+  const [won, ...slower] = addresses.filter(({ outcome }) => outcome === "won")
+    .sort((a, b) => totalOf(a.steps) - totalOf(b.steps));
+  for (const row of slower) row.outcome = "late";
+  if (won) error = undefined;
+  const { tls, path } = target;
+  const { address: winner, status } = won ?? {};
+  const [host, total] = [formatAddress(target), totalOf(steps)];
+  return { host, tls, path, addresses, steps, total, winner, status, error };
 }
 
-const NO_DNS_REASONS = {
-  forbidden: "Deno may not ask the name servers",
-  unreachable: "Deno may connect to no address of it",
-  unaskable: "Deno asks DNS for no such name",
-  empty: "DNS has no address for it",
-  silent: "DNS does not answer",
-};
+const DNS_SILENT = "DNS does not answer";
 
-/** Resolves a name. It may take half of the time; the system has the rest. */
-export async function findHosts(
-  { hostname, port }: WebTarget,
+/** Finds the addresses, or why the system has to. */
+async function resolve(
+  target: WebTarget,
   timeout: number,
   stopwatch: Stopwatch,
-): Promise<Hosts> {
-  const { forbidden, unreachable, unaskable, empty, silent } = NO_DNS_REASONS;
-  const byName = (resolver: Hosts["resolver"], reason?: string) => {
-    return { resolver, hostnames: [hostname], byName: reason };
+): Promise<AddressReport[]> {
+  const reportOn = (hostname: string, byName?: string): AddressReport => {
+    const address = formatAddress({ ...target, hostname });
+    const step = byName ? "resolve+connect" : "connect";
+    return { address, byName, step, outcome: "untried", steps: [] };
   };
-  if (/:|^\d+(\.\d+){3}$/.test(hostname)) return byName("nobody");
-  const signal = AbortSignal.timeout(timeout / 2);
+  const { hostname } = target;
+  if (isIpAddress(hostname)) return [reportOn(hostname)];
+  const signal = AbortSignal.timeout(timeout);
   // Nobody can be asked at port 0: what answers is the hosts file. A name that
   // is there has no other addresses, whatever DNS knows.
-  const hostsFile = { nameServer: { ipAddr: "127.0.0.1", port: 0 }, signal };
+  const nameServer = { ipAddr: "127.0.0.1", port: 0 };
+  const search = () =>
+    lookUp(hostname, { nameServer }).catch(() => lookUp(hostname, { signal }));
+  let byName = "Deno may connect to no address of it";
   try {
-    const hostnames = await stopwatch.time(
-      "resolve",
-      () =>
-        resolveBoth(hostname, hostsFile)
-          .catch(() => resolveBoth(hostname, { signal })),
-    );
-    const allowed = hostnames.some((address) => {
-      const host = formatHost(address, port);
-      const { state } = Deno.permissions.querySync({ name: "net", host });
-      return state === "granted";
-    });
-    return allowed
-      ? { resolver: "DNS", hostnames }
-      : byName("DNS", unreachable);
+    const found = await stopwatch.time("resolve", search);
+    const reports = found.map((address) => reportOn(address));
+    const reachable = ({ address: host }: AddressReport) =>
+      Deno.permissions.querySync({ name: "net", host }).state === "granted";
+    if (reports.some(reachable)) return reports;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return byName("system", empty);
+    byName = signal.aborted ? DNS_SILENT : "DNS has no address for it";
     if (error instanceof Deno.errors.NotCapable) {
+      byName = "Deno may not ask the name servers";
       stopwatch.steps.pop(); // nobody was asked, so it took no time
-      return byName("system", forbidden);
     }
-    const odd = /\blabel\b/i.test(String(error));
-    return byName("system", odd ? unaskable : silent);
   }
+  return [reportOn(hostname, byName)];
 }
 
 /** Asks for both families at once; gives IPv6 and IPv4 by turns (RFC 8305 4). */
-async function resolveBoth(name: string, options: Deno.ResolveDnsOptions) {
-  const answers = await Promise.allSettled([
-    Deno.resolveDns(name, "AAAA", options),
-    Deno.resolveDns(name, "A", options),
-  ]);
-  // Where one question is swallowed, the other's answer is all there is.
-  const [ipv6, ipv4] = answers.map((answer) =>
-    answer.status === "fulfilled" ? answer.value : []
-  );
-  const most = Math.max(ipv6.length, ipv4.length);
-  const turns = Array.from({ length: most }, (_, i) => [ipv6[i], ipv4[i]]);
-  const addresses = new Set(turns.flat().filter((one) => one !== undefined));
-  if (addresses.size > 0) return [...addresses];
-  // Silence says more about the network than an empty answer.
-  const errors = answers.map((answer) =>
-    answer.status === "rejected" && answer.reason
-  );
-  throw errors.find((one) => one && !(one instanceof Deno.errors.NotFound)) ||
-    new Deno.errors.NotFound("no address");
+async function lookUp(name: string, options: Deno.ResolveDnsOptions) {
+  let reason: unknown;
+  const ask = (type: "AAAA" | "A") =>
+    Deno.resolveDns(name, type, options).catch((error) => {
+      reason = error;
+      return []; // the other question's answer may be all there is
+    });
+  const [ipv6, ipv4] = await Promise.all([ask("AAAA"), ask("A")]);
+  const found = [...ipv6.entries(), ...ipv4.entries()];
+  if (found.length === 0) throw reason;
+  const byTurns = found.sort(([a], [b]) => a - b).map(([, address]) => address);
+  return [...new Set(byTurns)];
 }
 
-/** How one of the addresses did. */
-export interface AddressReport {
-  address: string;
-  /** `late`: still connecting when another won; `answered`: not the fastest. */
-  outcome: "won" | "answered" | "late" | "failed" | "untried";
-  milliseconds?: number;
-  reason?: string;
-  /** The steps, and the answer, of each address that was asked in turn. */
-  steps?: TimedStep[];
-  status?: string;
-}
-
-/** What was asked for, and how far it went: as JSON has it. */
-export interface Probe {
-  host: string;
-  tls: boolean;
-  path: string;
-  resolver: Hosts["resolver"];
-  byName?: string;
-  addresses: AddressReport[];
-  winner?: string;
-  steps: TimedStep[];
-  total: number;
-  status?: string;
-  error?: { step: StepName; message: string };
-}
-
-/** Connects to the first address that answers, and asks for a page's head. */
-export async function probe(
+/** Asks the first of these addresses that takes a connection; gives a failure. */
+async function visit(
   target: WebTarget,
-  { resolver, hostnames, byName }: Hosts,
+  rows: AddressReport[],
   timeout: number,
-  stopwatch: Stopwatch = new Stopwatch(),
-): Promise<Probe> {
-  const { hostname, port, tls, path } = target;
-  const host = formatHost(hostname, port);
-  const addresses = hostnames.map((hostname): AddressReport => {
-    return { address: formatHost(hostname, port), outcome: "untried" };
+  stopwatch: Stopwatch,
+): Promise<Failure | undefined> {
+  const over = new AbortController();
+  using open = new DisposableStack();
+  using _deadline = after(timeout, () => {
+    const seconds = Number((timeout / 1000).toPrecision(2));
+    const silence = `nothing came back within ${seconds}s`;
+    over.abort(new Deno.errors.TimedOut(silence));
+    open.dispose();
   });
-  const { steps } = stopwatch;
-  const asked = { host, tls, path, resolver, byName };
-  const found: Probe = { ...asked, addresses, steps, total: 0 };
-
-  let step: StepName = byName ? "resolve+connect" : "connect";
-  const signal = AbortSignal.timeout(Math.max(0, timeout));
-  let conn: Deno.TcpConn | Deno.TlsConn | undefined;
-  const close = () => conn?.[Symbol.dispose]();
-  signal.addEventListener("abort", close, { once: true });
-  const whyNot = (error: unknown, hostname: string) => {
-    const unresolved = byName && whyUnresolved(byName, error, timeout);
-    if (unresolved) step = "resolve";
-    const needed = permissionFor({ transport: "tcp", hostname, port });
-    return unresolved || whyFailed(step, error, timeout, needed);
-  };
+  const connecting = () => connectToFirst(rows, over.signal);
+  const tcp = await stopwatch.time(rows[0].step, connecting);
+  const row = rows.find(({ outcome }) => outcome === "won");
+  if (!tcp || !row) return failureOf(target, rows);
   try {
-    const tcp = await stopwatch.time(
-      step,
-      () => connectToFirst(hostnames, port, signal, addresses, whyNot),
-    );
-    conn = tcp;
-    found.winner = formatAddress(tcp.remoteAddr);
-    signal.throwIfAborted();
-
-    if (tls) {
-      step = "tls";
-      conn = await stopwatch.time(step, async () => {
-        // Certificates know no zones and no final dot.
-        const name = withoutZone(hostname).replace(/\.$/, "");
-        const secure = await Deno.startTls(tcp, { hostname: name });
-        await handshake(secure, signal);
+    let conn: Deno.TcpConn | Deno.TlsConn = open.use(tcp);
+    // Certificates and web servers know no zones and no final dot.
+    const hostname = target.hostname.replace(/%.*|\.$/, "");
+    if (target.tls) {
+      conn = await stopwatch.time(row.step = "tls", async () => {
+        const secure = open.use(await Deno.startTls(tcp, { hostname }));
+        await secure.handshake();
         return secure;
       });
     }
-
-    step = "first byte";
+    // The usual port goes without saying.
+    const host = formatAddress({ ...target, hostname })
+      .replace(target.tls ? /:443$/ : /:80$/, "");
+    const request =
+      `HEAD ${target.path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
     const answer = new Uint8Array(8192);
-    const server = conn;
-    const length = await stopwatch.time(step, async () => {
-      await writeAll(server, new TextEncoder().encode(headRequest(target)));
-      return await server.read(answer);
+    const length = await stopwatch.time(row.step = "first byte", async () => {
+      await writeAll(conn, new TextEncoder().encode(request));
+      return await conn.read(answer);
     });
-    found.status = await readStatusLine(server, answer, length);
+    row.status = await readStatusLine(conn, answer, length);
   } catch (error) {
     // A read that is ended by closing has no reason of its own.
-    const cause = signal.aborted ? signal.reason : error;
-    const failures = found.winner === undefined
-      ? addresses
-      : [{ address: found.winner, reason: whyFailed(step, cause, timeout) }];
-    found.error = { step, message: failureText(step, target, failures) };
-  } finally {
-    signal.removeEventListener("abort", close);
-    close();
+    fail(row, over.signal.aborted ? over.signal.reason : error);
+    return failureOf(target, [row]);
   }
-  return { ...found, total: totalOf(steps) };
-}
-
-/** Probes one address after the other; the fastest wins. */
-export async function probeEach(
-  target: WebTarget,
-  hosts: Hosts,
-  timeout: number,
-  { steps }: Stopwatch,
-): Promise<Probe> {
-  const end = performance.now() + timeout;
-  const probes: Probe[] = [];
-  for (const hostname of hosts.hostnames) {
-    // Every address has its share of the time, however long the others take.
-    const left = hosts.hostnames.length - probes.length;
-    const share = Math.max(0, end - performance.now()) / left;
-    probes.push(
-      await probe(target, { ...hosts, hostnames: [hostname] }, share),
-    );
-  }
-  const [fastest] = probes.filter(({ error }) => error === undefined)
-    .toSorted((a, b) => a.total - b.total);
-  const addresses = probes.map((one): AddressReport => ({
-    ...one.addresses[0],
-    outcome: one.error ? "failed" : one === fastest ? "won" : "answered",
-    reason: one.error?.message,
-    steps: one.steps,
-    status: one.status,
-  }));
-  const { error, winner } = fastest ?? probes[0];
-  const all = { addresses, winner, steps, total: totalOf(steps), error };
-  return { ...probes[0], ...all, status: undefined };
 }
 
 /**
  * Connects to the first address that answers (RFC 8305 5): the next one is tried
  * 250 ms after the last, or as soon as that has failed.
  */
-async function connectToFirst(
-  hostnames: string[],
-  port: number,
-  end: AbortSignal,
-  addresses: AddressReport[],
-  whyNot: (error: unknown, hostname: string) => string,
-): Promise<Deno.TcpConn> {
+async function connectToFirst(rows: AddressReport[], end: AbortSignal) {
   const over = new AbortController();
   const signal = AbortSignal.any([end, over.signal]);
-  let winner = undefined as Deno.TcpConn | undefined;
-  const attempts = [];
-  for (const [i, hostname] of hostnames.entries()) {
-    if (winner !== undefined) break;
-    const report = addresses[i];
-    report.outcome = "late"; // unless it wins or fails
+  const attempt = async (row: AddressReport) => {
+    row.outcome = "late"; // unless it wins or fails
     const start = performance.now();
-    const attempt = Deno.connect({ hostname, port, signal }).then((conn) => {
-      if (winner !== undefined) return conn.close();
-      winner = conn;
-      report.outcome = "won";
-      report.address = formatAddress(conn.remoteAddr);
+    try {
+      const { hostname, port } = parseAddress(row.address) as NetAddress;
+      const conn = await Deno.connect({ hostname, port, signal });
+      if (over.signal.aborted) return conn.close();
       over.abort();
-    }).catch((error) => {
-      if (winner !== undefined) return;
-      report.outcome = "failed";
-      report.reason = whyNot(error, hostname);
-    }).finally(() => report.milliseconds = performance.now() - start);
-    attempts.push(attempt);
-    await Promise.race([attempt, pause(250, signal)]);
+      row.outcome = "won";
+      row.address = formatAddress(conn.remoteAddr);
+      return conn;
+    } catch (error) {
+      if (!over.signal.aborted) fail(row, error);
+    } finally {
+      row.milliseconds = performance.now() - start;
+    }
+  };
+  const attempts = [];
+  for (const row of rows) {
+    if (over.signal.aborted) break;
+    attempts.push(attempt(row));
+    await Promise.race([attempts.at(-1), pause(250, signal)]);
   }
-  await Promise.all(attempts);
+  const conns = await Promise.all(attempts);
   over.abort(); // ends the pauses that are left
-  return winner ?? Promise.reject(new Error("no address answers"));
+  return conns.find((conn) => conn !== undefined);
 }
-
-/** The question, RFC 9112 3. */
-function headRequest({ hostname, port, tls, path }: WebTarget): string {
-  // The usual port goes without saying.
-  const host = formatHost(withoutZone(hostname), port)
-    .replace(tls ? /:443$/ : /:80$/, "");
-  return `HEAD ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
-}
-
-/** What came is not the first line of an HTTP answer. */
-class NotHttpError extends Error {}
 
 /** Reads on to the end of the status line (RFC 9112 4), and no further. */
 export async function readStatusLine(
@@ -321,216 +257,123 @@ export async function readStatusLine(
   length: number | null,
 ): Promise<string> {
   for (let end = 0;; length = await from.read(answer.subarray(end))) {
-    if (length === null) {
-      const when = end === 0
-        ? "without a byte; does it speak HTTP on this port?"
-        : "in the middle of its first line";
-      throw new NotHttpError(`the server closed the connection ${when}`);
-    }
-    end += length;
+    end += length ?? 0;
     const text = new TextDecoder().decode(answer.subarray(0, end));
-    const [line, ...more] = text.split(/\r?\n/);
-    const whole = more.length > 0;
-    if (whole && /^HTTP\/\d(\.\d)? [1-5]\d\d( |$)/.test(line)) {
-      return safeLine(line);
-    }
+    const status = /^HTTP\/\d(\.\d)? [1-5]\d\d( .*?)?(?=\r?\n)/.exec(text);
+    if (status) return safeLine(status[0]);
+    const [line, rest] = text.split(/\r?\n/, 2);
+    const isHttp = rest === undefined && "HTTP/".startsWith(line.slice(0, 5));
+    if (isHttp && length && end < answer.length) continue;
+    const when = end ? "in the middle of its first line" : "without a byte";
     // A record of TLS, an alert or a handshake: RFC 8446 5.1.
-    const isTls = (answer[0] === 0x15 || answer[0] === 0x16) && answer[1] === 3;
-    const start = line.length > 40 ? `${line.slice(0, 40)}…` : line;
-    const problem = isTls
-      ? "the server speaks TLS on this port, not plain HTTP; add --tls"
-      : whole || !"HTTP/".startsWith(line.slice(0, 5))
-      ? `the server does not speak HTTP on this port; it says "${start}"`
-      : end === answer.length
-      ? `the first line of the answer does not end within ${end} bytes; no web server's is so long`
-      : undefined;
-    if (problem !== undefined) throw new NotHttpError(problem);
+    const advice = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2))
+      ? "it speaks TLS: add --tls"
+      : !isHttp
+      ? `it says "${line.slice(0, 40)}"`
+      : length
+      ? `its first line does not end within ${end} bytes`
+      : `it closed the connection ${when}`;
+    const problem = "the server does not speak HTTP on this port";
+    throw Object.assign(new Error(problem), { advice });
   }
 }
 
-function formatHost(hostname: string, port: number): string {
-  return formatAddress({ transport: "tcp", hostname, port });
-}
-
-function withoutZone(hostname: string): string {
-  return hostname.split("%")[0];
-}
-
-const STEP_ATTEMPTS = {
-  "resolve": "resolve",
-  "connect": "connect to",
-  "resolve+connect": "resolve and connect to",
-  "tls": "shake hands over TLS with",
-  "first byte": "get a first byte of HTTP from",
-};
-
-/** What silence in a step means. */
-const STEP_SILENCES: Record<StepName, string> = {
-  "resolve":
-    "no name server answers (no DNS); an address in place of the name needs none",
-  "connect":
-    "a black hole: a firewall drops the packets, or no machine has that address",
-  "resolve+connect":
-    "no name server answers, or a firewall drops the packets to the server",
-  "tls":
-    "the server takes the connection, but does not shake hands; does it speak TLS on this port?",
-  "first byte":
-    "the server takes the connection and stays silent; does it wait for TLS (--tls), or is it stuck?",
-};
-
-/** What rustls says, where the advice is another one than in tcp/errors.ts. */
-const HANDSHAKE_REASONS: [RegExp, string][] = [
+/** What rustls says, where the advice in tcp/errors.ts is for tcp_client. */
+const CERTIFICATE_REASONS: [RegExp, string][] = [
   [
-    /UnknownIssuer/,
-    "its certificate is self-signed, or signed by an authority that is not trusted here (something in between may have put it there); `deno run --cert FILE` trusts the one in FILE",
+    /.*UnknownIssuer.*/,
+    "its certificate is self-signed, or signed by an authority that is not trusted here; `deno run --cert FILE` trusts the one in FILE",
   ],
-  [
-    /CaUsedAsEndEntity/,
-    "its certificate is an authority's own, as self-signed ones often are; a server needs one with basicConstraints=CA:FALSE",
-  ],
-  [
-    /InvalidContentType|InvalidMessage/,
-    "the server does not speak TLS on this port; leave --tls out, or try port 443",
-  ],
-  [
-    /^UnexpectedEof|^ConnectionReset/,
-    "the server closed the connection in the handshake; does it speak TLS on this port?",
-  ],
+  [/.*valid for \w+\("?([^")]*).*/, "its certificate is for another name: $1"],
+  [/.*not valid for .*/, "its certificate is for another name"],
 ];
 
-/** Says why a step failed, and what that means for it. */
-export function whyFailed(
-  step: StepName,
-  error: unknown,
-  timeout: number,
-  permission = "--allow-net",
-): string {
-  if (isTimeout(error)) {
-    const seconds = Number((timeout / 1000).toPrecision(2));
-    return `nothing came back within ${seconds}s: ${STEP_SILENCES[step]}`;
-  }
-  if (error instanceof NotHttpError) return error.message;
-  if (error instanceof Deno.errors.NotCapable) {
-    return `Deno was not allowed to; it needs ${permission}`;
-  }
+/** Notes why an address came no further. */
+function fail(row: AddressReport, error: unknown): void {
   const words = String(error);
-  if (step === "tls" && /not valid for name/.test(words)) {
-    const names = words.split("only valid for")[1]?.match(/[^"()]+(?="?\))/g);
-    const more = names && names.length > 3
-      ? `, and ${names.length - 3} more`
-      : "";
-    const list = names ? `: ${names.slice(0, 3).join(", ")}${more}` : "";
-    return `its certificate is for another name${list}`;
+  const known = CERTIFICATE_REASONS.find(([pattern]) => pattern.test(words));
+  const silent = row.byName === DNS_SILENT;
+  const timedOut = error instanceof Deno.errors.TimedOut;
+  let reason = known ? words.replace(...known) : reasonFor(error);
+  if (error instanceof Deno.errors.NotCapable) {
+    const permission = permissionFor(parseAddress(row.address));
+    reason = `Deno was not allowed to; it needs ${permission}`;
+  } else if (
+    row.step === "resolve+connect" && (timedOut ? silent : isLookupError(error))
+  ) {
+    row.step = "resolve";
+    // Linux tells "not now" from "no"; elsewhere what DNS said decides.
+    reason = silent || /temporary|try again/i.test(words)
+      ? "no name server answers, or only with an error (SERVFAIL or REFUSED); is there a network? An address in place of the name needs no DNS"
+      : "there is no such name, or it has no address; is it spelled right, and is there a network?";
+  } else if (timedOut || row.step === "tls" && !/certificate/.test(words)) {
+    reason += `: ${STEPS[row.step][1]}`;
   }
-  const known = HANDSHAKE_REASONS.find(([known]) => known.test(words));
-  return step === "tls" && known ? known[1] : reasonFor(error);
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof DOMException && error.name === "TimeoutError";
-}
-
-/** Says why a name has no address; nothing if the name is not the reason. */
-function whyUnresolved(
-  byName: string,
-  error: unknown,
-  timeout: number,
-): string | undefined {
-  const { empty, silent } = NO_DNS_REASONS;
-  if (byName === silent && isTimeout(error)) {
-    return whyFailed("resolve", error, timeout);
-  }
-  if (!isLookupError(error)) return undefined;
-  // Linux tells "not now" from "no"; elsewhere what DNS said decides.
-  const temporary = /temporary|try again/i.test(String(error));
-  if (temporary && byName === empty) {
-    return "the name server answers, but with an error (SERVFAIL or REFUSED); it may have no network itself, or better luck later";
-  }
-  if (temporary || byName === silent) {
-    return "no name server answers (no DNS): is there a network? An address in place of the name needs no DNS";
-  }
-  return "there is no such name, or it has no address; is it spelled right, and is there a network?";
+  Object.assign(row, { outcome: "failed", reason: safeLine(reason) });
 }
 
 /** Says which step failed, and each reason once, with its addresses. */
-function failureText(
-  step: StepName,
-  { hostname, port }: WebTarget,
-  failures: { address: string; reason?: string }[],
-): string {
-  const host = formatHost(hostname, port);
-  const place = step === "resolve" ? hostname : host;
-  const lists = [...Map.groupBy(failures, ({ reason }) => reason)]
+function failureOf(target: WebTarget, rows: AddressReport[]): Failure {
+  const [{ step }] = rows;
+  const host = formatAddress(target);
+  const place = step === "resolve" ? target.hostname : host;
+  const reasons = [...Map.groupBy(rows, ({ reason }) => reason)]
     .map(([reason, those]) => {
-      return { reason, list: those.map(({ address }) => address).join(", ") };
+      return `(${those.map(({ address }) => address).join(", ")}): ${reason}`;
     });
-  const [{ reason, list }] = lists;
-  const all = lists.length > 1
-    ? `: ${lists.map(({ reason, list }) => `${list}: ${reason}`).join("; ")}`
-    : list === host
-    ? `: ${reason}`
-    : ` (${list}): ${reason}`;
-  return safeLine(`Cannot ${STEP_ATTEMPTS[step]} ${place}${all}`);
+  const message = `Cannot ${STEPS[step][0]} ${place} ${reasons.join("; ")}`;
+  return { step, message: message.replace(` (${host}): `, ": ") };
 }
 
 /** Draws a probe for a person: who won, bars to one scale, the answer. */
 export function drawProbe(found: Probe): string {
-  const { host, resolver, byName, addresses, steps, status = "" } = found;
-  const count = addresses.length === 1 ? "address" : "addresses";
-  const headline = byName !== undefined
+  const { host, addresses, steps, status = "no answer" } = found;
+  const count = addresses.length;
+  const [{ byName }] = addresses;
+  const headline = byName
     ? `${host} is connected to by name: ${byName}`
-    : resolver === "nobody"
-    ? `${host} is an address, not a name:`
-    : `${host} has ${addresses.length} ${count}:`;
+    : steps[0]?.name === "resolve"
+    ? `${host} has ${count} address${count > 1 ? "es" : ""}:`
+    : `${host} is an address, not a name:`;
   const width = Math.max(...addresses.map(({ address }) => address.length));
   const rows = addresses.map((row) =>
     `  ${row.address.padEnd(width)}  ${describeRow(row)}`
   );
-  const sections = [[headline, ...rows]];
+  const ways = [{ address: "", steps }, ...addresses]
+    .filter(({ steps }) => steps.length > 0);
   // One scale for all, so that they can be compared.
-  const inTurn = addresses.flatMap(({ steps }) => steps ? [steps] : []);
-  const scale = Math.max(...[steps, ...inTurn].map(totalOf));
-  if (inTurn.length === 0) sections.push(drawSteps(steps, scale), [status]);
-  else {
-    sections.push(drawSteps(steps, scale).slice(0, steps.length));
-    for (const { address, steps = [] } of addresses) {
-      sections.push([address, ...drawSteps(steps, scale)]);
-    }
-  }
-  return sections.filter((lines) => lines.length > 0)
+  const scale = Math.max(...ways.map((way) => totalOf(way.steps)));
+  const bars = ways.map((way) =>
+    [way.address, ...drawSteps(way.steps, scale)].filter((line) => line !== "")
+  );
+  return [[headline, ...rows], ...bars, [status]]
     .map((lines) => `${lines.join("\n")}\n`).join("\n");
 }
 
 function describeRow(row: AddressReport): string {
   const { outcome, milliseconds = 0, reason, steps, status } = row;
-  const after = `after ${milliseconds.toFixed(1)} ms`;
+  const won = outcome === "won";
   if (outcome === "failed") return `${reason}`;
-  if (steps) return outcome === "won" ? `${status}  (it won)` : `${status}`;
-  if (outcome === "won") return `connected ${after}: it won`;
-  if (outcome === "late") return `not connected ${after}, when another was`;
-  return "not needed";
+  if (steps.length > 0) return `${status}${won ? "  (it won)" : ""}`;
+  if (outcome === "untried") return "not needed";
+  const time = `${milliseconds.toFixed(1)} ms`;
+  return won
+    ? `connected after ${time}: it won`
+    : `not connected after ${time}, when another was`;
 }
 
-const BAR_WIDTH = 40;
-/** A bar's last character, by how many eighths of it are filled. */
-const BAR_EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-
 /** Draws a bar for each step, where it lay and as long as it took; the total. */
-export function drawSteps(steps: TimedStep[], scale: number): string[] {
-  const line = (name: string, bar: string, milliseconds: number) => {
-    const time = milliseconds.toFixed(1).padStart(10);
-    return `${name.padEnd(17)}${bar.padEnd(BAR_WIDTH)}${time} ms`;
-  };
+export function drawSteps(steps: Step[], scale: number): string[] {
+  const most = 40;
+  const line = (name: string, bar: string, ms: number) =>
+    name.padEnd(17) + bar.padEnd(most) + `${ms.toFixed(1)} ms`.padStart(13);
   const bars = steps.map(({ name, start, milliseconds }) => {
-    const length = Math.round(milliseconds / scale * BAR_WIDTH * 8);
+    const length = Math.round(milliseconds / scale * most * 8);
     const eighths = Math.max(1, length); // however short, it was there
-    const bar = "█".repeat(eighths >> 3) + BAR_EIGHTHS[eighths & 7];
-    const before = Math.round(start / scale * BAR_WIDTH);
-    return line(
-      name,
-      " ".repeat(Math.min(before, BAR_WIDTH - bar.length)) + bar,
-      milliseconds,
-    );
+    const bar = "█".repeat(eighths >> 3) + " ▏▎▍▌▋▊▉".at(eighths & 7)!.trim();
+    const before = Math.round(start / scale * most);
+    const indent = Math.min(before, most - bar.length);
+    return line(name, " ".repeat(indent) + bar, milliseconds);
   });
   return [...bars, line("total", "", totalOf(steps))];
 }

@@ -34,15 +34,7 @@ import {
   type Values,
 } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
-import {
-  drawProbe,
-  findHosts,
-  probe,
-  probeEach,
-  Stopwatch,
-  totalOf,
-  type WebTarget,
-} from "../lib/probe.ts";
+import { drawProbe, probe, type WebTarget } from "../lib/probe.ts";
 import { safeJson } from "../lib/text.ts";
 
 const OPTIONS = {
@@ -80,17 +72,11 @@ Examples:
 `,
   async run({ options, positionals: [place = "www.google.com"], log }) {
     const target = usage(() => targetOf(place, options));
-    const stopwatch = new Stopwatch((step) => log.debug("step", `${step} ...`));
-
-    const hosts = await findHosts(target, options.timeout, stopwatch);
-    const { resolver, hostnames } = hosts;
-    log.debug("hosts", `connecting to ${hostnames.join(", ")}`, { resolver });
-
-    const left = options.timeout - totalOf(stopwatch.steps);
-    const found = options.all
-      ? await probeEach(target, hosts, left, stopwatch)
-      : await probe(target, hosts, left, stopwatch);
-
+    const found = await probe(
+      target,
+      options,
+      (step) => log.debug("step", step),
+    );
     const { error } = found;
     const output = new Output();
     if (options.json) await output.text(`${safeJson(found)}\n`);
@@ -113,7 +99,7 @@ function targetOf(place: string, options: Values<typeof OPTIONS>): WebTarget {
   }
   refuse({ "port 0 is only for listening": address.port === 0 });
   const path = options.path ?? (url ? url.pathname + url.search : "/");
-  return { hostname: address.hostname, port: address.port, tls, path };
+  return { ...address, transport: "tcp", tls, path };
 }
 
 function pagePath(value: string): string {
