@@ -175,7 +175,7 @@ export class UdpSocket implements Disposable {
    * @throws {Deno.errors.TimedOut} If none comes for `timeout`; the socket is
    * closed then.
    */
-  async *receive(options: ReceiveOptions = {}): AsyncGenerator<Datagram, void> {
+  receive(options: ReceiveOptions = {}): AsyncIterableIterator<Datagram, void> {
     const { maxSize = 65_535, signal, timeout } = options;
     // A longer datagram is cut in silence; that one byte more came tells of it.
     const buffer = new Uint8Array(65_536);
@@ -188,30 +188,37 @@ export class UdpSocket implements Disposable {
     const timer = timeout && setInterval(() => {
       if (++looks > LOOKS_PER_TIMEOUT) close();
     }, timeout / LOOKS_PER_TIMEOUT);
-    try {
+    const end = (): Promise<IteratorReturnResult<void>> => {
+      clearInterval(timer);
+      signal?.removeEventListener("abort", close);
+      return Promise.resolve({ done: true, value: undefined });
+    };
+    // By hand: for each datagram, an async generator costs as much as counting.
+    const next = async (): Promise<IteratorResult<Datagram, void>> => {
+      looks = 0;
       while (!this.#closed) {
-        let bytes: Uint8Array, peer: Deno.Addr;
         try {
-          [bytes, peer] = await this.conn.receive(buffer);
+          const [bytes, from] = await this.conn.receive(buffer);
+          looks = -Infinity; // what is done with it takes as long as it takes
+          const cut = bytes.length > maxSize;
+          const payload = cut ? bytes.subarray(0, maxSize) : bytes;
+          return { value: { payload, peer: from as Deno.NetAddr, cut } };
         } catch (error) {
           if (this.#closed || isOfEarlierSend(error)) continue;
+          end();
           const own = formatAddress(this.address);
           throw describeError(error, `receive on ${own}`, "");
         }
-        const cut = bytes.length > maxSize;
-        const payload = cut ? bytes.subarray(0, maxSize) : bytes;
-        looks = -Infinity; // what is done with it takes as long as it takes
-        yield { payload, peer: peer as Deno.NetAddr, cut };
-        looks = 0;
       }
-      if (looks > LOOKS_PER_TIMEOUT) {
-        const seconds = timeout! / 1000;
-        throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
-      }
-    } finally {
-      clearInterval(timer);
-      signal?.removeEventListener("abort", close);
-    }
+      if (looks <= LOOKS_PER_TIMEOUT) return await end();
+      end();
+      const seconds = timeout! / 1000;
+      throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
+    };
+    const datagrams: AsyncIterableIterator<Datagram, void> = {
+      ...{ next, return: end, [Symbol.asyncIterator]: () => datagrams },
+    };
+    return datagrams;
   }
 
   /** Closes the socket, which may have been done before. */

@@ -125,12 +125,12 @@ Examples:
           from = formatAddress(peer);
           if (shown) log.info("peer", `From ${from}:`, { peer: from, bytes });
         }
-        let message = payload;
+        let header = 0;
         if (stats) {
           const now = performance.now();
           if (received > 0) gaps.add(now - arrival);
           arrival = now;
-          message = statistics.record(payload, from, now);
+          header = statistics.record(payload, from, now);
         }
         if (log.verbose) {
           const text = `${bytes} bytes from ${from}`;
@@ -151,7 +151,7 @@ Examples:
             log.info("unanswered", text, { peer: from });
           }
         }
-        if (shown) await output.datagram(message);
+        if (shown) await output.datagram(payload.subarray(header));
         if (++received === options.count) break;
       }
       await output.finish();
