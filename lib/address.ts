@@ -33,7 +33,6 @@ const HOST_NAME = /^(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
 const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
 /** A last label that is a number makes every resolver think of IPv4. */
 const NUMERIC_NAME = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/i;
-const MAX_NAME_LENGTH = 253;
 
 /**
  * Reads an address.
@@ -56,15 +55,7 @@ const MAX_NAME_LENGTH = 253;
  * const loopback = { transport: "tcp" as const, hostname: "::1", port: 80 };
  * assertEquals(parseAddress("[::1]:80"), loopback);
  * assertEquals(parseAddress(":80", { hostname: "::1" }), loopback);
- * assertEquals(parseAddress("unix:/tmp/chat"), {
- *   transport: "unix",
- *   path: "/tmp/chat",
- * });
- * assertThrows(
- *   () => parseAddress("localhost"),
- *   SyntaxError,
- *   'Cannot parse address "localhost": the port is missing, as in "localhost:1234"',
- * );
+ * assertThrows(() => parseAddress("localhost"), SyntaxError, "port is missing");
  * ```
  */
 export function parseAddress(
@@ -95,10 +86,7 @@ export function parseAddress(
  * ```ts
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(
- *   formatAddress({ transport: "tcp", hostname: "::1", port: 80 }),
- *   "[::1]:80",
- * );
+ * assertEquals(formatAddress(parseAddress("[::1]:80")), "[::1]:80");
  * assertEquals(
  *   formatAddress({ transport: "udp", hostname: "::ffff:10.0.0.1", port: 53 }),
  *   "udp://10.0.0.1:53",
@@ -159,11 +147,12 @@ function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
 }
 
 function parsePath(path: string): string {
-  if (path === "") {
-    throw new SyntaxError('the path is missing, as in "unix:/tmp/socket"');
-  }
-  if (!path.includes("\0")) return path;
-  throw new SyntaxError("a path cannot hold a NUL character");
+  if (path !== "" && !path.includes("\0")) return path;
+  throw new SyntaxError(
+    path === ""
+      ? 'the path is missing, as in "unix:/tmp/socket"'
+      : "a path cannot hold a NUL character",
+  );
 }
 
 function parseNetAddress(
@@ -226,9 +215,10 @@ function parseName(name: string): string {
       `"${name}" is not an IPv4 address: four numbers from 0 to 255`,
     );
   }
-  if (ascii.length <= MAX_NAME_LENGTH) return ascii;
+  const { length } = ascii;
+  if (length <= 253) return ascii;
   throw new SyntaxError(
-    `a host name has at most ${MAX_NAME_LENGTH} characters, not ${ascii.length}`,
+    `a host name has at most 253 characters, not ${length}`,
   );
 }
 
@@ -239,9 +229,8 @@ function parseIpv6(host: string): string {
     throw new SyntaxError(`"${address}" is not an IPv6 address`);
   }
   if (!/^[\w.~-]+$/.test(zone ?? "none")) {
-    throw new SyntaxError(
-      `"${zone}" is not a zone, as in "[fe80::1%eth0]:1234"`,
-    );
+    const example = "[fe80::1%eth0]:1234";
+    throw new SyntaxError(`"${zone}" is not a zone, as in "${example}"`);
   }
   const ip = canonicalIp(address);
   return zone && ip.includes(":") ? `${ip}%${zone}` : ip;

@@ -22,7 +22,6 @@ import {
   runCommand,
   stopSignal,
 } from "../lib/command/command.ts";
-import type { Log } from "../lib/command/log.ts";
 import {
   duration,
   integer,
@@ -44,7 +43,7 @@ import {
   joinGroup,
   parseGroup,
 } from "../lib/udp/group.ts";
-import { describeReport, Histogram } from "../lib/udp/report.ts";
+import { Histogram, logReport } from "../lib/udp/report.ts";
 
 const OPTIONS = {
   echo: toggle("send each back to who sent it"),
@@ -159,24 +158,9 @@ Examples:
       if (!(error instanceof Deno.errors.TimedOut)) throw error;
       log.info("timeout", `Leaving: ${error.message}`);
     } finally {
-      if (stats) say(statistics, gaps, log);
+      if (stats) logReport(statistics, gaps, log);
     }
   },
 };
-
-/** Says what became of the datagrams: of all, and of each of several senders. */
-function say(statistics: Statistics, gaps: Histogram, log: Log): void {
-  const now = performance.now();
-  const total = statistics.report(now);
-  log.info("stats", describeReport(total), { ...total });
-  const { senders } = statistics;
-  for (const peer of senders.length > 1 ? senders : []) {
-    const each = statistics.report(now, peer);
-    log.info("sender", `${peer}: ${describeReport(each)}`, { peer, ...each });
-  }
-  const rows = gaps.rows();
-  if (rows.length > 0) log.info("gaps", "Times between two datagrams:");
-  for (const { line, ...row } of rows) log.info("gap", line, row);
-}
 
 if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);

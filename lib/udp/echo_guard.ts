@@ -5,12 +5,12 @@
  */
 
 /** Services that answer whatever they get: an answer to them makes a loop. */
-const ANSWERING_PORTS: Record<number, string | undefined> = {
-  ...{ 7: "echo", 13: "daytime", 17: "qotd", 19: "chargen" },
-};
+const ANSWERING_PORTS = new Map(
+  Object.entries({ 7: "echo", 13: "daytime", 17: "qotd", 19: "chargen" }),
+);
 /** How often equal datagrams of one peer are answered before one is not. */
 const ANSWERS = 32;
-/** How many different datagrams are remembered: more than a socket's buffer holds. */
+/** How many different datagrams are remembered. */
 const REMEMBERED = 4096;
 
 /**
@@ -34,7 +34,7 @@ export class EchoGuard {
 
   /** Says why a datagram must not be answered, or takes note that it is. */
   objection(payload: Uint8Array, peer: Deno.NetAddr): string | undefined {
-    const service = ANSWERING_PORTS[peer.port];
+    const service = ANSWERING_PORTS.get(`${peer.port}`);
     if (service) return `port ${peer.port} is the ${service} service's`;
     if (this.#isOwn(peer)) return "it is its own address";
     // FNV-1a, 32 bits: equal for equal payloads.

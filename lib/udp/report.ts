@@ -1,10 +1,30 @@
 /**
- * What a receiver says at its end: a report in words, and `Histogram`.
+ * What a receiver says at its end: `logReport`, and `Histogram`.
  *
  * @module
  */
 import { format } from "@std/fmt/bytes";
-import type { Report } from "../stats.ts";
+import type { Log } from "../command/log.ts";
+import type { Report, Statistics } from "../stats.ts";
+
+/** Says what became of the datagrams: of all, and of each of several senders. */
+export function logReport(
+  statistics: Statistics,
+  gaps: Histogram,
+  log: Log,
+): void {
+  const now = performance.now();
+  const total = statistics.report(now);
+  log.info("stats", describeReport(total), { ...total });
+  const { senders } = statistics;
+  for (const peer of senders.length > 1 ? senders : []) {
+    const each = statistics.report(now, peer);
+    log.info("sender", `${peer}: ${describeReport(each)}`, { peer, ...each });
+  }
+  const rows = gaps.rows();
+  if (rows.length > 0) log.info("gaps", "Times between two datagrams:");
+  for (const { line, ...row } of rows) log.info("gap", line, row);
+}
 
 /** Puts a report into one line: `4 received, 1 lost (20.00 %), …`. */
 export function describeReport(report: Report): string {

@@ -37,12 +37,11 @@ export function seriesOf(
   const made = texts.map((text) =>
     datagramOf(new TextEncoder().encode(text), header, size)
   );
-  const long = made.find(({ length }) => length > limit)?.length;
-  if (long !== undefined) {
+  const longest = Math.max(...made.map(({ length }) => length));
+  if (longest > limit) {
     const version = limit === 65_507 ? "IPv4" : "IPv6";
-    throw new RangeError(
-      `Cannot send a datagram of ${long} bytes: over ${version} it holds at most ${limit}`,
-    );
+    const most = `over ${version} it holds at most ${limit}`;
+    throw new RangeError(`Cannot send a datagram of ${longest} bytes: ${most}`);
   }
   const total = (count ?? 1) * made.length;
   return { total, datagrams: repeated(made, total) };
