@@ -62,6 +62,8 @@ export interface ReceiveOptions {
   timeout?: number;
 }
 
+/** On Windows, receiving tells what became of a datagram that *we* sent. */
+const OF_EARLIER_SEND = /^Connection(Reset|Refused)\b|os error 10052\b/;
 /** How often is looked whether something came, while there is a timeout. */
 const LOOKS_PER_TIMEOUT = 16;
 
@@ -204,10 +206,10 @@ export class UdpSocket implements Disposable {
           const payload = cut ? bytes.subarray(0, maxSize) : bytes;
           return { value: { payload, peer: from as Deno.NetAddr, cut } };
         } catch (error) {
-          if (this.#closed || isOfEarlierSend(error)) continue;
+          if (this.#closed || OF_EARLIER_SEND.test(`${error}`)) continue;
           end();
-          const own = formatAddress(this.address);
-          throw describeError(error, `receive on ${own}`, "");
+          const attempt = `receive on ${formatAddress(this.address)}`;
+          throw describeError(error, attempt, "");
         }
       }
       if (looks <= LOOKS_PER_TIMEOUT) return await end();
@@ -226,11 +228,4 @@ export class UdpSocket implements Disposable {
     if (!this.#closed) this.conn.close();
     this.#closed = true;
   }
-}
-
-/** On Windows, receiving tells what became of a datagram that *we* sent. */
-function isOfEarlierSend(error: unknown): boolean {
-  return error instanceof Deno.errors.ConnectionReset ||
-    error instanceof Deno.errors.ConnectionRefused ||
-    /os error 10052\b/.test(`${error}`);
 }
