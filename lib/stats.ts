@@ -19,17 +19,12 @@
  *
  * @module
  */
-import { format } from "@std/fmt/bytes";
-
 /** How many bytes a datagram's number takes at its start. */
 export const HEADER_LENGTH = 20;
-/** The most datagrams that can be numbered in one run. */
-export const MAX_NUMBERED: number = 2 ** 32 - 1;
-/** The sequence of the datagram that says how many were sent. */
+/** The sequence of the datagram that says how many were sent: the highest. */
 export const STOPPED: number = 2 ** 32 - 1;
 
-/** `NUM1`. */
-const MARK = 0x4e554d31;
+const MARK = 0x4e554d31; // NUM1
 
 /** What the first 20 bytes of a numbered datagram say. */
 export interface Header {
@@ -56,12 +51,8 @@ export interface Header {
  *
  * const datagram = new Uint8Array(HEADER_LENGTH);
  * writeHeader(datagram, { run: 1, sequence: 7, total: 2000 }, 123);
- * assertEquals(
- *   datagram.toHex(),
- *   "4e554d31" + "00000001" + "00000007" + "000007d0" + "0000007b",
- * );
+ * assertEquals(datagram.toHex(), "4e554d310000000100000007000007d00000007b");
  * assertEquals(readHeader(datagram)?.sequence, 7);
- * assertEquals(readHeader(new Uint8Array(100)), undefined);
  * ```
  */
 export function writeHeader(
@@ -87,16 +78,10 @@ export function readHeader(datagram: Uint8Array): Header | undefined {
   if (datagram.length < HEADER_LENGTH || numberAt(datagram, 0) !== MARK) {
     return undefined;
   }
-  const sequence = numberAt(datagram, 8);
-  const total = numberAt(datagram, 12);
+  const [run, sequence] = [numberAt(datagram, 4), numberAt(datagram, 8)];
+  const [total, time] = [numberAt(datagram, 12), numberAt(datagram, 16)];
   const possible = total === 0 || sequence < total || sequence === STOPPED;
-  if (!possible) return undefined;
-  return {
-    run: numberAt(datagram, 4),
-    sequence,
-    total,
-    time: numberAt(datagram, 16),
-  };
+  return possible ? { run, sequence, total, time } : undefined;
 }
 
 /** Making a DataView for each datagram takes longer. */
@@ -131,26 +116,51 @@ export interface Report {
 
 /** How far back a datagram is known to have come or not. */
 const KNOWN_NUMBERS = 16_384;
-/** How many senders, and how many runs, are told apart: 16 MiB at the most. */
+/** How many runs are told apart: 16 MiB. Only they get the second half. */
 const MOST_APART = 256;
 
-/** One run of one sender. */
+/** What is added up over runs. */
+const SUMS = [
+  ...["received", "unnumbered", "lost", "lostAtEnd"] as const,
+  ...["duplicated", "reordered", "bytes"] as const,
+];
+
+/** One run of one sender, or what it sent without numbers. */
 class Run {
+  readonly sender: string;
+  readonly run: number | undefined;
+  readonly first: number;
+  last = 0;
   received = 0;
+  unnumbered = 0;
+  lost = 0;
+  lostAtEnd = 0;
   duplicated = 0;
   reordered = 0;
+  bytes = 0;
   jitter = 0;
   #total = 0;
   #sent: number | undefined;
-  #first: { sequence: number; arrival: number } | undefined;
   #highest = -1;
   #highestArrival = 0;
   #delay = 0;
   /** By sequence modulo the length: the last sequence that came, and one. */
   #came = new Uint32Array(KNOWN_NUMBERS);
 
+  constructor(sender: string, run: number | undefined, arrival: number) {
+    this.sender = sender;
+    this.run = run;
+    this.first = arrival;
+  }
+
   /** Counts one datagram, in a time that no number makes longer. */
-  record({ sequence, total, time }: Header, arrival: number): void {
+  record(header: Header | undefined, arrival: number): void {
+    if (header === undefined || this.run === undefined) {
+      this.received++;
+      this.unnumbered++;
+      return;
+    }
+    const { sequence, total, time } = header;
     if (sequence === STOPPED) {
       this.#sent = total;
       return;
@@ -162,9 +172,8 @@ class Run {
       return;
     }
     this.#came[place] = sequence + 1;
-    this.received++;
     this.#total = total;
-    this.#first ??= { sequence, arrival };
+    this.received++;
     if (sequence < this.#highest) this.reordered++;
     else {
       this.#highest = sequence;
@@ -181,25 +190,17 @@ class Run {
     this.#delay = delay;
   }
 
-  /** How many are missing in all, and how many of them at the end. */
-  missing(now: number): { lost: number; lostAtEnd: number } {
+  /** Finds out how many are lost by now. */
+  settle(now: number): void {
     const left = Math.max(0, (this.#sent ?? this.#total) - 1 - this.#highest);
+    const numbered = this.received - this.unnumbered;
     // At the pace so far, the rest would have come by then.
-    const { sequence, arrival } = this.#first ?? { sequence: 0, arrival: 0 };
-    const pace = (this.#highestArrival - arrival) /
-      Math.max(1, this.#highest - sequence);
-    const lostAtEnd = now >= this.#highestArrival + left * pace ? left : 0;
-    return { lost: this.#highest + 1 - this.received + lostAtEnd, lostAtEnd };
+    const passed = this.#highestArrival - this.first;
+    const due = this.#highestArrival +
+      left * passed / Math.max(1, numbered - 1);
+    this.lostAtEnd = now >= due ? left : 0;
+    this.lost = this.#highest + 1 - numbered + this.lostAtEnd;
   }
-}
-
-/** All that one sender sent. */
-interface Sender {
-  runs: Map<number, Run>;
-  unnumbered: number;
-  bytes: number;
-  first: number;
-  last: number;
 }
 
 /**
@@ -217,16 +218,12 @@ interface Sender {
  * }
  * const { received, lost, duplicated, reordered } = statistics.report();
  * assertEquals([received, lost, duplicated, reordered], [4, 1, 1, 1]);
- * // In words:
- * console.log(describeReport(statistics.report()));
  * ```
  */
 export class Statistics {
-  /** Times between one datagram's arrival and the next one's. */
-  readonly gaps: Histogram = new Histogram();
-  #senders = new Map<string, Sender>();
-  #runs = 0;
-  #last: number | undefined;
+  #runs = new Map<string, Run>();
+  /** That of the last datagram: most come from where the one before came. */
+  #run: Run | undefined;
 
   /**
    * Counts a datagram.
@@ -234,210 +231,65 @@ export class Statistics {
    * @param datagram What it holds.
    * @param sender Who sent it.
    * @param arrival When it came, in milliseconds.
-   * @returns What it holds after the header, if it has one.
+   * @returns How many bytes of it are its header: 20, or none.
    */
   record(
     datagram: Uint8Array,
     sender: string,
     arrival: number = performance.now(),
-  ): Uint8Array {
-    if (this.#last !== undefined) this.gaps.add(arrival - this.#last);
-    this.#last = arrival;
-    const from = this.#senders.get(sender) ?? this.#admit(sender, arrival);
-    from.last = arrival;
-    from.bytes += datagram.length;
+  ): number {
     const header = readHeader(datagram);
-    const run = header &&
-      (from.runs.get(header.run) ?? this.#begin(from, header));
-    if (run === undefined) from.unnumbered++;
-    else run.record(header!, arrival);
-    return header === undefined ? datagram : datagram.subarray(HEADER_LENGTH);
+    let run = this.#run;
+    if (run?.sender !== sender || run.run !== header?.run) {
+      run = this.#run = this.#find(sender, header?.run, arrival);
+    }
+    run.last = arrival;
+    run.bytes += datagram.length;
+    run.record(header, arrival);
+    return header === undefined ? 0 : HEADER_LENGTH;
   }
 
-  /** Makes a place for a sender; those that are too many share one. */
-  #admit(name: string, arrival: number): Sender {
-    if (this.#senders.size >= MOST_APART) name = "others";
-    const [first, last] = [arrival, arrival];
-    const sender = this.#senders.get(name) ??
-      { runs: new Map(), unnumbered: 0, bytes: 0, first, last };
-    this.#senders.set(name, sender);
-    return sender;
+  /** Finds a run or makes a place for it; those that are too many share one. */
+  #find(sender: string, run: number | undefined, arrival: number): Run {
+    const key = `${sender} ${run}`;
+    const known = this.#runs.get(key);
+    if (known !== undefined) return known;
+    const most = run === undefined ? MOST_APART / 2 : MOST_APART;
+    if (this.#runs.size >= most && sender !== "others") {
+      return this.#find("others", undefined, arrival);
+    }
+    return this.#runs.set(key, new Run(sender, run, arrival)).get(key)!;
   }
 
-  /** Makes a place for a run, unless there are too many. */
-  #begin({ runs }: Sender, { run }: Header): Run | undefined {
-    if (this.#runs >= MOST_APART) return undefined;
-    this.#runs++;
-    return runs.set(run, new Run()).get(run);
+  /** Who has sent something, in the order of their first datagrams. */
+  get senders(): string[] {
+    return [...new Set(this.#runs.values().map(({ sender }) => sender))];
   }
 
   /**
-   * Says what became of the datagrams of all senders.
+   * Says what became of the datagrams.
    *
    * Where a sender has announced how many it sends, those after the last that
    * came are lost as soon as they would have come at the pace of the others.
    *
    * @param now The time, in milliseconds.
+   * @param sender Whose datagrams; everybody's, if not given.
    * @returns The sums; the jitter is the worst run's.
    */
-  report(now: number = performance.now()): Report {
-    return reportOn([...this.#senders.values()], now);
+  report(now: number = performance.now(), sender?: string): Report {
+    const zeros = Object.fromEntries(SUMS.map((name) => [name, 0]));
+    const report = { ...zeros, jitter: 0, seconds: 0, rate: 0 } as Report;
+    let [first, last] = [Infinity, -Infinity];
+    for (const run of this.#runs.values()) {
+      if (sender !== undefined && run.sender !== sender) continue;
+      run.settle(now);
+      for (const name of SUMS) report[name] += run[name];
+      report.jitter = Math.max(report.jitter, run.jitter);
+      first = Math.min(first, run.first);
+      last = Math.max(last, run.last);
+    }
+    report.seconds = Math.max(0, last - first) / 1000;
+    if (report.seconds > 0) report.rate = report.bytes / report.seconds;
+    return report;
   }
-
-  /**
-   * Says what became of the datagrams of each sender.
-   *
-   * @param now The time, in milliseconds.
-   * @returns The reports by sender, in the order of their first datagrams.
-   */
-  senders(now: number = performance.now()): Map<string, Report> {
-    return new Map(
-      [...this.#senders].map(([name, one]) => [name, reportOn([one], now)]),
-    );
-  }
-}
-
-function reportOn(senders: Sender[], now: number): Report {
-  const runs = senders.flatMap(({ runs }) => [...runs.values()]);
-  const missing = runs.map((run) => run.missing(now));
-  const unnumbered = sum(senders, "unnumbered");
-  const bytes = sum(senders, "bytes");
-  const first = Math.min(...senders.map((sender) => sender.first));
-  const last = Math.max(first, ...senders.map((sender) => sender.last));
-  const seconds = senders.length > 0 ? (last - first) / 1000 : 0;
-  return {
-    received: sum(runs, "received") + unnumbered,
-    lost: sum(missing, "lost"),
-    lostAtEnd: sum(missing, "lostAtEnd"),
-    duplicated: sum(runs, "duplicated"),
-    reordered: sum(runs, "reordered"),
-    jitter: Math.max(0, ...runs.map(({ jitter }) => jitter)),
-    unnumbered,
-    bytes,
-    seconds,
-    rate: seconds > 0 ? bytes / seconds : 0,
-  };
-}
-
-function sum<Key extends string>(
-  parts: Record<Key, number>[],
-  key: Key,
-): number {
-  return parts.reduce((total, part) => total + part[key], 0);
-}
-
-/**
- * Puts a report into words.
- *
- * @param report The report.
- * @returns One line, as `4 received, 1 lost (20.00 %), 1 duplicated, …`.
- */
-export function describeReport(report: Report): string {
-  const { received, lost, lostAtEnd, unnumbered, jitter, seconds } = report;
-  const volume = `${format(report.bytes)} in ${seconds.toFixed(2)} s` +
-    ` (${format(Math.round(report.rate))}/s)`;
-  if (received === unnumbered && lost === 0) {
-    return `${received} received, none numbered, ${volume}`;
-  }
-  const numbered = received - unnumbered;
-  const percent = (100 * lost / (numbered + lost)).toFixed(2);
-  const end = lostAtEnd > 0 ? `, ${lostAtEnd} of them at the end` : "";
-  const rest = unnumbered > 0 ? ` (${unnumbered} not numbered)` : "";
-  return `${received} received${rest}, ${lost} lost (${percent} %${end}), ` +
-    `${report.duplicated} duplicated, ${report.reordered} reordered, ` +
-    `jitter ${jitter.toFixed(3)} ms, ${volume}`;
-}
-
-/** A range of durations, and how many fell into it. */
-export interface Row {
-  /** The least duration of the range, in microseconds. */
-  from: number;
-  /** Where the next range starts, in microseconds. */
-  to: number;
-  /** How many durations are in the range. */
-  count: number;
-}
-
-const EIGHTHS_OF_A_BAR = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-
-/**
- * Counts durations in ranges of 0-1 µs, 1-2 µs, 2-4 µs, 4-8 µs and so on: as
- * little memory for a million of them as for one.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const histogram = new Histogram();
- * for (const milliseconds of [0.9, 1, 1.1, 1.2]) histogram.add(milliseconds);
- * assertEquals(histogram.rows(), [
- *   { from: 512, to: 1024, count: 2 },
- *   { from: 1024, to: 2048, count: 2 },
- * ]);
- * assertEquals(histogram.draw(8), [
- *   "512 us - 1.02 ms  2 ████████",
- *   "1.02 ms - 2.05 ms 2 ████████",
- * ]);
- * ```
- */
-export class Histogram {
-  #counts = new Float64Array(33);
-
-  /**
-   * Counts a duration.
-   *
-   * @param milliseconds The duration; above 35 minutes all are in one range.
-   */
-  add(milliseconds: number): void {
-    const microseconds = Math.min(1000 * milliseconds, 2 ** 32 - 1);
-    this.#counts[32 - Math.clz32(microseconds)]++;
-  }
-
-  /**
-   * Gives the ranges from the first to the last that has any.
-   *
-   * @returns The ranges, empty ones between others too.
-   */
-  rows(): Row[] {
-    const first = this.#counts.findIndex((count) => count > 0);
-    const last = this.#counts.findLastIndex((count) => count > 0);
-    const counts = [...this.#counts.subarray(Math.max(0, first), last + 1)];
-    return counts.map((count, i) => {
-      const to = 2 ** (first + i);
-      return { from: to === 1 ? 0 : to / 2, to, count };
-    });
-  }
-
-  /**
-   * Draws a bar for each range; the fullest has the whole width.
-   *
-   * @param width Length of the longest bar, in characters.
-   * @returns A line for each range.
-   */
-  draw(width = 40): string[] {
-    const rows = this.rows();
-    const most = Math.max(...rows.map(({ count }) => count));
-    const labels = rows.map(({ from, to }) =>
-      `${durationInWords(from)} - ${durationInWords(to)}`
-    );
-    const room = Math.max(...labels.map(({ length }) => length));
-    return rows.map(({ count }, i) => {
-      const number = `${count}`.padStart(`${most}`.length);
-      // A single one is seen, too.
-      const eighths = Math.max(
-        +(count > 0),
-        Math.round(8 * width * count / most),
-      );
-      const bar = "█".repeat(eighths >> 3) + EIGHTHS_OF_A_BAR[eighths & 7];
-      return `${labels[i].padEnd(room)} ${number} ${bar}`.trimEnd();
-    });
-  }
-}
-
-function durationInWords(microseconds: number): string {
-  if (microseconds < 1000) return `${microseconds} us`;
-  const [value, unit] = microseconds < 1e6
-    ? [microseconds / 1e3, "ms"]
-    : [microseconds / 1e6, "s"];
-  return `${Number(value.toPrecision(3))} ${unit}`;
 }

@@ -7,27 +7,12 @@
  * @module
  */
 import {
-  type AddressDefaults,
   formatAddress,
   type NetAddress,
   parseAddress,
   permissionFor,
 } from "./address.ts";
 import { describeError } from "./tcp/errors.ts";
-import { type Group, joinGroup } from "./udp/group.ts";
-
-export type { AddressDefaults, NetAddress } from "./address.ts";
-export {
-  addressForGroups,
-  type Group,
-  isMulticast,
-  parseGroup,
-} from "./udp/group.ts";
-
-/** What a datagram holds at most over IPv4: 65,535 less both headers' 28. */
-export const MAX_PAYLOAD_IPV4 = 65_507;
-/** What a datagram holds at most over IPv6: 65,535 less UDP's header's 8. */
-export const MAX_PAYLOAD_IPV6 = 65_527;
 
 /**
  * Reads an address of UDP; `udp://` before it is not needed.
@@ -42,16 +27,13 @@ export const MAX_PAYLOAD_IPV6 = 65_527;
  * ```ts
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(parseUdpAddress("[::1]:53"), {
- *   transport: "udp",
- *   hostname: "::1",
- *   port: 53,
- * });
+ * const loopback = { transport: "udp" as const, hostname: "::1", port: 53 };
+ * assertEquals(parseUdpAddress("[::1]:53"), loopback);
  * ```
  */
 export function parseUdpAddress(
   text: string,
-  defaults: AddressDefaults = {},
+  defaults: Partial<NetAddress> = {},
 ): NetAddress {
   const address = parseAddress(text, { ...defaults, transport: "udp" });
   if (address.transport === "udp") return address;
@@ -72,11 +54,7 @@ export interface Datagram {
 
 /** Options for {@linkcode UdpSocket.receive}. */
 export interface ReceiveOptions {
-  /**
-   * Longest payload that is taken whole, in bytes.
-   *
-   * @default {65_535}
-   */
+  /** Longest payload that is taken whole, in bytes; 65,535 if not given. */
   maxSize?: number;
   /** Ends the loop, and closes the socket. */
   signal?: AbortSignal;
@@ -84,6 +62,8 @@ export interface ReceiveOptions {
   timeout?: number;
 }
 
+/** On Windows, receiving tells what became of a datagram that *we* sent. */
+const OF_EARLIER_SEND = /^Connection(Reset|Refused)\b|os error 10052\b/;
 /** How often is looked whether something came, while there is a timeout. */
 const LOOKS_PER_TIMEOUT = 16;
 
@@ -94,9 +74,8 @@ const LOOKS_PER_TIMEOUT = 16;
  * ```ts
  * import { assertEquals } from "@std/assert";
  *
- * const loopback = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
- * using receiver = new UdpSocket(loopback);
- * using sender = new UdpSocket(loopback);
+ * using receiver = new UdpSocket(parseUdpAddress("127.0.0.1:0"));
+ * using sender = new UdpSocket(parseUdpAddress("127.0.0.1:0"));
  * await sender.send(new TextEncoder().encode("hello"), receiver.address);
  * for await (const { payload, peer } of receiver.receive()) {
  *   assertEquals(new TextDecoder().decode(payload), "hello");
@@ -108,9 +87,11 @@ const LOOKS_PER_TIMEOUT = 16;
 export class UdpSocket implements Disposable {
   /** Where it is bound, with the port that the system chose for port 0. */
   readonly address: Deno.NetAddr;
-  #socket: Deno.DatagramConn;
+  /** Deno's own socket, for what this class does not do: groups. */
+  readonly conn: Deno.DatagramConn;
+  /** Longest payload that it sends, in bytes: 65,535 less the headers. */
+  readonly limit: number;
   #asked: NetAddress;
-  #ipv6: boolean;
   #closed = false;
 
   /**
@@ -135,7 +116,7 @@ export class UdpSocket implements Disposable {
       );
     }
     try {
-      this.#socket = Deno.listenDatagram({
+      this.conn = Deno.listenDatagram({
         transport: "udp",
         hostname,
         port,
@@ -148,27 +129,8 @@ export class UdpSocket implements Disposable {
       const others = to ? [to] : [];
       throw describeError(error, attempt, permissionFor(address, ...others));
     }
-    this.address = this.#socket.addr as Deno.NetAddr;
-    this.#ipv6 = this.address.hostname.includes(":");
-  }
-
-  /** Longest payload that it sends, in bytes. */
-  get limit(): number {
-    return this.#ipv6 ? MAX_PAYLOAD_IPV6 : MAX_PAYLOAD_IPV4;
-  }
-
-  /**
-   * Refuses a payload that is longer than what a datagram can hold.
-   *
-   * @param length Its length, in bytes.
-   * @throws {RangeError} If it does not fit.
-   */
-  checkLength(length: number): void {
-    if (length <= this.limit) return;
-    const version = this.#ipv6 ? "IPv6" : "IPv4";
-    throw new RangeError(
-      `Cannot send a datagram of ${length} bytes: over ${version} it holds at most ${this.limit}`,
-    );
+    this.address = this.conn.addr as Deno.NetAddr;
+    this.limit = this.address.hostname.includes(":") ? 65_527 : 65_507;
   }
 
   /**
@@ -176,44 +138,31 @@ export class UdpSocket implements Disposable {
    *
    * @param payload What it holds; no bytes are a datagram too.
    * @param to Who shall get it.
-   * @throws {RangeError} If it does not fit.
    * @throws {Error} If the system refuses.
    */
   async send(
     payload: Uint8Array,
     to: NetAddress | Deno.NetAddr,
   ): Promise<void> {
-    this.checkLength(payload.length);
     const { hostname, port } = to;
     const address = { transport: "udp" as const, hostname, port };
     try {
-      await this.#socket.send(payload, address);
+      await this.conn.send(payload, address);
     } catch (error) {
+      const own = formatAddress(this.address);
+      const other = own.includes("[") ? "0.0.0.0" : "[::]";
+      const reasons: Record<string, string> = {
+        EAFNOSUPPORT:
+          `the socket is bound to ${own} and speaks another version of IP; bind it to ${other}:0 (--bind)`,
+        EINVAL:
+          `from ${own} no way leads there; bind the socket to another address (--bind)`,
+        EMSGSIZE: `the datagram is too long for the way to ${hostname}`,
+        EPERM: "this machine's firewall does not let it out",
+      };
       const attempt = `send to ${formatAddress(address)}`;
       const permission = permissionFor(this.#asked, address);
-      throw describeError(
-        error,
-        attempt,
-        permission,
-        this.#why(error, hostname),
-      );
-    }
-  }
-
-  /** What the codes of UDP mean here; `undefined` for those of any socket. */
-  #why(error: unknown, hostname: string): string | undefined {
-    const own = formatAddress(this.address);
-    switch ((error as { code?: string }).code) {
-      case "EAFNOSUPPORT": {
-        const other = this.#ipv6 ? "0.0.0.0" : "[::]";
-        return `the socket is bound to ${own} and speaks another version of IP; bind it to ${other}:0 (--bind)`;
-      }
-      case "EINVAL":
-        return `from ${own} no way leads there; bind the socket to another address (--bind)`;
-      case "EMSGSIZE":
-        return `the datagram is too long for the way to ${hostname}`;
-      case "EPERM":
-        return "this machine's firewall does not let it out";
+      const { code = "" } = error as { code?: string };
+      throw describeError(error, attempt, permission, reasons[code]);
     }
   }
 
@@ -223,14 +172,12 @@ export class UdpSocket implements Disposable {
    * All of them are read into one buffer. Whoever takes long over a datagram
    * makes the system drop those that come meanwhile; memory does not grow.
    *
-   * @param options How long, how large, until when.
+   * @param options What to wait for, and how long.
    * @returns The datagrams, until the signal.
    * @throws {Deno.errors.TimedOut} If none comes for `timeout`; the socket is
    * closed then.
    */
-  async *receive(
-    options: ReceiveOptions = {},
-  ): AsyncGenerator<Datagram, void> {
+  receive(options: ReceiveOptions = {}): AsyncIterableIterator<Datagram, void> {
     const { maxSize = 65_535, signal, timeout } = options;
     // A longer datagram is cut in silence; that one byte more came tells of it.
     const buffer = new Uint8Array(65_536);
@@ -243,57 +190,42 @@ export class UdpSocket implements Disposable {
     const timer = timeout && setInterval(() => {
       if (++looks > LOOKS_PER_TIMEOUT) close();
     }, timeout / LOOKS_PER_TIMEOUT);
-    try {
-      while (!this.#closed) {
-        let bytes: Uint8Array, peer: Deno.Addr;
-        try {
-          [bytes, peer] = await this.#socket.receive(buffer);
-        } catch (error) {
-          if (this.#closed || isOfEarlierSend(error)) continue;
-          const own = formatAddress(this.address);
-          throw describeError(error, `receive on ${own}`, "");
-        }
-        const cut = bytes.length > maxSize;
-        const payload = cut ? bytes.subarray(0, maxSize) : bytes;
-        looks = -Infinity; // what is done with it takes as long as it takes
-        yield { payload, peer: peer as Deno.NetAddr, cut };
-        looks = 0;
-      }
-      if (looks > LOOKS_PER_TIMEOUT) {
-        throw new Deno.errors.TimedOut(
-          `no datagram came within ${timeout! / 1000}s`,
-        );
-      }
-    } finally {
+    const end = (): Promise<IteratorReturnResult<void>> => {
       clearInterval(timer);
       signal?.removeEventListener("abort", close);
-    }
-  }
-
-  /**
-   * Joins a multicast group: what is sent to it is heard from now on.
-   *
-   * @param group The group, and on which interface.
-   * @throws {Error} If there is no such interface.
-   */
-  join(group: Group): Promise<void> {
-    return joinGroup(this.#socket, group);
+      return Promise.resolve({ done: true, value: undefined });
+    };
+    // By hand: for each datagram, an async generator costs as much as counting.
+    const next = async (): Promise<IteratorResult<Datagram, void>> => {
+      looks = 0;
+      while (!this.#closed) {
+        try {
+          const [bytes, from] = await this.conn.receive(buffer);
+          looks = -Infinity; // what is done with it takes as long as it takes
+          const cut = bytes.length > maxSize;
+          const payload = cut ? bytes.subarray(0, maxSize) : bytes;
+          return { value: { payload, peer: from as Deno.NetAddr, cut } };
+        } catch (error) {
+          if (this.#closed || OF_EARLIER_SEND.test(`${error}`)) continue;
+          end();
+          const attempt = `receive on ${formatAddress(this.address)}`;
+          throw describeError(error, attempt, "");
+        }
+      }
+      if (looks <= LOOKS_PER_TIMEOUT) return await end();
+      end();
+      const seconds = timeout! / 1000;
+      throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
+    };
+    const datagrams: AsyncIterableIterator<Datagram, void> = {
+      ...{ next, return: end, [Symbol.asyncIterator]: () => datagrams },
+    };
+    return datagrams;
   }
 
   /** Closes the socket, which may have been done before. */
   [Symbol.dispose](): void {
-    if (!this.#closed) this.#socket.close();
+    if (!this.#closed) this.conn.close();
     this.#closed = true;
   }
-}
-
-/**
- * On Windows, receiving tells what became of a datagram that *we* sent: nobody
- * was there, or it was under way for too long. Others may still have something
- * to say.
- */
-function isOfEarlierSend(error: unknown): boolean {
-  return error instanceof Deno.errors.ConnectionReset ||
-    error instanceof Deno.errors.ConnectionRefused ||
-    /os error 10052\b/.test(`${error}`);
 }

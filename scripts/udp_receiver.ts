@@ -22,7 +22,6 @@ import {
   runCommand,
   stopSignal,
 } from "../lib/command/command.ts";
-import type { Log } from "../lib/command/log.ts";
 import {
   duration,
   integer,
@@ -35,15 +34,16 @@ import {
 } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
 import { peerFilter } from "../lib/peers.ts";
-import { describeReport, Statistics } from "../lib/stats.ts";
+import { Statistics } from "../lib/stats.ts";
+import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
+import { EchoGuard } from "../lib/udp/echo_guard.ts";
 import {
   addressForGroups,
   isMulticast,
+  joinGroup,
   parseGroup,
-  parseUdpAddress,
-  UdpSocket,
-} from "../lib/udp.ts";
-import { EchoGuard } from "../lib/udp/echo_guard.ts";
+} from "../lib/udp/group.ts";
+import { Histogram, logReport } from "../lib/udp/report.ts";
 
 const OPTIONS = {
   echo: toggle("send each back to who sent it"),
@@ -98,7 +98,7 @@ Examples:
     const stop = stopSignal();
     const address = addressForGroups(local, groups);
     using socket = new UdpSocket(address, { shared: groups.length > 0 });
-    for (const group of groups) await socket.join(group);
+    for (const group of groups) await joinGroup(socket.conn, group);
     const where = formatAddress(socket.address);
     log.info("listening", `Listening on ${where}`, { address: where });
     hint(
@@ -108,12 +108,11 @@ Examples:
 
     const output = new Output({ hex });
     const shown = !stats || !output.terminal;
-    const statistics = new Statistics();
+    const [statistics, gaps] = [new Statistics(), new Histogram()];
     const guard = new EchoGuard(socket.address);
     const signal = AbortSignal.any([stop, output.failed]);
-    let received = 0;
+    let [received, arrival, from] = [0, NaN, ""];
     let last: Deno.NetAddr | undefined;
-    let from = "";
     try {
       const datagrams = socket.receive({ maxSize, timeout, signal });
       for await (const { payload, peer, cut } of datagrams) {
@@ -125,14 +124,20 @@ Examples:
           from = formatAddress(peer);
           if (shown) log.info("peer", `From ${from}:`, { peer: from, bytes });
         }
-        const message = stats ? statistics.record(payload, from) : payload;
+        let header = 0;
+        if (stats) {
+          const now = performance.now();
+          if (received > 0) gaps.add(now - arrival);
+          arrival = now;
+          header = statistics.record(payload, from, now);
+        }
         if (log.verbose) {
           const text = `${bytes} bytes from ${from}`;
           log.debug("datagram", text, { peer: from, bytes });
         }
         if (cut) {
-          const what = `The datagram from ${from} is longer than`;
-          const text = `${what} ${maxSize} bytes: its end is lost (--max-size)`;
+          const what = `The datagram from ${from} is longer than ${maxSize}`;
+          const text = `${what} bytes: its end is lost (--max-size)`;
           log.error(text, { peer: from, bytes });
         } else if (echo) {
           const objection = guard.objection(payload, peer);
@@ -145,7 +150,7 @@ Examples:
             log.info("unanswered", text, { peer: from });
           }
         }
-        if (shown) await output.datagram(message);
+        if (shown) await output.datagram(payload.subarray(header));
         if (++received === options.count) break;
       }
       await output.finish();
@@ -153,23 +158,9 @@ Examples:
       if (!(error instanceof Deno.errors.TimedOut)) throw error;
       log.info("timeout", `Leaving: ${error.message}`);
     } finally {
-      if (stats) report(statistics, log);
+      if (stats) logReport(statistics, gaps, log);
     }
   },
 };
-
-/** Says what became of the datagrams. */
-function report(statistics: Statistics, log: Log): void {
-  const total = statistics.report();
-  log.info("stats", describeReport(total), { ...total });
-  const senders = [...statistics.senders()];
-  for (const [peer, each] of senders.length > 1 ? senders : []) {
-    log.info("sender", `${peer}: ${describeReport(each)}`, { peer, ...each });
-  }
-  const rows = statistics.gaps.rows();
-  if (rows.length > 0) log.info("gaps", "Times between two datagrams:");
-  statistics.gaps.draw()
-    .forEach((line, i) => log.info("gap", line, { ...rows[i] }));
-}
 
 if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);

@@ -32,17 +32,12 @@ import {
   usage,
 } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
-import {
-  HEADER_LENGTH,
-  MAX_NUMBERED,
-  STOPPED,
-  writeHeader,
-} from "../lib/stats.ts";
+import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { Pace, seriesOf } from "../lib/udp/series.ts";
+import { paceOf, seriesOf } from "../lib/udp/series.ts";
 
 const OPTIONS = {
-  count: option("N", "send each message N times", integer(1, MAX_NUMBERED)),
+  count: option("N", "send each message N times", integer(1, STOPPED)),
   interval: option("DURATION", "wait between two (0)", duration, 0),
   size: option("SIZE", "fill or cut each datagram to this", size),
   number: toggle("start each with its number and the time"),
@@ -89,7 +84,7 @@ Examples:
     using socket = new UdpSocket(from, { to });
     const header = number ? HEADER_LENGTH : 0;
     const { total, datagrams } = usage(() =>
-      seriesOf({ ...options, texts, header }, Deno.stdin, socket)
+      seriesOf({ ...options, texts }, header, Deno.stdin, socket.limit)
     );
     if (total === 0 && Deno.stdin.isTerminal()) {
       hint(
@@ -111,7 +106,7 @@ Examples:
     let [sent, bytes] = [0, 0];
     const start = performance.now();
     try {
-      const pace = new Pace(options.interval);
+      const isDue = paceOf(options.interval, end);
 
       // On request: how far it is, where a person watches.
       using _line = total > 0 && !answers && Deno.stderr.isTerminal()
@@ -121,7 +116,7 @@ Examples:
         : undefined;
 
       for await (const datagram of datagrams) {
-        await pace.next(end);
+        await isDue();
         if (end.aborted) break;
         if (number) writeHeader(datagram, { run, sequence: sent, total });
         await socket.send(datagram, to);

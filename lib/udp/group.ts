@@ -1,106 +1,51 @@
 /**
- * Multicast: one datagram to all who have joined a group.
+ * Multicast groups: reading them, where to bind for them, joining them.
  *
  * @module
  */
-import { isIpAddress, type NetAddress, parseAddress } from "../address.ts";
+import { type NetAddress, parseAddress } from "../address.ts";
 import { describeError } from "../tcp/errors.ts";
 
-/** A multicast group, and where to join it. */
+/** A group, and on which interface: an IPv4 address of it, an IPv6 number. */
 export interface Group {
-  /** Address of the group: 224.0.0.0 to 239.255.255.255, or ff00::/8. */
   hostname: string;
-  /**
-   * The interface: for IPv4 an address that it has, for IPv6 its number. What
-   * the system takes by itself is 0.0.0.0, and 0.
-   */
   on: string | number;
 }
 
-/**
- * Tells whether an address is that of a multicast group.
- *
- * @param hostname The address, without brackets, or a name.
- * @returns Whether it is one.
- *
- * @example
- * ```ts
- * import { assert } from "@std/assert";
- *
- * assert(isMulticast("239.1.2.3") && isMulticast("ff02::1"));
- * assert(!isMulticast("10.1.2.3") && !isMulticast("fe80::1"));
- * ```
- */
+/** Tells whether an address is that of a group. */
 export function isMulticast(hostname: string): boolean {
-  return /^(22[4-9]|23\d)(\.\d+){3}$/.test(hostname) ||
-    /^ff[\da-f]{2}:/i.test(hostname);
+  return /^(22[4-9]|23\d)(\.\d+){3}$|^ff[\da-f]{2}:/i.test(hostname);
 }
 
-/**
- * Reads a group: `239.1.2.3`, `239.1.2.3@10.0.0.1`, `ff02::1`, `[ff02::1]@2`.
- *
- * @param text The group, and after `@` the interface: for IPv4 an address of
- * it, for IPv6 its number, where `::1` stands for the loopback's.
- * @returns The group.
- * @throws {SyntaxError} If the text is none; the message says why.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const group = { hostname: "239.1.2.3", on: "127.0.0.1" };
- * assertEquals(parseGroup("239.1.2.3@127.0.0.1"), group);
- * assertEquals(parseGroup("ff02::1"), { hostname: "ff02::1", on: 0 });
- * ```
- */
+/** Reads `239.1.2.3`, `239.1.2.3@10.0.0.1`, `ff02::1`, `[ff02::1]@2`. */
 export function parseGroup(text: string): Group {
-  const refusal = (reason: string) =>
-    new SyntaxError(`Cannot join "${text}": ${reason}`);
-  const [group, on] = text.split(/@(.*)/s);
+  const [group, interfaceName] = text.split(/@(.*)/s);
   const bare = group.includes(":") && !group.startsWith("[");
   const address = parseAddress(bare ? `[${group}]` : group, { port: 0 });
   const { hostname } = address as NetAddress;
+  let reason: string;
   if (!isMulticast(hostname)) {
-    throw refusal(
-      "a group is an address from 224.0.0.0 to 239.255.255.255 or in ff00::/8, as in 239.1.2.3@10.0.0.1",
-    );
+    reason =
+      "a group is an address from 224.0.0.0 to 239.255.255.255 or in ff00::/8, as in 239.1.2.3@10.0.0.1";
+  } else if (hostname.includes(":")) {
+    // By an address Deno cannot find it; the loopback interface is always 1.
+    const on = interfaceName === "::1" ? "1" : interfaceName ?? "0";
+    if (/^\d{1,9}$/.test(on)) return { hostname, on: Number(on) };
+    reason =
+      "for IPv6 the interface is a number, as in ff02::1@2 (`ip link` shows it)";
+  } else {
+    const on = interfaceName ?? "0.0.0.0";
+    if (/^\d{1,3}(\.\d{1,3}){3}$/.test(on)) return { hostname, on };
+    reason =
+      "for IPv4 the interface is an address that it has, as in 239.1.2.3@10.0.0.1 (`ip address` shows it)";
   }
-  if (!hostname.includes(":")) {
-    if (on === undefined) return { hostname, on: "0.0.0.0" };
-    if (isIpAddress(on) && !on.includes(":")) return { hostname, on };
-    throw refusal(
-      "for IPv4 the interface is an address that it has, as in 239.1.2.3@10.0.0.1 (`ip address` shows it)",
-    );
-  }
-  // By an address Deno cannot find it; the loopback interface is always 1.
-  const number = on === undefined ? "0" : on === "::1" ? "1" : on;
-  if (/^\d{1,9}$/.test(number)) return { hostname, on: Number(number) };
-  throw refusal(
-    "for IPv6 the interface is a number, as in ff02::1@2 (`ip link` shows it)",
-  );
+  throw new SyntaxError(`Cannot join "${text}": ${reason}`);
 }
 
 /**
- * Finds out where to bind a socket that shall hear groups.
- *
- * Bound to an address of one machine, it would hear no group; bound to all, it
- * hears everybody. So it is bound to the group itself, if there is but one and
- * the system can: Windows cannot, and none can for groups of a link (`ff02::`).
- *
- * @param address Where it would be bound without a group.
- * @param groups The groups.
- * @param os The system.
- * @returns Where to bind it.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const address = { transport: "udp", hostname: "127.0.0.1", port: 80 } as const;
- * const groups = [parseGroup("239.1.2.3")];
- * const bound = addressForGroups(address, groups, "linux");
- * assertEquals(bound, { ...address, hostname: "239.1.2.3" });
- * ```
+ * Finds out where to bind a socket that shall hear groups: to the group itself,
+ * or it hears everybody, if there is but one and the system can. Windows
+ * cannot, and none can for groups of a link (`ff02::`).
  */
 export function addressForGroups(
   address: NetAddress,

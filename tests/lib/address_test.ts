@@ -3,7 +3,6 @@ import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   type Address,
-  type AddressDefaults,
   formatAddress,
   type NetAddress,
   parseAddress,
@@ -254,7 +253,7 @@ for (const [text, port] of BAD_PORTS) {
 }
 
 Deno.test("parseAddress() fills in the defaults when the text is silent", () => {
-  const defaults: AddressDefaults = {
+  const defaults: Partial<NetAddress> = {
     hostname: "::1",
     port: 443,
     transport: "tls",

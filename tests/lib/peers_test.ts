@@ -65,12 +65,12 @@ const BAD_PEERS: [string, string][] = [
   ["unix:socket", "it must be an IP address"],
   ["::1", "an IPv6 address needs brackets"],
   ["", "it names no host"],
-  ["10.0.0.0/33", "a number from 0 to 32"],
-  ["::/129", "a number from 0 to 128"],
-  ["10.0.0.0/", "a number from 0 to 32"],
-  ["10.0.0.0/x", "a number from 0 to 32"],
-  ["10.0.0.0/8:80", "a number from 0 to 32"],
-  ["10.0.0.0/8/8", "a number from 0 to 32"],
+  ["10.0.0.0/33", "or a network, as in 10.0.0.0/8"],
+  ["::/129", "or a network, as in 10.0.0.0/8"],
+  ["10.0.0.0/", "or a network, as in 10.0.0.0/8"],
+  ["10.0.0.0/x", "or a network, as in 10.0.0.0/8"],
+  ["10.0.0.0/8:80", "or a network, as in 10.0.0.0/8"],
+  ["10.0.0.0/8/8", "or a network, as in 10.0.0.0/8"],
   ["/8", "it names no host"],
 ];
 for (const [text, message] of BAD_PEERS) {

@@ -1,10 +1,7 @@
 /** A series of datagrams: what they hold, and when they are due. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
-import { Pace, seriesOf, type SeriesOptions } from "../../lib/udp/series.ts";
+import { paceOf, seriesOf } from "../../lib/udp/series.ts";
 import { bytes, text, within } from "../support/helpers.ts";
-
-const LOOPBACK = parseUdpAddress("127.0.0.1:0");
 
 /** Input that comes in pieces of a length. */
 function input(given: string, length = given.length) {
@@ -19,15 +16,21 @@ function input(given: string, length = given.length) {
   };
 }
 
-/** A series, and a socket that could send it. */
-function series(options: Partial<SeriesOptions>, given = "", length?: number) {
-  using socket = new UdpSocket(LOOPBACK);
-  const all = { texts: [], header: 0, ...options };
-  return seriesOf(all, input(given, length), socket);
+interface Options {
+  texts?: string[];
+  count?: number;
+  size?: number;
+  header?: number;
+}
+
+function series(options: Options, given = "", length?: number) {
+  const { header = 0, ...rest } = options;
+  const from = input(given, length);
+  return seriesOf({ texts: [], ...rest }, header, from, 65_507);
 }
 
 // Options, input, what is sent.
-const SENT: [Partial<SeriesOptions>, string, string[]][] = [
+const SENT: [Options, string, string[]][] = [
   [{ texts: ["a", "", "ö"] }, "", ["a", "", "ö"]],
   [{ texts: ["a", "b"], count: 2 }, "", ["a", "b", "a", "b"]],
   [{ texts: ["hello"], size: 3 }, "", ["hel"]],
@@ -85,12 +88,12 @@ Deno.test("seriesOf() refuses a line that is too long, after those before it", a
 
 const never = new AbortController().signal;
 
-Deno.test("next() is never early and never in a burst", async () => {
-  const pace = new Pace(2);
+Deno.test("paceOf() is never early and never in a burst", async () => {
+  const pace = paceOf(2, never);
   const start = performance.now();
   const times: number[] = [];
   for (let turn = 0; turn < 200; turn++) {
-    await pace.next(never);
+    await pace();
     times.push(performance.now());
     assert(times[turn] - start >= 2 * turn, `turn ${turn} was early`);
   }
@@ -102,32 +105,32 @@ Deno.test("next() is never early and never in a burst", async () => {
   }
 });
 
-Deno.test("next() catches up after a delay, at most four times as fast", async () => {
-  const pace = new Pace(4);
+Deno.test("paceOf() catches up after a delay, at most four times as fast", async () => {
+  const pace = paceOf(4, never);
   const start = performance.now();
-  await pace.next(never);
+  await pace();
   while (performance.now() < start + 40); // busy with something else
   const late = performance.now();
   // Ten turns are due by now: one comes at once, the others at 1 ms.
-  for (let turn = 0; turn < 6; turn++) await pace.next(never);
+  for (let turn = 0; turn < 6; turn++) await pace();
   assert(performance.now() - late >= 5);
 });
 
-Deno.test("next() waits for nothing at interval 0, and lets others have a turn", async () => {
+Deno.test("paceOf() waits for nothing at interval 0, and lets others have a turn", async () => {
   let others = 0;
   const timer = setInterval(() => others++, 1);
   const start = performance.now();
-  const pace = new Pace(0);
-  while (performance.now() < start + 100) await pace.next(never);
+  const pace = paceOf(0, never);
+  while (performance.now() < start + 100) await pace();
   clearInterval(timer);
   assert(others > 0);
 });
 
-Deno.test("next() ends early when the signal is aborted", async () => {
-  const pace = new Pace(3_600_000);
-  await pace.next(never);
+Deno.test("paceOf() ends early when the signal is aborted", async () => {
   const stop = new AbortController();
-  const turn = pace.next(stop.signal);
+  const pace = paceOf(3_600_000, stop.signal);
+  await pace();
+  const turn = pace();
   stop.abort();
   await within(turn);
   assertEquals(stop.signal.aborted, true);
