@@ -96,7 +96,7 @@ export class SafeTextDecoder {
     const decoded = this.#decoder.decode(chunk, { stream: true });
     const text = (this.#held + decoded).replaceAll("\r\n", "\n");
     this.#held = text.endsWith("\r") ? "\r" : "";
-    return this.#safe(text.slice(0, text.length - this.#held.length));
+    return safeLines(text.slice(0, text.length - this.#held.length));
   }
 
   /**
@@ -105,15 +105,13 @@ export class SafeTextDecoder {
    * @returns What was held back: half a character, or a carriage return.
    */
   finish(): string {
-    return this.#safe(this.#held + this.#decoder.decode());
+    return safeLines(this.#held + this.#decoder.decode());
   }
+}
 
-  #safe(text: string): string {
-    return replaceUnsafe(
-      text,
-      (it) => /[\n\t]/.test(it) ? it : escapeCharacter(it),
-    );
-  }
+/** Leaves line feeds and tabs. */
+function safeLines(text: string): string {
+  return text.replace(/[^\n\t]+/g, (run) => safeLine(run));
 }
 
 /**

@@ -53,10 +53,7 @@ export interface Command<T extends OptionTable> {
   sockets?: boolean;
 }
 
-/**
- * Runs a command and gives its exit code: 0 done, 1 the network or the peer
- * failed, 2 the command line is wrong.
- */
+/** Gives the exit code: 0 done, 1 the network failed, 2 wrong command line. */
 export async function runCommand<T extends OptionTable>(
   command: Command<T>,
   args: readonly string[],
@@ -71,19 +68,22 @@ export async function runCommand<T extends OptionTable>(
 
     const { values: options, positionals } = parseOptions(table, args);
     log = new Log(options);
-    if (options.help) await print(helpText(command, table));
-    else if (options.version) await print(`${name} ${VERSION}\n`);
-    else {
-      const problem = `there is one argument too many: "${
-        positionals[most]
-      }"; an address is one word, as in 127.0.0.1:1234`;
-      refuse({ [problem]: positionals.length > most });
-
-      // On request: before the first socket is made.
-      if (options.explain) await import("../explain.ts");
-
-      await command.run({ options, positionals, log });
+    if (options.help || options.version) {
+      const output = new Output();
+      const version = `${name} ${VERSION}\n`;
+      await output.text(options.help ? helpText(command, table) : version);
+      await output.finish();
+      return 0;
     }
+    const extra = positionals[most];
+    const problem =
+      `there is one argument too many: "${extra}"; an address is one word, as in 127.0.0.1:1234`;
+    refuse({ [problem]: extra !== undefined });
+
+    // On request: before the first socket is made.
+    if (options.explain) await import("../explain.ts");
+
+    await command.run({ options, positionals, log });
     return 0;
   } catch (error) {
     const isUnread = error instanceof OutputError && error.closed; // `| head`
@@ -99,10 +99,7 @@ export async function runCommand<T extends OptionTable>(
 /** The process was asked to stop, and has nothing left to do. */
 export class StopRequest extends Error {}
 
-/**
- * Listens for SIGINT and SIGTERM. The first aborts the signal, so that open
- * work can end; the second ends the process at once.
- */
+/** Aborted by SIGINT or SIGTERM; a second one ends the process at once. */
 export function stopSignal(): AbortSignal {
   const stop = new AbortController();
   for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
@@ -121,12 +118,6 @@ export function hint(log: Log, message: string): void {
   }
 }
 
-async function print(ours: string): Promise<void> {
-  const output = new Output();
-  await output.text(ours);
-  await output.finish();
-}
-
 function helpText(command: Command<OptionTable>, table: OptionTable): string {
   const { name, summary, positionals, headings, epilogue } = command;
   const own = Object.entries(command.options);
@@ -138,12 +129,13 @@ function helpText(command: Command<OptionTable>, table: OptionTable): string {
     const heading = headings[name] ? `${headings[name]}:\n` : "";
     return `${heading}${lefts[i].padEnd(width)}${help}\n`;
   });
-  const common = Object.values(table).slice(0, -own.length);
+  const common = Object.entries(table)
+    .filter(([name]) => !(name in command.options)).map(([, { help }]) => help);
   return `${summary}
 
 Usage: ${name}.ts [options] ${positionals}
 
 ${rows.join("")}Every script:
-${common.map(({ help }) => help).join("")}
+${common.join("")}
 ${epilogue}`;
 }

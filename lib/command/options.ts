@@ -163,20 +163,16 @@ function spelledOut(table: OptionTable, args: readonly string[]): string[] {
 }
 
 function unknownOption(given: string, known: string[]): UsageError {
-  const edits = Math.min(given.length / 3, 3);
-  const near = known.find((flag) => isNear(given, flag, edits));
+  const near = known.find((flag) =>
+    lacking(flag, given) + lacking(given, flag) <= given.length / 3
+  );
   const advice = /^--(allow|deny|unstable)-/.test(given)
     ? "; what Deno is to allow stands before the script's name"
     : near && `; did you mean ${near}?`;
   return new UsageError(`there is no option ${given}${advice ?? ""}`);
 }
 
-/** Tells whether so many characters added, dropped or changed make both one. */
-function isNear(from: string, to: string, edits: number): boolean {
-  if (edits < 0) return false;
-  if (from === "" || to === "") return from.length + to.length <= edits;
-  const [less, other] = [from.slice(1), to.slice(1)];
-  if (from[0] === to[0]) return isNear(less, other, edits);
-  return [[less, other], [less, to], [from, other]]
-    .some(([one, two]) => isNear(one, two, edits - 1));
+/** How many letters of a word another has not. */
+function lacking(word: string, other: string): number {
+  return [...other].reduce((rest, one) => rest.replace(one, ""), word).length;
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { reasonFor } from "../tcp/errors.ts";
-import { concatenate, writeAll, type Writer } from "../tcp/stream.ts";
+import { writeAll, type Writer } from "../tcp/stream.ts";
 import { hexDump, SafeTextDecoder } from "../text.ts";
 
 /** Standard output takes no more. */
@@ -19,7 +19,7 @@ export class OutputError extends Error {
   }
 }
 
-/** The most that may wait to be written, in bytes; then `write` waits too. */
+/** How many bytes may wait to be written; then `write` waits, too. */
 const QUEUED_OUTPUT = 1_048_576;
 
 /**
@@ -29,14 +29,14 @@ const QUEUED_OUTPUT = 1_048_576;
  * four in five. A failed write is thrown by the next call, or by `finish`.
  */
 export class Output implements Writer {
-  /** Whether bytes are shown in hexadecimal. */
   readonly hex: boolean;
-  /** Whether a terminal reads it. */
   readonly terminal: boolean;
   #to: Writer;
   #decoder = new SafeTextDecoder();
   #offset = 0;
-  #waiting: Uint8Array[] = [];
+  /** What is to be written next, and what is being written, by turns. */
+  #waiting = new Uint8Array(QUEUED_OUTPUT);
+  #other = new Uint8Array(QUEUED_OUTPUT);
   #length = 0;
   #writing: Promise<void> | undefined;
   #failure = new AbortController();
@@ -84,22 +84,25 @@ export class Output implements Writer {
   }
 
   async #push(bytes: Uint8Array): Promise<void> {
-    // The caller may overwrite what has to wait.
-    this.#waiting.push(this.#writing ? bytes.slice() : bytes);
-    this.#length += bytes.length;
-    this.#writing ??= this.#drain();
-    if (this.terminal || this.#length > QUEUED_OUTPUT) await this.#writing;
+    for (let rest = bytes; rest.length > 0;) {
+      const part = rest.subarray(0, QUEUED_OUTPUT - this.#length);
+      this.#waiting.set(part, this.#length);
+      this.#length += part.length;
+      rest = rest.subarray(part.length);
+      this.#writing ??= this.#drain();
+      if (this.terminal || rest.length > 0) await this.#writing;
+    }
     this.failed.throwIfAborted();
   }
 
   async #drain(): Promise<void> {
     try {
-      do {
-        const bytes = concatenate(this.#waiting);
-        this.#waiting = [];
+      while (this.#length > 0) {
+        const bytes = this.#waiting.subarray(0, this.#length);
+        [this.#waiting, this.#other] = [this.#other, this.#waiting];
         this.#length = 0;
         await writeAll(this.#to, bytes);
-      } while (this.#length > 0);
+      }
     } catch (error) {
       this.#failure.abort(new OutputError(error));
     }

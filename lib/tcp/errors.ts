@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 /**
  * Rewrites the message of an error to `Cannot ATTEMPT: reason`. The error stays
  * the object that it was, with its class and its `code`; anything else that was
@@ -14,10 +15,10 @@ export function describeError(
   permission: string,
   why: string = reasonFor(error),
 ): Error {
-  const reason = error instanceof Deno.errors.NotCapable
-    ? `Deno was not allowed to; it needs ${permission}`
-    : why;
-  const message = `Cannot ${attempt}: ${reason}`;
+  if (error instanceof Deno.errors.NotCapable) {
+    why = `Deno was not allowed to; it needs ${permission}`;
+  }
+  const message = `Cannot ${attempt}: ${why}`;
   // The message of a DOMException cannot be changed.
   if (!(error instanceof Error) || error instanceof DOMException) {
     return new Error(message, { cause: error });
@@ -78,7 +79,7 @@ const TLS_REASONS: [RegExp, string][] = [
     "the peer ended without a TLS farewell, so what came may be cut short",
   ],
   [
-    /fatal alert: UnknownCA|fatal alert: \w*Certificate\w*/,
+    /fatal alert: (UnknownCA|\w*Certificate)/,
     "the peer did not accept the certificate",
   ],
 ];
@@ -91,8 +92,7 @@ export function reasonFor(error: unknown): string {
   if ("advice" in error) return `${message}; ${error.advice}`;
   const isTls = /^(InvalidData|UnexpectedEof)$/.test(name) ||
     message.endsWith("KeyMismatch"); // which has no class of its own
-  const [, tls] = TLS_REASONS.find(([said]) => isTls && said.test(message)) ??
-    [];
+  const tls = TLS_REASONS.find(([said]) => isTls && said.test(message))?.[1];
   const reason = REASONS[code] ?? tls ?? REASONS[name];
   if (reason !== undefined) return reason;
   // The text differs from system to system; the class is a plain Error.
