@@ -17,12 +17,6 @@ function replaceUnsafe(text: string, by: (character: string) => string) {
   );
 }
 
-function escapeCharacter(character: string): string {
-  const digits = character.codePointAt(0)!.toString(16);
-  if (digits.length <= 2) return `\\x${digits.padStart(2, "0")}`;
-  return digits.length > 4 ? `\\u{${digits}}` : `\\u${digits.padStart(4, "0")}`;
-}
-
 /**
  * Makes text safe as a part of one line: a name, a message, a log entry.
  *
@@ -37,7 +31,12 @@ function escapeCharacter(character: string): string {
  * ```
  */
 export function safeLine(text: string): string {
-  return replaceUnsafe(text, escapeCharacter);
+  return replaceUnsafe(text, (character) => {
+    const hex = character.codePointAt(0)!.toString(16);
+    if (hex.length > 4) return `\\u{${hex}}`;
+    if (hex.length > 2) return `\\u${hex.padStart(4, "0")}`;
+    return `\\x${hex.padStart(2, "0")}`;
+  });
 }
 
 /**
@@ -52,15 +51,15 @@ export function safeLine(text: string): string {
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(safeJson(["\x9b31m", "\u202e"]), '["\\u009b31m","\\u202e"]');
- * assertEquals(JSON.parse(safeJson("\x7f\u{e0001}")), "\x7f\u{e0001}");
  * ```
  */
 export function safeJson(value: unknown): string {
   return replaceUnsafe(JSON.stringify(value), (character) => {
     // JSON names a character beyond U+FFFF by its two halves.
-    const halves = character.split("").map((half) => half.charCodeAt(0));
-    return halves.map((code) => `\\u${code.toString(16).padStart(4, "0")}`)
-      .join("");
+    const halves = character.split("").map((half) =>
+      half.charCodeAt(0).toString(16).padStart(4, "0")
+    );
+    return `\\u${halves.join("\\u")}`;
   });
 }
 

@@ -8,16 +8,12 @@ import { dim, red } from "@std/fmt/colors";
 import { safeJson, safeLine } from "../text.ts";
 
 /** What belongs to an event besides its text, as JSON carries it. */
-export type Details = Record<string, string | number | boolean | undefined>;
+type Details = Record<string, string | number | boolean | undefined>;
 
-/**
- * Writes what happens. A line stays one line: control characters in it, which
- * a peer may have sent, are shown and not obeyed.
- */
+/** Writes what happens; what a peer may have sent in it is shown, not obeyed. */
 export class Log {
   /** Whether it writes only what goes wrong: other lines need not be made. */
   readonly quiet: boolean;
-  /** Whether it writes everything. */
   readonly verbose: boolean;
   #json: boolean;
   #colors: boolean;
