@@ -9,22 +9,12 @@
  * @module
  */
 
-// Made when first needed: a class of Unicode properties takes a part of a
-// millisecond, and a client that prints to a pipe does not need it.
-let unsafe: RegExp | undefined;
-
 /** Replaces controls, bidirectional controls, line separators, invisible tags. */
 function replaceUnsafe(text: string, by: (character: string) => string) {
-  unsafe ??=
-    /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
-  return text.replace(unsafe, by);
-}
-
-function escapeCharacter(character: string): string {
-  const digits = character.codePointAt(0)!.toString(16);
-  if (digits.length <= 2) return `\\x${digits.padStart(2, "0")}`;
-  if (digits.length <= 4) return `\\u${digits.padStart(4, "0")}`;
-  return `\\u{${digits}}`;
+  return text.replace(
+    /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu,
+    by,
+  );
 }
 
 /**
@@ -41,7 +31,12 @@ function escapeCharacter(character: string): string {
  * ```
  */
 export function safeLine(text: string): string {
-  return replaceUnsafe(text, escapeCharacter);
+  return replaceUnsafe(text, (character) => {
+    const hex = character.codePointAt(0)!.toString(16);
+    if (hex.length > 4) return `\\u{${hex}}`;
+    if (hex.length > 2) return `\\u${hex.padStart(4, "0")}`;
+    return `\\x${hex.padStart(2, "0")}`;
+  });
 }
 
 /**
@@ -56,40 +51,21 @@ export function safeLine(text: string): string {
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(safeJson(["\x9b31m", "\u202e"]), '["\\u009b31m","\\u202e"]');
- * assertEquals(JSON.parse(safeJson("\x7f\u{e0001}")), "\x7f\u{e0001}");
  * ```
  */
 export function safeJson(value: unknown): string {
   return replaceUnsafe(JSON.stringify(value), (character) => {
     // JSON names a character beyond U+FFFF by its two halves.
-    const units = character.split("").map((unit) => unit.charCodeAt(0));
-    const hex = units.map((unit) => unit.toString(16).padStart(4, "0"));
-    return hex.map((digits) => `\\u${digits}`).join("");
+    const halves = character.split("").map((half) =>
+      half.charCodeAt(0).toString(16).padStart(4, "0")
+    );
+    return `\\u${halves.join("\\u")}`;
   });
 }
 
 /**
- * Makes text of several lines safe: line feeds and tabs stay as they are.
- *
- * @param text Anything that a peer sent.
- * @returns The text with every other control character shown.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(safeText("one\n\ttwo\rthree"), "one\n\ttwo\\x0dthree");
- * ```
- */
-export function safeText(text: string): string {
-  return replaceUnsafe(
-    text,
-    (it) => it === "\n" || it === "\t" ? it : escapeCharacter(it),
-  );
-}
-
-/**
- * Turns a stream of bytes into text that is safe to print as it comes.
+ * Turns a stream of bytes into text that is safe to print as it comes: of what
+ * a terminal obeys, only line feeds and tabs stay as they are.
  *
  * A character may lie across two chunks, and so may a CRLF, which is printed
  * as a plain line feed. Bytes that are not UTF-8 become U+FFFD.
@@ -107,7 +83,7 @@ export function safeText(text: string): string {
  */
 export class SafeTextDecoder {
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  #carriageReturn = "";
+  #held = "";
 
   /**
    * Takes the next bytes.
@@ -116,7 +92,10 @@ export class SafeTextDecoder {
    * @returns What of them can be printed by now.
    */
   push(chunk: Uint8Array): string {
-    return this.#safe(this.#decoder.decode(chunk, { stream: true }), false);
+    const decoded = this.#decoder.decode(chunk, { stream: true });
+    const text = (this.#held + decoded).replaceAll("\r\n", "\n");
+    this.#held = text.endsWith("\r") ? "\r" : "";
+    return safeLines(text.slice(0, text.length - this.#held.length));
   }
 
   /**
@@ -125,19 +104,14 @@ export class SafeTextDecoder {
    * @returns What was held back: half a character, or a carriage return.
    */
   finish(): string {
-    return this.#safe(this.#decoder.decode(), true);
-  }
-
-  #safe(decoded: string, last: boolean): string {
-    const text = this.#carriageReturn + decoded;
-    const held = !last && text.endsWith("\r");
-    this.#carriageReturn = held ? "\r" : "";
-    const whole = held ? text.slice(0, -1) : text;
-    return safeText(whole.replaceAll("\r\n", "\n"));
+    return safeLines(this.#held + this.#decoder.decode());
   }
 }
 
-const BYTES_PER_ROW = 16;
+/** Leaves line feeds and tabs. */
+function safeLines(text: string): string {
+  return text.replace(/[^\n\t]+/g, (run) => safeLine(run));
+}
 
 /**
  * Shows bytes in rows of sixteen: offset, hexadecimal, and as ASCII.
@@ -158,16 +132,13 @@ const BYTES_PER_ROW = 16;
  */
 export function hexDump(bytes: Uint8Array, offset = 0): string {
   let dump = "";
-  for (let start = 0; start < bytes.length; start += BYTES_PER_ROW) {
-    const row = Array.from(bytes.subarray(start, start + BYTES_PER_ROW));
-    const hex = row.map((byte) => byte.toString(16).padStart(2, "0"));
-    // A wider gap after the eighth byte: the eye finds a byte by its column.
-    hex.splice(8, 0, "");
-    const ascii = row.map((byte) =>
-      byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "."
-    );
+  for (let start = 0; start < bytes.length; start += 16) {
+    const row = bytes.subarray(start, start + 16);
     const position = (offset + start).toString(16).padStart(8, "0");
-    dump += `${position}  ${hex.join(" ").padEnd(49)} |${ascii.join("")}|\n`;
+    // A wider gap after the eighth byte: the eye finds a byte by its column.
+    const hex = row.toHex().replace(/../g, "$& ").replace(/^.{24}/, "$& ");
+    const ascii = String.fromCharCode(...row).replace(/[^ -~]/g, ".");
+    dump += `${position}  ${hex.padEnd(49)} |${ascii}|\n`;
   }
   return dump;
 }

@@ -7,28 +7,28 @@
 import { Log } from "./log.ts";
 import {
   flagOf,
-  type Option,
   type OptionTable,
   parseOptions,
+  refuse,
   toggle,
   UsageError,
   type Values,
 } from "./options.ts";
-import { OutputError } from "./output.ts";
+import { Output, OutputError } from "./output.ts";
 
 /** Version of the collection; deno.json has the same. */
 export const VERSION = "0.1.0";
 
-/** Every command has these. */
+/** Every command has these. Their help is not a row, but one after the other. */
 const COMMON = {
-  verbose: toggle("say more", "v"),
-  quiet: toggle("say only what goes wrong", "q"),
-  json: toggle("log as JSON"),
-  help: toggle("print this help and leave", "h"),
-  version: toggle("print the version and leave", "V"),
+  verbose: toggle("  -v --verbose", "v"),
+  quiet: toggle("  -q --quiet", "q"),
+  json: toggle("  --json (log as JSON)"),
+  help: toggle("  -h --help", "h"),
+  version: toggle("  -V --version", "V"),
 
   // On request: not in a copy.
-  explain: toggle("tell each socket call"),
+  explain: toggle("\n  --explain (tell each socket call)"),
 };
 
 /** What a command is called, what it takes, and what it does. */
@@ -45,23 +45,15 @@ export interface Command<T extends OptionTable> {
   /** What comes after the options in the help: permission, examples. */
   epilogue: string;
   /** Does the work; throws {@linkcode UsageError} for a wrong command line. */
-  run(invocation: Invocation<T>): Promise<void>;
+  run(
+    given: { options: Values<T>; positionals: string[]; log: Log },
+  ): Promise<void>;
 
   // On request: false where there is no socket to explain.
   sockets?: boolean;
 }
 
-/** One run of a command. */
-export interface Invocation<T extends OptionTable> {
-  options: Values<T>;
-  positionals: string[];
-  log: Log;
-}
-
-/**
- * Runs a command and gives its exit code: 0 done, 1 the network or the peer
- * failed, 2 the command line is wrong.
- */
+/** Gives the exit code: 0 done, 1 the network failed, 2 wrong command line. */
 export async function runCommand<T extends OptionTable>(
   command: Command<T>,
   args: readonly string[],
@@ -76,27 +68,26 @@ export async function runCommand<T extends OptionTable>(
 
     const { values: options, positionals } = parseOptions(table, args);
     log = new Log(options);
-    if (options.help) print(helpText(command, table));
-    else if (options.version) print(`${name} ${VERSION}\n`);
-    else {
-      if (positionals.length > most) {
-        throw new UsageError(
-          `there is one argument too many: "${
-            positionals[most]
-          }"; an address is one word, as in 127.0.0.1:1234`,
-        );
-      }
-
-      // On request: before the first socket is made.
-      if (options.explain) await import("../explain.ts");
-
-      await command.run({ options, positionals, log });
+    if (options.help || options.version) {
+      const output = new Output();
+      const version = `${name} ${VERSION}\n`;
+      await output.text(options.help ? helpText(command, table) : version);
+      await output.finish();
+      return 0;
     }
+    const extra = positionals[most];
+    const problem =
+      `there is one argument too many: "${extra}"; an address is one word, as in 127.0.0.1:1234`;
+    refuse({ [problem]: extra !== undefined });
+
+    // On request: before the first socket is made.
+    if (options.explain) await import("../explain.ts");
+
+    await command.run({ options, positionals, log });
     return 0;
   } catch (error) {
-    // The reader of standard output has closed the pipe (`| head -1`).
-    if (error instanceof OutputError && error.closed) return 0;
-    if (error instanceof StopRequest) return 0;
+    const isUnread = error instanceof OutputError && error.closed; // `| head`
+    if (isUnread || error instanceof StopRequest) return 0;
     const message = error instanceof Error ? error.message : String(error);
     const wrong = error instanceof UsageError;
     const advice = wrong ? " (--help says what there is)" : "";
@@ -108,10 +99,7 @@ export async function runCommand<T extends OptionTable>(
 /** The process was asked to stop, and has nothing left to do. */
 export class StopRequest extends Error {}
 
-/**
- * Listens for SIGINT and SIGTERM. The first aborts the signal, so that open
- * work can end; the second ends the process at once.
- */
+/** Aborted by SIGINT or SIGTERM; a second one ends the process at once. */
 export function stopSignal(): AbortSignal {
   const stop = new AbortController();
   for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
@@ -130,46 +118,24 @@ export function hint(log: Log, message: string): void {
   }
 }
 
-function print(output: string): void {
-  try {
-    Deno.stdout.writeSync(new TextEncoder().encode(output));
-  } catch (error) {
-    throw new OutputError(error);
-  }
-}
-
-/** What `--help` prints: own options, one a line; below, those of every script. */
-function helpText<T extends OptionTable>(
-  command: Command<T>,
-  table: OptionTable,
-): string {
-  const headings: Record<string, string | undefined> = command.headings;
-  const own = Object.entries(command.options).map(([name, option]) => {
-    const heading = headings[name] ? `${headings[name]}:\n` : "";
-    const indent = option.short ? "  " : "     ";
-    const left = indent + synopsis(name, option);
-    return { heading, left, help: option.help };
-  });
-  const width = Math.max(...own.map(({ left }) => left.length)) + 2;
-  const rows = own.map(({ heading, left, help }) =>
-    `${heading}${left.padEnd(width)}${help}\n`
+function helpText(command: Command<OptionTable>, table: OptionTable): string {
+  const { name, summary, positionals, headings, epilogue } = command;
+  const own = Object.entries(command.options);
+  const lefts = own.map(([name, { short, value = "" }]) =>
+    `  ${short ? `-${short}` : "  "} ${flagOf(name)} ${value}`.trimEnd()
   );
+  const width = Math.max(...lefts.map(({ length }) => length)) + 2;
+  const rows = own.map(([name, { help }], i) => {
+    const heading = headings[name] ? `${headings[name]}:\n` : "";
+    return `${heading}${lefts[i].padEnd(width)}${help}\n`;
+  });
   const common = Object.entries(table)
-    .filter(([name]) => !(name in command.options))
-    .map(([name, option]) =>
-      synopsis(name, option) + (option.short ? "" : ` (${option.help})`)
-    );
-  return `${command.summary}
+    .filter(([name]) => !(name in command.options)).map(([, { help }]) => help);
+  return `${summary}
 
-Usage: ${command.name}.ts [options] ${command.positionals}
+Usage: ${name}.ts [options] ${positionals}
 
 ${rows.join("")}Every script:
-${common.join("  ").replace(/(.{1,78})(?: {2}|$)/g, "  $1\n")}
-${command.epilogue.trim()}
-`;
-}
-
-function synopsis(name: string, { short, value }: Option<unknown>): string {
-  const letter = short ? `-${short} ` : "";
-  return `${letter}--${flagOf(name)}${value ? ` ${value}` : ""}`;
+${common.join("")}
+${epilogue}`;
 }

@@ -8,72 +8,51 @@ import { dim, red } from "@std/fmt/colors";
 import { safeJson, safeLine } from "../text.ts";
 
 /** What belongs to an event besides its text, as JSON carries it. */
-export type Details = Record<string, string | number | boolean | undefined>;
+type Details = Record<string, string | number | boolean | undefined>;
 
-/** What a log writes: JSON lines, less, or more. */
-export interface LogOptions {
-  json?: boolean;
-  quiet?: boolean;
-  verbose?: boolean;
-}
-
-/**
- * Writes what happens. A line stays one line: control characters in it, which
- * a peer may have sent, are shown and not obeyed.
- */
+/** Writes what happens; what a peer may have sent in it is shown, not obeyed. */
 export class Log {
-  #options: LogOptions;
-  #colors = Deno.stderr.isTerminal();
-
-  constructor(options: LogOptions = {}) {
-    this.#options = options;
-  }
-
   /** Whether it writes only what goes wrong: other lines need not be made. */
-  get quiet(): boolean {
-    return this.#options.quiet ?? false;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  #json: boolean;
+  #colors: boolean;
+
+  constructor({ quiet = false, verbose = false, json = false } = {}) {
+    this.quiet = quiet;
+    this.verbose = verbose;
+    this.#json = json;
+    this.#colors = !json && Deno.stderr.isTerminal();
   }
 
-  /** Whether it writes everything. */
-  get verbose(): boolean {
-    return this.#options.verbose ?? false;
-  }
-
-  /** Writes what went wrong. */
   error(message: string, details?: Details): void {
     this.#line("error", "error", message, details);
   }
 
-  /** Writes what happened, unless the log is quiet; `event` is one word. */
+  /** Writes what happened; `event` is one word. */
   info(event: string, message: string, details?: Details): void {
     if (!this.quiet) this.#line("info", event, message, details);
   }
 
-  /** Writes what happened, if the log is verbose. */
   debug(event: string, message: string, details?: Details): void {
     if (this.verbose) this.#line("debug", event, message, details);
   }
 
   #line(level: string, event: string, message: string, details?: Details) {
-    if (this.#options.json) {
-      const time = new Date().toISOString();
-      const record = { time, level, event, message, ...details };
-      return writeToStandardError(`${safeJson(record)}\n`);
-    }
-    const safe = safeLine(message);
+    const time = new Date().toISOString();
+    const line = this.#json
+      ? safeJson({ time, level, event, message, ...details })
+      : safeLine(message);
     // What a peer sends never has a colour, so it cannot pass for our words.
     const paint = level === "error" ? red : dim;
-    writeToStandardError(`${this.#colors ? paint(safe) : safe}\n`);
+    writeToStandardError(`${this.#colors ? paint(line) : line}\n`);
   }
 }
 
 /** Writes at once, so that a line is out before the process may end. */
 export function writeToStandardError(line: string): void {
-  const bytes = new TextEncoder().encode(line);
   try {
-    for (let written = 0; written < bytes.length;) {
-      written += Deno.stderr.writeSync(bytes.subarray(written));
-    }
+    Deno.stderr.writeSync(new TextEncoder().encode(line));
   } catch {
     // With nobody left to read it, a log is no reason to fail.
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 /**
  * Rewrites the message of an error to `Cannot ATTEMPT: reason`. The error stays
  * the object that it was, with its class and its `code`; anything else that was
@@ -14,10 +15,10 @@ export function describeError(
   permission: string,
   why: string = reasonFor(error),
 ): Error {
-  const reason = error instanceof Deno.errors.NotCapable
-    ? `Deno was not allowed to; it needs ${permission}`
-    : why;
-  const message = `Cannot ${attempt}: ${reason}`;
+  if (error instanceof Deno.errors.NotCapable) {
+    why = `Deno was not allowed to; it needs ${permission}`;
+  }
+  const message = `Cannot ${attempt}: ${why}`;
   // The message of a DOMException cannot be changed.
   if (!(error instanceof Error) || error instanceof DOMException) {
     return new Error(message, { cause: error });
@@ -26,35 +27,26 @@ export function describeError(
   return error;
 }
 
-/** What the system calls it, for errors that Deno has no class for. */
-const REASONS_BY_CODE: Record<string, string> = {
+/** What Deno calls it, or the system, for what Deno has no class for. */
+const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
   EMFILE: "there are no file descriptors left; raise `ulimit -n`",
+  ENETUNREACH: "no route leads there (network unreachable)",
   ENFILE: "the whole system has no file descriptors left",
   ENOSPC: "there is no space left on the device",
-  ENETUNREACH: "no route leads there (network unreachable)",
-};
 
-const REASONS_BY_CLASS: [abstract new () => Error, string][] = [
-  [Deno.errors.ConnectionRefused, "nobody listens there (connection refused)"],
-  [Deno.errors.ConnectionReset, "the peer cut the connection (reset)"],
-  [Deno.errors.ConnectionAborted, "the connection was aborted"],
-  [Deno.errors.NotConnected, "the peer was gone at once"],
-  [Deno.errors.BrokenPipe, "the peer has closed the connection"],
-  [
-    Deno.errors.AddrInUse,
-    "another program uses it; stop that one, or take another address",
-  ],
-  [
-    Deno.errors.AddrNotAvailable,
+  AddrInUse: "another program uses it; stop that one, or take another address",
+  AddrNotAvailable:
     "this machine has no such address; 127.0.0.1 and 0.0.0.0 always work",
-  ],
-  [
-    Deno.errors.PermissionDenied,
+  BrokenPipe: "the peer has closed the connection",
+  ConnectionAborted: "the connection was aborted",
+  ConnectionRefused: "nobody listens there (connection refused)",
+  ConnectionReset: "the peer cut the connection (reset)",
+  NotConnected: "the peer was gone at once",
+  NotFound: "there is no such file",
+  PermissionDenied:
     "the system does not permit it; ports below 1024 may need more rights",
-  ],
-  [Deno.errors.NotFound, "there is no such file"],
-];
+};
 
 /** What rustls says, from the words in its message. */
 const TLS_REASONS: [RegExp, string][] = [
@@ -87,7 +79,7 @@ const TLS_REASONS: [RegExp, string][] = [
     "the peer ended without a TLS farewell, so what came may be cut short",
   ],
   [
-    /fatal alert: UnknownCA|fatal alert: \w*Certificate\w*/,
+    /fatal alert: (UnknownCA|\w*Certificate)/,
     "the peer did not accept the certificate",
   ],
 ];
@@ -95,22 +87,18 @@ const TLS_REASONS: [RegExp, string][] = [
 /** Says in a few words why a socket call failed. */
 export function reasonFor(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { code } = error as { code?: unknown };
-  if (typeof code === "string" && code in REASONS_BY_CODE) {
-    return REASONS_BY_CODE[code];
-  }
+  const { name, message, code = "" } = error as Error & { code?: string };
   // A framing's own errors say what to do about them.
-  if ("advice" in error) return `${error.message}; ${error.advice}`;
-  if (isTlsError(error)) {
-    const known = TLS_REASONS.find(([words]) => words.test(error.message));
-    if (known !== undefined) return known[1];
-  }
-  const known = REASONS_BY_CLASS.find(([type]) => error instanceof type);
-  if (known !== undefined) return known[1];
+  if ("advice" in error) return `${message}; ${error.advice}`;
+  const isTls = /^(InvalidData|UnexpectedEof)$/.test(name) ||
+    message.endsWith("KeyMismatch"); // which has no class of its own
+  const tls = TLS_REASONS.find(([said]) => isTls && said.test(message))?.[1];
+  const reason = REASONS[code] ?? tls ?? REASONS[name];
+  if (reason !== undefined) return reason;
   // The text differs from system to system; the class is a plain Error.
-  return isLookupError(error) || /resolve/i.test(error.message)
+  return isLookupError(error) || /resolve/i.test(message)
     ? "the name does not resolve to an address"
-    : error.message;
+    : message;
 }
 
 /** Tells whether the system could not resolve a name: Deno has no class for it. */
@@ -119,19 +107,11 @@ export function isLookupError(error: unknown): boolean {
     /lookup address|nodename|No such host/i.test(error.message);
 }
 
-function isTlsError(error: Error): boolean {
-  return error instanceof Deno.errors.InvalidData ||
-    error instanceof Deno.errors.UnexpectedEof ||
-    error.message.endsWith("KeyMismatch"); // which has no class of its own
-}
-
 /**
- * Tells whether a peer was gone before it was accepted. Deno asks for the
- * peer's address, and after a reset there is none any more; the listener is as
- * good as before.
+ * Tells whether a peer was gone before it was accepted: after a reset Deno finds
+ * no address of it any more. The listener is as good as before.
  */
 export function isGonePeer(error: unknown): boolean {
-  return error instanceof Deno.errors.NotConnected ||
-    error instanceof Deno.errors.ConnectionReset ||
-    error instanceof Deno.errors.ConnectionAborted;
+  return error instanceof Error &&
+    /^(NotConnected|ConnectionReset|ConnectionAborted)$/.test(error.name);
 }

@@ -69,7 +69,7 @@ export const command: Command<typeof OPTIONS> = {
   most: 2,
   options: OPTIONS,
   headings: { mode: "What it does", once: "When it ends" },
-  epilogue: "\nExamples:\n  example.ts closed\n\n",
+  epilogue: "\nExamples:\n  example.ts closed\n",
   run({ positionals: [fault = ""], log }) {
     log.info("started", "at work", { fault });
     log.debug("detail", "to be exact");

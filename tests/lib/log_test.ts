@@ -1,6 +1,8 @@
 /** The log: which line is written when, always one line, and JSON that a program can read. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Log, type LogOptions } from "../../lib/command/log.ts";
+import { Log } from "../../lib/command/log.ts";
+
+type LogOptions = ConstructorParameters<typeof Log>[0];
 
 /** One character of each kind that no terminal may get, and that no line may. */
 const UNSAFE = [

@@ -15,37 +15,36 @@ import { format } from "@std/fmt/bytes";
 import { Running } from "../support/helpers.ts";
 
 const TABLE = {
-  boolean: ["verbose", "no-stdin"],
-  string: ["mode", "max-frame", "text", "_"],
-  collect: ["mode", "max-frame", "text"],
+  string: ["once", "mode", "maxFrame", "text", "_"],
+  collect: ["once", "maxFrame", "text"],
 };
 const NONE = {
-  verbose: false,
-  "no-stdin": false,
-  mode: [],
-  "max-frame": [],
+  once: [],
+  maxFrame: [],
   text: [],
   _: [],
 };
 
-/** Arguments in the order that lib/cli.ts puts them in, and what they say. */
+/** Arguments in the order that lib/command/options.ts puts them in, and what they say. */
 const ARGUMENTS: [string[], Record<string, unknown>][] = [
   [[], {}],
   [["--"], {}],
-  [["--verbose", "--"], { verbose: true }],
-  [["--verbose", "--verbose", "--"], { verbose: true }],
-  [["--no-stdin", "--"], { "no-stdin": true }],
-  [["--mode=chat", "--"], { mode: ["chat"] }],
-  [["--max-frame=64k", "--"], { "max-frame": ["64k"] }],
+  [["--once="], { once: [""] }],
+  [["--once", "--"], { once: [""] }],
+  [["--once=", "true"], { once: [""], _: ["true"] }],
+  [["--once=", "--once="], { once: ["", ""] }],
+  [["--other", "--"], { other: true }],
+  [["--mode=chat"], { mode: "chat" }],
+  [["--mode=chat", "--mode=echo"], { mode: "echo" }],
+  [["--maxFrame=64k", "one"], { maxFrame: ["64k"], _: ["one"] }],
   [["--text=b", "--text=a", "--"], { text: ["b", "a"] }],
-  [["--text=", "--verbose", "--"], { text: [""], verbose: true }],
+  [["one", "--text=", "-", ""], { text: [""], _: ["one", "-", ""] }],
   [["--text=", "--"], { text: [""] }],
   [["--text=a=b", "--text==", "--"], { text: ["a=b", "="] }],
   [["--text=-v", "--text=--", "--"], { text: ["-v", "--"] }],
   [["--text=one\ntwo", "--text=\n", "--"], { text: ["one\ntwo", "\n"] }],
   [["--text=007", "--text=1e3", "--"], { text: ["007", "1e3"] }],
   [["--text=true", "--text=false", "--"], { text: ["true", "false"] }],
-  [["--verbose", "--", "true"], { verbose: true, _: ["true"] }],
   [["--", "one", "80", "", "-"], { _: ["one", "80", "", "-"] }],
   [["--", "-v", "--text=a", "--"], { _: ["-v", "--text=a", "--"] }],
   [["word", "80"], { _: ["word", "80"] }],

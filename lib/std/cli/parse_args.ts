@@ -6,8 +6,6 @@
 
 /** Which options there are and how each takes its value. */
 export interface ParseOptions {
-  /** Options that take no value. */
-  boolean?: readonly string[];
   /** Options whose value stays text. Name `_` to keep positionals text too. */
   string?: readonly string[];
   /** Options that may be given several times; their values come as a list. */
@@ -30,39 +28,31 @@ export interface ParseOptions {
  * import { parseArgs } from "@std/cli/parse-args";
  * import { assertEquals } from "@std/assert";
  *
- * const { verbose, mode, _ } = parseArgs(
- *   ["--verbose", "--mode=echo", "--", "host:80"],
- *   { boolean: ["verbose"], string: ["mode", "_"] },
+ * const { mode, text, _ } = parseArgs(
+ *   ["--mode=echo", "--text=a", "--text=b", "--", "host:80"],
+ *   { string: ["mode", "text", "_"], collect: ["text"] },
  * );
- * assertEquals({ verbose, mode, _ }, {
- *   verbose: true,
+ * assertEquals({ mode, text, _ }, {
  *   mode: "echo",
+ *   text: ["a", "b"],
  *   _: ["host:80"],
  * });
  * ```
  */
 export function parseArgs(
   args: readonly string[],
-  options: ParseOptions = {},
+  { string = [], collect = [] }: ParseOptions = {},
 ): Record<string, unknown> & { _: (string | number)[] } {
-  const { boolean = [], string = [], collect = [] } = options;
   const result: Record<string, unknown> & { _: string[] } = { _: [] };
-  for (const name of boolean) result[name] = false;
   for (const name of collect) result[name] = [];
-
-  const end = args.indexOf("--");
-  for (const argument of end === -1 ? args : args.slice(0, end)) {
-    const option = /^--([^=]+)(?:=(.*))?$/s.exec(argument);
-    if (option === null) {
-      result._.push(argument);
-      continue;
-    }
-    const [, name, text] = option;
+  const end = [...args, "--"].indexOf("--");
+  for (const argument of args.slice(0, end)) {
+    const [, name, text] = /^--([^=]+)(?:=(.*))?$/s.exec(argument) ?? [];
     const value = text ?? (string.includes(name) ? "" : true);
-    result[name] = collect.includes(name)
-      ? [...result[name] as unknown[], value]
-      : value;
+    if (name === undefined) result._.push(argument);
+    else if (!collect.includes(name)) result[name] = value;
+    else (result[name] as unknown[]).push(value);
   }
-  if (end !== -1) result._.push(...args.slice(end + 1));
+  result._.push(...args.slice(end + 1));
   return result;
 }
