@@ -7,7 +7,6 @@
  */
 import {
   formatAddress,
-  isIpAddress,
   type NetAddress,
   parseAddress,
   permissionFor,
@@ -128,7 +127,7 @@ async function resolve(
     return { address, byName, step, outcome: "untried", steps: [] };
   };
   const { hostname } = target;
-  if (isIpAddress(hostname)) return [reportOn(hostname)];
+  if (/:|^\d+(\.\d+){3}$/.test(hostname)) return [reportOn(hostname)];
   const signal = AbortSignal.timeout(timeout);
   // Nobody can be asked at port 0: what answers is the hosts file. A name that
   // is there has no other addresses, whatever DNS knows.
