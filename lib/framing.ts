@@ -74,15 +74,17 @@ export interface FrameDecoder {
    * Ends the stream.
    *
    * @returns The last frame, where a framing lets the end of the stream end it.
-   * @throws {TruncatedFrameError} If the stream ends inside a frame.
+   * @throws {Deno.errors.UnexpectedEof} If the stream ends inside a frame.
    */
   finish(): Iterable<Uint8Array>;
 }
 
+const FRAMING_ADVICE = "do both sides use the same framing?";
+
 /** A frame is longer than its limit, or would be. */
 export class FrameTooLongError extends RangeError {
   /** What a report of this error ends with. */
-  readonly advice: string = "do both sides use the same framing?";
+  readonly advice: string = FRAMING_ADVICE;
 
   /**
    * Makes the error and its message.
@@ -93,22 +95,6 @@ export class FrameTooLongError extends RangeError {
   constructor(readonly length: number, readonly limit: number) {
     super(`The frame is too long: ${length} bytes, the limit is ${limit}`);
     this.name = "FrameTooLongError";
-  }
-}
-
-/** The stream ended inside a frame. */
-export class TruncatedFrameError extends Deno.errors.UnexpectedEof {
-  /** What a report of this error ends with. */
-  readonly advice: string = "do both sides use the same framing?";
-
-  /**
-   * Makes the error and its message.
-   *
-   * @param have How many bytes came, of the prefix or else of what follows it.
-   * @param want How many it takes; where that is not known yet, one more.
-   */
-  constructor(readonly have: number, readonly want: number) {
-    super(`The stream ended inside a frame: after ${have} of ${want} bytes`);
   }
 }
 
@@ -359,10 +345,12 @@ class RulesDecoder implements FrameDecoder {
     if (ended) return this.push(NOTHING);
     if (rules.terminator) return this.push(Uint8Array.of(rules.terminator));
     this.#start = 0;
-    const need = rules.find(kept, 0, this);
-    const start = this.#start;
-    this.#failure = new TruncatedFrameError(kept.length - start, need - start);
-    throw this.#failure;
+    const want = rules.find(kept, 0, this) - this.#start;
+    const have = kept.length - this.#start;
+    const error = new Deno.errors.UnexpectedEof(
+      `The stream ended inside a frame: after ${have} of ${want} bytes`,
+    );
+    throw this.#failure = Object.assign(error, { advice: FRAMING_ADVICE });
   }
 
   [Symbol.iterator](): this {
