@@ -27,6 +27,9 @@ const SCRIPTS_FOLDER = /\bscripts\/(?=\w+\.ts\b)/g;
 const DOCUMENTATION = /^( *)\/\*\*[^]*?\*\/\n/gm;
 const COMMENT_LINE = /^ *(?:\/[/*]|\*).*\n/gm;
 
+const LINT = ["lint", "--json", "--rules-tags="]
+  .concat("--rules-include=no-unused-vars");
+
 /** Puts a script and what it imports into one text. */
 export async function eject(script: URL): Promise<string> {
   const taken = new Set<string>();
@@ -80,8 +83,8 @@ export async function eject(script: URL): Promise<string> {
   function compose(): string {
     const declaration = (all: string, name: string) =>
       unused.has(name) ? "" : all;
-    const used = modules.map(({ text, ...module }) => (
-      { ...module, text: text.replace(DECLARATION, declaration).trim() }
+    const used = modules.map((module) => (
+      { ...module, text: module.text.replace(DECLARATION, declaration).trim() }
     )).filter(({ text }) => text !== "");
     const { name, about } = used.at(-1)!;
     return `${about}\
@@ -101,11 +104,7 @@ ${used.map(({ name, text }) => `${headingOf(name)}\n\n${text}\n`).join("\n")}`;
   for (let before = -1; before < unused.size;) {
     before = unused.size;
     const text = compose();
-    const found = await deno(
-      ["lint", "--json", "--rules-tags=", "--rules-include=no-unused-vars"],
-      text,
-    );
-    for (const { message } of JSON.parse(found).diagnostics) {
+    for (const { message } of JSON.parse(await deno(LINT, text)).diagnostics) {
       unused.add(message.split("`")[1]);
     }
     // It passes over types.

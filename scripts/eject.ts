@@ -6,9 +6,8 @@
  *     deno task eject tcp_server ../elsewhere
  *     ../elsewhere/tcp_server.ts
  *
- * The file holds the modules that the script imports, one after the other as
- * they stand, with the first sentence of each documentation comment. What is
- * loaded on request only is left out, and what `deno lint` finds unused.
+ * The file holds the modules that the script imports, one after the other, but
+ * for what is loaded on request only and what `deno lint` finds unused.
  *
  * @module
  */
@@ -19,8 +18,6 @@ import { describeError } from "../lib/tcp/errors.ts";
 
 const SCRIPTS = ["google_connect", "tcp_client", "tcp_server"]
   .concat("udp_receiver", "udp_sender");
-
-const NEEDED = "--allow-read --allow-run=deno";
 
 const OPTIONS = { force: toggle("write over files that are there") };
 
@@ -41,7 +38,6 @@ Permission: deno task eject has it: --allow-read --allow-write
 Examples:
   deno task eject tcp_server /tmp
   deno task eject --force udp_sender udp_receiver /tmp
-  deno task eject --force google_connect /tmp
 `,
   async run({ options: { force }, positionals, log }) {
     const names = [...new Set(positionals.slice(0, -1).map(scriptName))];
@@ -66,8 +62,9 @@ Examples:
       if (found && !force) {
         throw new Error(`${path} is there already; --force writes over it`);
       }
+      const needed = "--allow-read --allow-run=deno";
       const text = await eject(new URL(`${name}.ts`, import.meta.url))
-        .catch(cannot(`put ${name}.ts into one file`, NEEDED));
+        .catch(cannot(`put ${name}.ts into one file`, needed));
       return { path, text };
     }));
     for (const { path, text } of copies) {
