@@ -38,6 +38,7 @@ Permission: deno task eject has it: --allow-read --allow-write
 Examples:
   deno task eject tcp_server /tmp
   deno task eject --force udp_sender udp_receiver /tmp
+  deno task eject --force google_connect /tmp
 `,
   async run({ options: { force }, positionals, log }) {
     const names = [...new Set(positionals.slice(0, -1).map(scriptName))];
