@@ -49,16 +49,20 @@ export function parseArgs(
   const result: Record<string, unknown> & { _: string[] } = { _: [] };
   for (const name of boolean) result[name] = false;
   for (const name of collect) result[name] = [];
-  for (const [i, argument] of args.entries()) {
-    if (argument === "--") {
-      result._.push(...args.slice(i + 1));
-      break;
+
+  const end = args.indexOf("--");
+  for (const argument of end === -1 ? args : args.slice(0, end)) {
+    const option = /^--([^=]+)(?:=(.*))?$/s.exec(argument);
+    if (option === null) {
+      result._.push(argument);
+      continue;
     }
-    const [, name, text] = /^--([^=]+)(?:=(.*))?$/s.exec(argument) ?? [];
+    const [, name, text] = option;
     const value = text ?? (string.includes(name) ? "" : true);
-    if (name === undefined) result._.push(argument);
-    else if (!collect.includes(name)) result[name] = value;
-    else result[name] = [...result[name] as unknown[], value];
+    result[name] = collect.includes(name)
+      ? [...result[name] as unknown[], value]
+      : value;
   }
+  if (end !== -1) result._.push(...args.slice(end + 1));
   return result;
 }
