@@ -6,9 +6,8 @@
  *     deno task eject tcp_server ../elsewhere
  *     ../elsewhere/tcp_server.ts
  *
- * The file holds the modules that the script imports, one after the other as
- * they stand, with the first sentence of each documentation comment. What is
- * loaded on request only is left out, and what `deno lint` finds unused.
+ * The file holds the modules that the script imports, one after the other, but
+ * for what is loaded on request only and what `deno lint` finds unused.
  *
  * @module
  */
@@ -49,28 +48,32 @@ Examples:
       );
     }
     const folder = positionals.at(-1)!.replace(/(?<=.)[/\\]+$/, "");
-    const paths = names.map((name) => `${folder}/${name}.ts`);
-    await checkTargets(folder, paths, force);
+    const { isDirectory } = await Deno.stat(folder)
+      .catch(cannot(`write to ${folder}`, `--allow-read=${folder}`));
+    if (!isDirectory) throw new Error(`${folder} is not a folder`);
+    const originals = await Deno.realPath(new URL(".", import.meta.url));
+    if (await Deno.realPath(folder) === originals) {
+      throw new Error(`${folder} has the originals; name another folder`);
+    }
     // Nothing is written until every copy is there: all of them, or none.
-    const copies = await Promise.all(
-      names.map((name) =>
-        eject(new URL(`${name}.ts`, import.meta.url)).catch(
-          cannot(
-            `put ${name}.ts into one file`,
-            "--allow-read --allow-run=deno",
-          ),
-        )
-      ),
-    );
-    for (const [i, path] of paths.entries()) {
+    const copies = await Promise.all(names.map(async (name) => {
+      const path = `${folder}/${name}.ts`;
+      const found = await Deno.lstat(path).catch(() => undefined);
+      if (found?.isDirectory) throw new Error(`${path} is a folder`);
+      if (found && !force) {
+        throw new Error(`${path} is there already; --force writes over it`);
+      }
+      const needed = "--allow-read --allow-run=deno";
+      const text = await eject(new URL(`${name}.ts`, import.meta.url))
+        .catch(cannot(`put ${name}.ts into one file`, needed));
+      return { path, text };
+    }));
+    for (const { path, text } of copies) {
       // Removed first: what a link points to is not written over.
       if (force) await Deno.remove(path).catch(() => {});
-      await Deno.writeTextFile(path, copies[i], {
-        createNew: true,
-        mode: 0o755,
-      })
+      await Deno.writeTextFile(path, text, { createNew: true, mode: 0o755 })
         .catch(cannot(`write ${path}`, `--allow-write=${path}`));
-      const lines = copies[i].split("\n").length - 1;
+      const lines = text.split("\n").length - 1;
       log.info("written", `Wrote ${path}, ${lines} lines`, { path, lines });
     }
   },
@@ -84,30 +87,11 @@ function scriptName(given: string): string {
   throw new UsageError(`there is no script ${given}; there are ${all}`);
 }
 
-async function checkTargets(folder: string, paths: string[], force: boolean) {
-  const { isDirectory } = await Deno.stat(folder)
-    .catch(cannot(`write to ${folder}`, `--allow-read=${folder}`));
-  if (!isDirectory) throw new Error(`${folder} is not a folder`);
-  const originals = await Deno.realPath(new URL(".", import.meta.url));
-  if (await Deno.realPath(folder) === originals) {
-    throw new Error(`${folder} has the originals; name another folder`);
-  }
-  for (const path of paths) {
-    const found = await Deno.lstat(path).catch(() => undefined);
-    if (found?.isDirectory) throw new Error(`${path} is a folder`);
-    if (!found || force) continue;
-    throw new Error(`${path} is there already; --force writes over it`);
-  }
-}
-
 /** Makes a handler that says what was tried when it failed. */
 function cannot(attempt: string, permission: string) {
   return (error: Error): never => {
-    const why = error instanceof Deno.errors.NotFound
-      ? "there is no such file or folder"
-      : error instanceof Deno.errors.PermissionDenied
-      ? "the system does not permit it"
-      : error.message;
+    const denied = error instanceof Deno.errors.PermissionDenied;
+    const why = denied ? "the system does not permit it" : undefined;
     throw describeError(error, attempt, permission, why);
   };
 }

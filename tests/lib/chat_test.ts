@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { OutputError } from "../../lib/command/output.ts";
 import type { Prompt } from "../../lib/command/prompt.ts";
-import { parseFraming, TruncatedFrameError } from "../../lib/framing.ts";
+import { parseFraming } from "../../lib/framing.ts";
 import { chat, type ChatOptions } from "../../lib/modes/chat.ts";
 import { FakePrompt, type Pair, pair } from "../support/fakes.ts";
 import { text, within } from "../support/helpers.ts";
@@ -174,7 +174,7 @@ Deno.test("chat() shows what came before a stream that is cut short", async () =
   peer.theirs.close();
   await assertRejects(
     () => chatting(peer, prompt, "u8"),
-    TruncatedFrameError,
+    Deno.errors.UnexpectedEof,
     "after 3 of 5 bytes",
   );
   await prompt.until("hi\n");

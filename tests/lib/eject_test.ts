@@ -61,7 +61,7 @@ Usage:
 console.log(late.shape.name, HELP, parseArgs(["x"])._);
 `,
     "lib/late.ts": `/**
- * Late, and of a header so long that the table of contents needs a second line.
+ * Late, and of a header so long that the table of contents has no room for it.
  *
  * @module
  */
@@ -121,8 +121,7 @@ export abstract class Base implements Shape {
   const line = source.split("\n").indexOf(headings[3]) + 1;
   assertStringIncludes(
     source,
-    `\n//    ${line} lib/late.ts: Late, and of a header so long that the table of contents
-//       needs a second line.\n`,
+    `\n//    ${line} lib/late.ts: Late, and of a header so long that the table of contents …\n`,
   );
   assertStringIncludes(source, "\nconst HELP = ");
 });

@@ -17,7 +17,6 @@ import {
   type Framing,
   FRAMING_NAMES,
   parseFraming,
-  TruncatedFrameError,
 } from "../../lib/framing.ts";
 
 /** Text of U+0000 to U+00FF as bytes, and back: bytes that read well. */
@@ -429,13 +428,11 @@ for (const [name, wire, have, want] of TRUNCATED) {
     for (const chunks of [[good + wire], [good, wire], singly(good + wire)]) {
       const { frames, error } = decode(framing, ...chunks);
       assertEquals(frames, ["goodgood"]);
-      assertInstanceOf(error, TruncatedFrameError);
       assertInstanceOf(error, Deno.errors.UnexpectedEof);
-      assertEquals([error.have, error.want, error.message], [
-        have,
-        want,
+      assertEquals(
+        error.message,
         `The stream ended inside a frame: after ${have} of ${want} bytes`,
-      ]);
+      );
     }
   });
 }
@@ -544,13 +541,13 @@ for (
   });
 }
 
-/** Counts how often a new array is made meanwhile. */
+/** Counts how often memory is taken for an array meanwhile. */
 function countArrays(act: () => void): number {
   const { Uint8Array } = globalThis;
   let count = 0;
   globalThis.Uint8Array = new Proxy(Uint8Array, {
     construct(target, args) {
-      count++;
+      if (typeof args[0] === "number") count++; // else a view on memory
       return Reflect.construct(target, args);
     },
   });
@@ -845,7 +842,10 @@ Deno.test("decodeFrames() gives nothing more of a decoder that gives arrays when
 
 Deno.test("errors of framings have their advice beside their message", () => {
   for (
-    const error of [new FrameTooLongError(4, 3), new TruncatedFrameError(3, 4)]
+    const { error } of [
+      decode(limited("u8", 3), "\x04"),
+      decode(limited("u8", 3), "\x03"),
+    ] as { error: Error & { advice: string } }[]
   ) {
     assertEquals(error.advice, "do both sides use the same framing?");
     assert(!error.message.includes(error.advice));
@@ -853,11 +853,11 @@ Deno.test("errors of framings have their advice beside their message", () => {
 });
 
 Deno.test("decodeFrames() throws when the source ends inside a frame", async () => {
-  const error = await assertRejects(
+  await assertRejects(
     () => Array.fromAsync(decodeFrames([b("\x05he")], parseFraming("u8"))),
-    TruncatedFrameError,
+    Deno.errors.UnexpectedEof,
+    "after 2 of 5 bytes",
   );
-  assertEquals([error.have, error.want], [2, 5]);
 });
 
 /** Answers each frame, slowly, until the client has said its last. */
