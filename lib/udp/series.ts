@@ -3,13 +3,7 @@
  *
  * @module
  */
-import {
-  chunks,
-  concatenate,
-  pause,
-  type Reader,
-  turn,
-} from "../tcp/stream.ts";
+import { concatenate, pause, turn } from "../tcp/stream.ts";
 
 /**
  * Gives the datagrams, each with room for a header: texts, `count`
@@ -19,14 +13,14 @@ import {
 export function seriesOf(
   { texts, count, size }: { texts: string[]; count?: number; size?: number },
   header: number,
-  input: Reader,
+  input: { readonly readable: AsyncIterable<Uint8Array> },
   limit: number,
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
   if (texts.length === 0) {
     if ((count ?? size) === undefined) {
       return {
         total: 0,
-        datagrams: lineDatagrams(input, header, limit),
+        datagrams: lineDatagrams(input.readable, header, limit),
       };
     }
     [texts, size] = [[""], size ?? 64];
@@ -63,7 +57,11 @@ async function* repeated(made: Uint8Array[], total: number) {
   for (let i = 0; i < total; i++) yield made[i % made.length];
 }
 
-async function* lineDatagrams(input: Reader, header: number, limit: number) {
+async function* lineDatagrams(
+  input: AsyncIterable<Uint8Array>,
+  header: number,
+  limit: number,
+) {
   const most = limit - header;
   const fitting = (text: Uint8Array) => {
     const line = text.at(-1) === 0x0d ? text.subarray(0, -1) : text;
@@ -75,7 +73,7 @@ async function* lineDatagrams(input: Reader, header: number, limit: number) {
     );
   };
   let rest = new Uint8Array(0);
-  for await (const chunk of chunks(input)) {
+  for await (const chunk of input) {
     rest = concatenate([rest, chunk]);
     for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
       yield datagramOf(fitting(rest.subarray(0, end)), header);
