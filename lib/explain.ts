@@ -294,7 +294,7 @@ export function printStep({ time, name, what, c, python }: SocketStep): void {
   const indent = " ".repeat(13);
   try {
     const isTerminal = Deno.stderr.isTerminal();
-    const width = isTerminal ? Deno.consoleSize().columns : Infinity;
+    const width = isTerminal && Deno.consoleSize().columns || Infinity;
     const calls = `${indent}C: ${c}   Python: ${python}`;
     const inTurn = [`${indent}C: ${c}`, `${indent}Python: ${python}`];
     const text = [first, ...calls.length > width ? inTurn : [calls]]
