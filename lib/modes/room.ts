@@ -27,8 +27,6 @@ export interface RoomRelay extends AsyncDisposable {
   readonly suffix: string;
   /** How many members there are elsewhere. */
   readonly members: number;
-  /** Begins. */
-  open(room: RelayedRoom): void;
   /** Passes a line on; never waits. */
   say(line: Uint8Array): void;
   /** Waits until little of what was said is on its way. */
