@@ -330,14 +330,14 @@ export function readRelayAddress(
   { mode, relay }: { mode: string; relay?: string },
 ): NetAddress {
   if (!relay) throw new SyntaxError("--relay-creds goes with --relay");
+  const [, scheme, place] = /^(nats|tls):\/\/(.*)/i.exec(relay) ?? [];
+  const address = place && parseAddress(place, { port: 4222 });
+  if (!address || address.transport !== "tcp") {
+    const wanted = "--relay must be nats://HOST:PORT or tls://HOST:PORT";
+    throw new SyntaxError(`${wanted}, not ${relay}`);
+  }
   if (mode !== "room") throw new SyntaxError("--relay is for --mode room");
-  const place = relay.replace(/^nats:/i, "tcp:");
-  const address = parseAddress(place, { port: 4222, transport: "udp" });
-  const { transport } = address;
-  if (transport === "tcp" || transport === "tls") return address;
-  throw new SyntaxError(
-    `--relay must be nats://HOST:PORT or tls://…, not ${relay}`,
-  );
+  return /tls/i.test(scheme) ? { ...address, transport: "tls" } : address;
 }
 
 /** Joins a room with those of other servers, by the same NATS. */
