@@ -3,20 +3,18 @@
  * a stream of NATS JetStream, and what was said in others is read from it. The
  * stream keeps order, stores, and lets a server that was away read on.
  *
- * A message has the number of its first line, how many members there are, and
- * lines as members hear them:
- *
  *     room.k3m9qz  41 2
  *                  <user7@k3m9qz> hello
  *                  * user8@k3m9qz joined
  *
- * A number below the next one: the message was stored twice. Above it: lines
- * are lost. A server with nothing to say publishes messages without lines.
+ * is a message: the number of its first line, the number of members, and lines
+ * as members hear them. The next message begins with 43: below that, it was
+ * stored twice; above, lines are lost. Silent servers publish no lines at times.
  *
  * @module
  */
 import type { ConsumerMessages, JetStreamManager } from "@nats-io/jetstream";
-import type { JsMsg } from "@nats-io/jetstream";
+import type { JsMsg, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
 import { readText } from "../tcp/certificates.ts";
@@ -29,7 +27,7 @@ import type { RelayedRoom, RoomRelay } from "./room.ts";
 export const NATS_CLIENT = "npm:@nats-io/transport-node@^3.4.0";
 export const JETSTREAM_CLIENT = "npm:@nats-io/jetstream@^3.4.0";
 
-/** The stream, unless the operator has made it: 64 MiB, 10 minutes in ns. */
+/** The stream, unless the operator has made it; its age is in nanoseconds. */
 const ROOM_STREAM = {
   name: "ROOM",
   subjects: ["room.*"],
@@ -38,7 +36,7 @@ const ROOM_STREAM = {
 };
 /** The most that waits for NATS, in bytes; what is said beyond that is lost. */
 const KEPT = 1_048_576;
-/** The most that one message holds, and what it has besides its lines. */
+/** The most that one message holds, and what it has besides lines, in bytes. */
 const FULL_MESSAGE = 65_536;
 const HEADER_ROOM = 256;
 /** How long NATS may take, and how long to wait then, in milliseconds. */
@@ -50,17 +48,18 @@ const ABSENCE = 6000;
 /** Servers that are known at a time: whoever can publish can make them up. */
 const MOST_SERVERS = 1000;
 
-/** A connection to NATS, the stream as it was, and the longest message. */
+/** A connection, the stream as it was then, and the longest message. */
 interface RelayLink {
   nats: NatsConnection;
   manager: JetStreamManager;
-  created: string;
-  last: number;
-  most: number;
+  stream: StreamInfo;
+  longest: number;
 }
 
 /** Told what becomes of a relay, in a word and in words. */
-type RelayListener = (event: string, message: string) => void;
+interface RelayLog {
+  info(event: string, message: string): void;
+}
 
 /** One server's part of a room that spans servers. */
 class Relay implements RoomRelay {
@@ -68,7 +67,7 @@ class Relay implements RoomRelay {
   /** What every name here ends with. */
   readonly suffix = `@${this.#id}`;
   #room: RelayedRoom;
-  #log: RelayListener;
+  #log: RelayLog;
   #connect: () => Promise<RelayLink>;
   #link: RelayLink;
   #over = new AbortController();
@@ -82,18 +81,17 @@ class Relay implements RoomRelay {
   #reachable = true;
   #lost = 0;
   #speaking: Promise<void> | undefined;
-  #messages = 0;
 
   #servers = new Map<string, { next: number; members: number; seen: number }>();
-  /** The stream, and which of its messages is next. */
-  #created: string;
+  /** The message that is read next, and the age of its stream. */
   #unread: number;
+  #created: string;
   /** When our own words were last read, by the clock of NATS. */
   #heard = 0;
 
   constructor(
     room: RelayedRoom,
-    log: RelayListener,
+    log: RelayLog,
     connect: () => Promise<RelayLink>,
     link: RelayLink,
   ) {
@@ -101,9 +99,9 @@ class Relay implements RoomRelay {
     this.#log = log;
     this.#connect = connect;
     this.#link = link;
-    this.#created = link.created;
-    this.#unread = link.last + 1; // A newcomer hears from now on.
-    log("relaying", `Names in this room end with ${this.suffix}`);
+    this.#unread = link.stream.state.last_seq + 1; // A newcomer hears from now.
+    this.#created = link.stream.created;
+    log.info("relaying", `Names in this room end with ${this.suffix}`);
     this.#listen();
     this.#speak();
   }
@@ -149,37 +147,34 @@ class Relay implements RoomRelay {
     do {
       let [count, length] = [0, 0];
       for (const line of this.#queue) {
-        if (count > 0 && length + line.length >= this.#link.most) break;
+        if (count > 0 && length + line.length >= this.#link.longest) break;
         count++;
         length += line.length + 1;
       }
       await this.#store(this.#queue.splice(0, count));
       this.#waiting -= length;
       this.#next += count;
-      if (this.#queue.length === 0 || this.#lost === 0) this.#returned();
     } while (this.#queue.length > 0);
     this.#speaking = undefined;
   }
 
-  /** Publishes until it is stored; the same msgID is stored only once. */
+  /** Publishes until it is stored; what has the same msgID is stored once. */
   async #store(lines: Uint8Array[]): Promise<void> {
     const { signal } = this.#over;
-    const header = encodedText(`${this.#next} ${this.#room.size}\n`);
-    const end = encodedText("\n");
-    const said = concatenate([header, ...lines.flatMap((it) => [it, end])]);
-    const msgID = `${this.#id}.${this.#messages++}`;
+    const header = `${this.#next} ${this.#room.size}`;
+    const parts = [new TextEncoder().encode(header), ...lines];
+    const end = Uint8Array.of(0x0a);
+    const message = concatenate(parts.flatMap((part) => [part, end]));
+    const msgID = crypto.randomUUID();
     for (; !signal.aborted; await pause(NATS_PAUSE, signal)) {
       try {
         const jetstream = this.#link.manager.jetstream();
-        await jetstream.publish(`room.${this.#id}`, said, { msgID });
-        return;
+        await jetstream.publish(`room.${this.#id}`, message, { msgID });
+        return this.#returned();
       } catch (error) {
         const { message } = error as Error;
         if (!/size exceed/.test(message)) this.#away(message);
-        else {
-          const unsent = `${counted(lines.length, "line")} too long for NATS`;
-          return this.#log("unsent", unsent);
-        }
+        else return this.#log.info("unsent", "A line is too long for NATS");
       }
     }
   }
@@ -187,30 +182,35 @@ class Relay implements RoomRelay {
   #away(reason: string): void {
     if (!this.#reachable || this.#over.signal.aborted) return;
     this.#reachable = false;
-    this.#log("unreachable", `NATS is out of reach: ${reason}`);
-    this.#tell("other servers are out of reach; what is said is kept for them");
+    const kept =
+      "other servers are out of reach; what is said is kept for them";
+    this.#tell("unreachable", `NATS is out of reach: ${reason}`, kept);
   }
 
   #returned(): void {
-    if (this.#reachable || this.#over.signal.aborted) return;
-    const lost = this.#lost === 0
-      ? ""
-      : `, ${counted(this.#lost, "line")} were not kept`;
+    const isBehind = this.#lost > 0 && this.#queue.length > 0;
+    if (this.#reachable || isBehind) return;
+    const lost = this.#lost && `, ${counted(this.#lost, "line")} were not kept`;
     this.#reachable = true;
     this.#next += this.#lost;
     this.#lost = 0;
-    this.#log("reachable", `NATS is back${lost}`);
-    this.#tell(`other servers are back${lost}`);
+    this.#tell(
+      "reachable",
+      `NATS is back${lost || ""}`,
+      `other servers are back${lost || ""}`,
+    );
   }
 
-  async #tell(words: string): Promise<void> {
-    await this.#room.hear([`* ${words}`]);
+  /** Tells our members, and the log. */
+  async #tell(event: string, logged: string, told = logged): Promise<void> {
+    this.#log.info(event, logged);
+    await this.#room.hear([`* ${told}`]);
   }
 
   /** Reads the stream on and on; connects anew when the connection is lost. */
   async #listen(): Promise<void> {
     const { signal } = this.#over;
-    let complaint = "";
+    let last = "";
     for (; !signal.aborted; await pause(NATS_PAUSE, signal)) {
       try {
         if (this.#link.nats.isClosed()) this.#link = await this.#connect();
@@ -218,9 +218,9 @@ class Relay implements RoomRelay {
         if (this.#link.nats.isClosed()) this.#away("the connection is lost");
       } catch (error) {
         const { message } = error as Error;
-        const isNew = message !== complaint && !signal.aborted;
-        if (isNew) this.#log("complaint", message);
-        complaint = message;
+        const isNew = message !== last && !signal.aborted;
+        if (isNew) this.#log.info("complaint", message);
+        last = message;
       }
     }
     await this.#link.nats.close();
@@ -236,11 +236,8 @@ class Relay implements RoomRelay {
     const { consumers } = manager.jetstream();
     const place = { opt_start_seq: this.#unread };
     const consumer = await consumers.get(ROOM_STREAM.name, place);
-    const messages = await consumer.consume({
-      max_messages: 32,
-      expires: 5000,
-      idle_heartbeat: 1000, // or a restart is noticed seconds later
-    });
+    const limits = { max_messages: 32, expires: 5000, idle_heartbeat: 1000 };
+    const messages = await consumer.consume(limits);
     stopWhenSilent(messages);
     for await (const message of messages) {
       this.#unread = message.seq + 1;
@@ -265,10 +262,10 @@ class Relay implements RoomRelay {
     if (first < next) return; // It was stored twice.
     this.#servers.set(id, { next: first + said.length, members, seen });
     if (!known) {
-      this.#log("met", `The room is shared with the server @${id}`);
+      this.#log.info("met", `The room is shared with the server @${id}`);
       this.#speak(); // so that it meets us
       const back = `${counted(members, "member")} back at @${id}`;
-      if (members > 0) await this.#tell(back);
+      if (members > 0) await this.#tell("back", back);
     }
     await this.#missed(first - next, id);
     const name = `user\\d{1,15}@${id}`;
@@ -279,10 +276,8 @@ class Relay implements RoomRelay {
   }
 
   async #missed(count: number, id: string): Promise<void> {
-    if (count === 0) return;
     const missed = `missed ${counted(count, "line")} from @${id}`;
-    this.#log("missed", missed);
-    await this.#tell(missed);
+    if (count > 0) await this.#tell("missed", missed);
   }
 
   /** Notices servers that are not heard any more, while we are. */
@@ -295,10 +290,14 @@ class Relay implements RoomRelay {
       if (now - server.seen < ABSENCE) continue;
       this.#servers.delete(id);
       const lost = `lost ${counted(server.members, "member")} at @${id}`;
-      this.#log("absent", lost);
-      if (server.members > 0) await this.#tell(lost);
+      if (server.members > 0) await this.#tell("absent", lost);
+      else this.#log.info("parted", `The server @${id} has stopped`);
     }
   }
+}
+
+function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
 
 /** Ends what NATS has forgotten, so that it begins anew. */
@@ -309,20 +308,12 @@ async function stopWhenSilent(messages: ConsumerMessages): Promise<void> {
 }
 
 /** Finds the stream as it is set up, or makes it. */
-async function findStream({ streams }: JetStreamManager) {
+async function findStream({ streams }: JetStreamManager): Promise<StreamInfo> {
   const find = () => streams.info(ROOM_STREAM.name);
   return await find().catch((error) => {
     if (!/stream not found/.test(error.message)) throw error;
     return streams.add(ROOM_STREAM).catch(find); // Another server was first.
   });
-}
-
-function counted(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? "" : "s"}`;
-}
-
-function encodedText(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
 }
 
 /** Reads the address after --relay: `nats://HOST:PORT`, or `tls://` for TLS. */
@@ -344,57 +335,49 @@ export function readRelayAddress(
 export async function openRelay(
   room: RelayedRoom,
   address: NetAddress,
-  path: string | undefined,
-  log: { info: RelayListener },
+  file: string | undefined,
+  log: RelayLog,
 ): Promise<RoomRelay> {
   const client = await loadClient(NATS_CLIENT);
   const { jetstreamManager } = await loadClient(JETSTREAM_CLIENT);
-  const credentials = path && encodedText(await readText(path));
-  const { transport, hostname } = address;
-  let places = [formatAddress({ ...address, transport: "tcp" })];
-  globalThis.addEventListener("error", ignoreStray);
+  const secret = file && new TextEncoder().encode(await readText(file));
+  const named = formatAddress({ ...address, transport: "tcp" });
+  let places = [named]; // and others of its cluster
+  // With this, a server without TLS is refused. Without the host, an IP address
+  // would do with a certificate for localhost.
+  const tls = address.transport === "tls" && { host: address.hostname };
 
-  /** Connects to the first server of the cluster that answers. */
   async function connectToNats(): Promise<RelayLink> {
-    let failure: unknown;
-    for (const place of places) {
-      let nats: NatsConnection | undefined;
-      try {
-        await probeNats(place);
-        nats = await client.connect({
-          servers: place,
-          reconnect: false,
-          timeout: NATS_TIMEOUT,
-          pingInterval: NATS_TIMEOUT,
-          // Deno looks the name up, and asks for no more than this permission.
-          resolve: false,
-          // With this, a server without TLS is refused. Without the host, an
-          // IP address would do with a certificate for localhost.
-          tls: transport === "tls" ? { host: hostname } : undefined,
-          authenticator: credentials && client.credsAuthenticator(credentials),
-        }) as NatsConnection;
-        const options = { checkAPI: false, timeout: NATS_TIMEOUT };
-        const manager = await jetstreamManager(nats, options);
-        const { created, state, config } = await findStream(manager);
-        const { max_payload, connect_urls = [] } = nats.info!;
-        const limits = [FULL_MESSAGE, max_payload, config.max_msg_size];
-        const most = Math.min(...limits.filter((it) => it > 0)) - HEADER_ROOM;
-        places = [places[0], ...connect_urls];
-        return { nats, manager, created, last: state.last_seq, most };
-      } catch (error) {
-        await nats?.close();
-        const { name, message } = error as Error;
-        const words = `${path ? "" : "No "}${name}: ${message}`;
-        const known = NATS_REASONS.find(([pattern]) => pattern.test(words));
-        const why = known?.[1].replace("CREDENTIALS", `${path}`);
-        const attempt = `relay by NATS at ${place}`;
-        failure ??= describeError(error, attempt, `--allow-net=${place}`, why);
-      }
+    let nats: NatsConnection | undefined;
+    try {
+      nats = await client.connect({
+        servers: await Promise.any(places.map(probeNats)),
+        tls: tls || undefined,
+        authenticator: secret && client.credsAuthenticator(secret),
+        timeout: NATS_TIMEOUT,
+        pingInterval: NATS_TIMEOUT,
+        reconnect: false,
+        resolve: false, // Deno does, and asks for no more than this permission.
+      }) as NatsConnection;
+      const options = { checkAPI: false, timeout: NATS_TIMEOUT };
+      const manager = await jetstreamManager(nats, options);
+      const stream = await findStream(manager);
+      const { max_payload, connect_urls = [] } = nats.info!;
+      places = [named, ...connect_urls];
+      const limits = [FULL_MESSAGE, max_payload, stream.config.max_msg_size];
+      const longest = Math.min(...limits.filter((it) => it > 0)) - HEADER_ROOM;
+      return { nats, manager, stream, longest };
+    } catch (error) {
+      await nats?.close();
+      const [first] = error instanceof AggregateError ? error.errors : [error];
+      const words = `${file ? "" : "No "}${first.name}: ${first.message}`;
+      const known = NATS_REASONS.find(([pattern]) => pattern.test(words));
+      const why = known?.[1].replace("FILE", file ?? "FILE");
+      const attempt = `relay by NATS at ${named}`;
+      throw describeError(first, attempt, `--allow-net=${named}`, why);
     }
-    throw failure;
   }
-  const link = await connectToNats();
-  return new Relay(room, log.info.bind(log), connectToNats, link);
+  return new Relay(room, log, connectToNats, await connectToNats());
 }
 
 // deno-lint-ignore no-explicit-any
@@ -408,46 +391,29 @@ async function loadClient(name: string): Promise<any> {
   }
 }
 
-/** Fails as sockets of Deno do, and in time; the client would leave one open. */
-async function probeNats(place: string): Promise<void> {
-  using conn = await connect(parseAddress(place), { timeout: 5000 });
-  using _ = after(5000, () => conn.close());
+/** Finds out in time whether NATS answers; the client would leave a socket. */
+async function probeNats(place: string): Promise<string> {
+  using conn = await connect(parseAddress(place), { timeout: NATS_TIMEOUT });
+  using _timer = after(NATS_TIMEOUT, () => conn.close());
   const greeting = new Uint8Array(5);
   await conn.read(greeting);
-  if (new TextDecoder().decode(greeting) === "INFO ") return;
+  if (new TextDecoder().decode(greeting) === "INFO ") return place;
   throw new Error(
-    "it does not speak NATS; the port is that for clients, mostly 4222",
+    "it does not speak NATS; the port for clients is mostly 4222",
   );
-}
-
-/**
- * The client drops a socket that failed, and stops listening to it. In Deno 2.9
- * such a socket can still be reset, an error that nobody catches: the process
- * would end. Nobody else here has sockets of `node:net`.
- */
-function ignoreStray(event: ErrorEvent): void {
-  const { error } = event;
-  const isOfNode = error instanceof Error && "syscall" in error;
-  if (isOfNode && error.syscall === "read") event.preventDefault();
 }
 
 /** Why there is no relay, where the client says it in its own way. */
 const NATS_REASONS: [RegExp, string][] = [
-  [
-    /^No AuthorizationErr/,
-    "it asks for credentials; name them with --relay-creds FILE",
-  ],
-  [/^AuthorizationError/, "it refuses the credentials in CREDENTIALS"],
-  [/parse credentials/, "CREDENTIALS holds no credentials as nsc writes them"],
-  [/TimeoutError/, "it did not answer within 2s"],
-  [
-    /responders|not enabled/,
-    "it has no JetStream; start it with `nats-server -js`",
-  ],
+  [/^No Auth/, "it asks for credentials; name them with --relay-creds FILE"],
+  [/^Authorization/, "it refuses the credentials in FILE"],
+  [/parse credentials/, "FILE holds no credentials as nsc writes them"],
+  [/Timeout|Interrupted|BadRes/, "it did not answer in time; is that NATS?"],
+  [/responders|not enabled/, "it has no JetStream; start `nats-server -js`"],
   [/not support 'tls'/, "it has no TLS; nats:// goes without"],
   [/certificate's altnames/, "its certificate is for another name"],
   [
-    /verify the first certificate|self-signed/,
+    /first certificate|self-signed/,
     "its certificate is signed by nobody that is trusted here; name the signer's certificate with `deno run --cert FILE`",
   ],
 ];
