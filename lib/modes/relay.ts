@@ -1,7 +1,6 @@
 /**
  * `openRelay`: rooms that span machines. What is said in a room is published to
- * a stream of NATS JetStream, and what was said in others is read from it. The
- * stream keeps order, stores, and lets a server that was away read on.
+ * a stream of NATS JetStream, and what was said in others is read from it.
  *
  *     room.k3m9qz  41 2
  *                  <user7@k3m9qz> hello
@@ -9,7 +8,7 @@
  *
  * is a message: the number of its first line, the number of members, and lines
  * as members hear them. The next message begins with 43: below that, it was
- * stored twice; above, lines are lost. Silent servers publish no lines at times.
+ * stored twice; above, lines are lost. A silent server publishes no lines.
  *
  * @module
  */
@@ -28,17 +27,12 @@ export const NATS_CLIENT = "npm:@nats-io/transport-node@^3.4.0";
 export const JETSTREAM_CLIENT = "npm:@nats-io/jetstream@^3.4.0";
 
 /** The stream, unless the operator has made it; its age is in nanoseconds. */
-const ROOM_STREAM = {
-  name: "ROOM",
-  subjects: ["room.*"],
-  max_bytes: 67_108_864,
-  max_age: 600e9,
-};
-/** The most that waits for NATS, in bytes; what is said beyond that is lost. */
-const KEPT = 1_048_576;
-/** The most that one message holds, and what it has besides lines, in bytes. */
+const ROOM_LIMITS = { max_bytes: 67_108_864, max_age: 600e9 };
+const ROOM_STREAM = { name: "ROOM", subjects: ["room.*"], ...ROOM_LIMITS };
+/** What a message holds, beside its header, and what waits for NATS at most. */
 const FULL_MESSAGE = 65_536;
 const HEADER_ROOM = 256;
+const KEPT = 1_048_576;
 /** How long NATS may take, and how long to wait then, in milliseconds. */
 const NATS_TIMEOUT = 2000;
 const NATS_PAUSE = 250;
@@ -56,20 +50,11 @@ interface RelayLink {
   longest: number;
 }
 
-/** Told what becomes of a relay, in a word and in words. */
-interface RelayLog {
-  info(event: string, message: string): void;
-}
-
 /** One server's part of a room that spans servers. */
 class Relay implements RoomRelay {
-  #id = Math.random().toString(36).slice(2, 8).padEnd(6, "0");
   /** What every name here ends with. */
-  readonly suffix = `@${this.#id}`;
-  #room: RelayedRoom;
-  #log: RelayLog;
-  #connect: () => Promise<RelayLink>;
-  #link: RelayLink;
+  readonly suffix: string;
+  #id = Math.random().toString(36).slice(2, 8).padEnd(6, "0");
   #over = new AbortController();
   #beats = setInterval(() => this.#speak(), BEAT);
 
@@ -83,25 +68,22 @@ class Relay implements RoomRelay {
   #speaking: Promise<void> | undefined;
 
   #servers = new Map<string, { next: number; members: number; seen: number }>();
-  /** The message that is read next, and the age of its stream. */
+  /** The message that is read next, and when its stream was made. */
   #unread: number;
   #created: string;
   /** When our own words were last read, by the clock of NATS. */
   #heard = 0;
 
   constructor(
-    room: RelayedRoom,
-    log: RelayLog,
-    connect: () => Promise<RelayLink>,
-    link: RelayLink,
+    private room: RelayedRoom,
+    private log: (event: string, message: string) => void,
+    private connect: () => Promise<RelayLink>,
+    private link: RelayLink,
   ) {
-    this.#room = room;
-    this.#log = log;
-    this.#connect = connect;
-    this.#link = link;
+    this.suffix = `@${this.#id}`;
     this.#unread = link.stream.state.last_seq + 1; // A newcomer hears from now.
     this.#created = link.stream.created;
-    log.info("relaying", `Names in this room end with ${this.suffix}`);
+    log("relaying", `Names in this room end with ${this.suffix}`);
     this.#listen();
     this.#speak();
   }
@@ -133,7 +115,7 @@ class Relay implements RoomRelay {
     const late = pause(NATS_TIMEOUT, this.#over.signal);
     if (this.#reachable) await Promise.race([this.#speaking, late]);
     this.#over.abort();
-    await this.#link.nats.close();
+    await this.link.nats.close();
   }
 
   /** Publishes what waits, or at least that we are there. */
@@ -147,7 +129,7 @@ class Relay implements RoomRelay {
     do {
       let [count, length] = [0, 0];
       for (const line of this.#queue) {
-        if (count > 0 && length + line.length >= this.#link.longest) break;
+        if (count > 0 && length + line.length >= this.link.longest) break;
         count++;
         length += line.length + 1;
       }
@@ -161,20 +143,22 @@ class Relay implements RoomRelay {
   /** Publishes until it is stored; what has the same msgID is stored once. */
   async #store(lines: Uint8Array[]): Promise<void> {
     const { signal } = this.#over;
-    const header = `${this.#next} ${this.#room.size}`;
+    const header = `${this.#next} ${this.room.size}`;
     const parts = [new TextEncoder().encode(header), ...lines];
     const end = Uint8Array.of(0x0a);
-    const message = concatenate(parts.flatMap((part) => [part, end]));
+    const said = concatenate(parts.flatMap((part) => [part, end]));
     const msgID = crypto.randomUUID();
     for (; !signal.aborted; await pause(NATS_PAUSE, signal)) {
       try {
-        const jetstream = this.#link.manager.jetstream();
-        await jetstream.publish(`room.${this.#id}`, message, { msgID });
+        const jetstream = this.link.manager.jetstream();
+        await jetstream.publish(`room.${this.#id}`, said, { msgID });
         return this.#returned();
       } catch (error) {
         const { message } = error as Error;
-        if (!/size exceed/.test(message)) this.#away(message);
-        else return this.#log.info("unsent", "A line is too long for NATS");
+        if (/size exceed/.test(message)) {
+          return this.log("unsent", "1 line is too long for NATS");
+        }
+        this.#away(message);
       }
     }
   }
@@ -190,21 +174,18 @@ class Relay implements RoomRelay {
   #returned(): void {
     const isBehind = this.#lost > 0 && this.#queue.length > 0;
     if (this.#reachable || isBehind) return;
-    const lost = this.#lost && `, ${counted(this.#lost, "line")} were not kept`;
+    const lost = `, ${counted(this.#lost, "line")} were not kept`;
+    const back = `back${this.#lost > 0 ? lost : ""}`;
     this.#reachable = true;
     this.#next += this.#lost;
     this.#lost = 0;
-    this.#tell(
-      "reachable",
-      `NATS is back${lost || ""}`,
-      `other servers are back${lost || ""}`,
-    );
+    this.#tell("reachable", `NATS is ${back}`, `other servers are ${back}`);
   }
 
   /** Tells our members, and the log. */
   async #tell(event: string, logged: string, told = logged): Promise<void> {
-    this.#log.info(event, logged);
-    await this.#room.hear([`* ${told}`]);
+    this.log(event, logged);
+    await this.room.hear([`* ${told}`]);
   }
 
   /** Reads the stream on and on; connects anew when the connection is lost. */
@@ -213,17 +194,17 @@ class Relay implements RoomRelay {
     let last = "";
     for (; !signal.aborted; await pause(NATS_PAUSE, signal)) {
       try {
-        if (this.#link.nats.isClosed()) this.#link = await this.#connect();
-        await this.#read(this.#link.manager);
-        if (this.#link.nats.isClosed()) this.#away("the connection is lost");
+        if (this.link.nats.isClosed()) this.link = await this.connect();
+        await this.#read(this.link.manager);
+        if (this.link.nats.isClosed()) this.#away("the connection is lost");
       } catch (error) {
         const { message } = error as Error;
-        const isNew = message !== last && !signal.aborted;
-        if (isNew) this.#log.info("complaint", message);
+        if (message === last || signal.aborted) continue;
         last = message;
+        this.log("complaint", message);
       }
     }
-    await this.#link.nats.close();
+    await this.link.nats.close();
   }
 
   /** Reads from where it was, as long as it can. */
@@ -262,17 +243,13 @@ class Relay implements RoomRelay {
     if (first < next) return; // It was stored twice.
     this.#servers.set(id, { next: first + said.length, members, seen });
     if (!known) {
-      this.#log.info("met", `The room is shared with the server @${id}`);
+      this.log("met", `The room is shared with the server @${id}`);
       this.#speak(); // so that it meets us
       const back = `${counted(members, "member")} back at @${id}`;
       if (members > 0) await this.#tell("back", back);
     }
     await this.#missed(first - next, id);
-    const name = `user\\d{1,15}@${id}`;
-    const shape = new RegExp(`^(<${name}> |\\* ${name} (joined|left)$)`);
-    const genuine = said.filter((line) => shape.test(line));
-    const refused = await this.#room.hear(genuine);
-    await this.#missed(said.length - genuine.length + refused, id);
+    await this.#missed(await this.room.hear(said, `@${id}`), id);
   }
 
   async #missed(count: number, id: string): Promise<void> {
@@ -291,13 +268,9 @@ class Relay implements RoomRelay {
       this.#servers.delete(id);
       const lost = `lost ${counted(server.members, "member")} at @${id}`;
       if (server.members > 0) await this.#tell("absent", lost);
-      else this.#log.info("parted", `The server @${id} has stopped`);
+      else this.log("parted", `The server @${id} has stopped`);
     }
   }
-}
-
-function counted(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
 
 /** Ends what NATS has forgotten, so that it begins anew. */
@@ -307,13 +280,13 @@ async function stopWhenSilent(messages: ConsumerMessages): Promise<void> {
   }
 }
 
+function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
+}
+
 /** Finds the stream as it is set up, or makes it. */
-async function findStream({ streams }: JetStreamManager): Promise<StreamInfo> {
-  const find = () => streams.info(ROOM_STREAM.name);
-  return await find().catch((error) => {
-    if (!/stream not found/.test(error.message)) throw error;
-    return streams.add(ROOM_STREAM).catch(find); // Another server was first.
-  });
+function findStream({ streams }: JetStreamManager): Promise<StreamInfo> {
+  return streams.info(ROOM_STREAM.name).catch(() => streams.add(ROOM_STREAM));
 }
 
 /** Reads the address after --relay: `nats://HOST:PORT`, or `tls://` for TLS. */
@@ -324,8 +297,8 @@ export function readRelayAddress(
   const [, scheme, place] = /^(nats|tls):\/\/(.*)/i.exec(relay) ?? [];
   const address = place && parseAddress(place, { port: 4222 });
   if (!address || address.transport !== "tcp") {
-    const wanted = "--relay must be nats://HOST:PORT or tls://HOST:PORT";
-    throw new SyntaxError(`${wanted}, not ${relay}`);
+    const wanted = "nats://HOST:PORT or tls://HOST:PORT";
+    throw new SyntaxError(`--relay must be ${wanted}, not ${relay}`);
   }
   if (mode !== "room") throw new SyntaxError("--relay is for --mode room");
   return /tls/i.test(scheme) ? { ...address, transport: "tls" } : address;
@@ -334,25 +307,31 @@ export function readRelayAddress(
 /** Joins a room with those of other servers, by the same NATS. */
 export async function openRelay(
   room: RelayedRoom,
-  address: NetAddress,
+  { transport, hostname, port }: NetAddress,
   file: string | undefined,
-  log: RelayLog,
+  log: { info(event: string, message: string): void },
 ): Promise<RoomRelay> {
-  const client = await loadClient(NATS_CLIENT);
-  const { jetstreamManager } = await loadClient(JETSTREAM_CLIENT);
+  const load = (name: string) =>
+    import(name).catch(({ message }) => {
+      const why = `${
+        message.split("\n")[0]
+      } (with a network, \`deno cache ${name}\` fetches it once)`;
+      throw new Error(`Cannot load the client for NATS: ${why}`);
+    });
+  const client = await load(NATS_CLIENT);
+  const engine = await load(JETSTREAM_CLIENT);
   const secret = file && new TextEncoder().encode(await readText(file));
-  const named = formatAddress({ ...address, transport: "tcp" });
+  const named = formatAddress({ transport: "tcp", hostname, port });
   let places = [named]; // and others of its cluster
-  // With this, a server without TLS is refused. Without the host, an IP address
-  // would do with a certificate for localhost.
-  const tls = address.transport === "tls" && { host: address.hostname };
 
   async function connectToNats(): Promise<RelayLink> {
     let nats: NatsConnection | undefined;
     try {
       nats = await client.connect({
         servers: await Promise.any(places.map(probeNats)),
-        tls: tls || undefined,
+        // With this, a server without TLS is refused. Without the host, an IP
+        // address would do with a certificate for localhost.
+        tls: transport === "tls" ? { host: hostname } : undefined,
         authenticator: secret && client.credsAuthenticator(secret),
         timeout: NATS_TIMEOUT,
         pingInterval: NATS_TIMEOUT,
@@ -360,7 +339,7 @@ export async function openRelay(
         resolve: false, // Deno does, and asks for no more than this permission.
       }) as NatsConnection;
       const options = { checkAPI: false, timeout: NATS_TIMEOUT };
-      const manager = await jetstreamManager(nats, options);
+      const manager = await engine.jetstreamManager(nats, options);
       const stream = await findStream(manager);
       const { max_payload, connect_urls = [] } = nats.info!;
       places = [named, ...connect_urls];
@@ -377,18 +356,12 @@ export async function openRelay(
       throw describeError(first, attempt, `--allow-net=${named}`, why);
     }
   }
-  return new Relay(room, log, connectToNats, await connectToNats());
-}
-
-// deno-lint-ignore no-explicit-any
-async function loadClient(name: string): Promise<any> {
-  try {
-    return await import(name);
-  } catch (error) {
-    const [reason] = (error as Error).message.split("\n");
-    const remedy = `with a network, \`deno cache ${name}\` fetches it once`;
-    throw new Error(`Cannot load the client for NATS: ${reason} (${remedy})`);
-  }
+  return new Relay(
+    room,
+    log.info.bind(log),
+    connectToNats,
+    await connectToNats(),
+  );
 }
 
 /** Finds out in time whether NATS answers; the client would leave a socket. */
@@ -409,7 +382,10 @@ const NATS_REASONS: [RegExp, string][] = [
   [/^Authorization/, "it refuses the credentials in FILE"],
   [/parse credentials/, "FILE holds no credentials as nsc writes them"],
   [/Timeout|Interrupted|BadRes/, "it did not answer in time; is that NATS?"],
-  [/responders|not enabled/, "it has no JetStream; start `nats-server -js`"],
+  [
+    /respond|not enabled/,
+    "it has no JetStream; start it with `nats-server -js`",
+  ],
   [/not support 'tls'/, "it has no TLS; nats:// goes without"],
   [/certificate's altnames/, "its certificate is for another name"],
   [
