@@ -19,7 +19,7 @@ import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
 import { readText } from "../tcp/certificates.ts";
 import { connect } from "../tcp/connect.ts";
 import { describeError } from "../tcp/errors.ts";
-import { after, concatenate, pause, turn } from "../tcp/stream.ts";
+import { after, pause, turn } from "../tcp/stream.ts";
 import type { RelayedRoom, RoomRelay } from "./room.ts";
 
 /** Constants: what `import()` names itself, Deno fetches without being asked. */
@@ -30,7 +30,7 @@ export const JETSTREAM_CLIENT = "npm:@nats-io/jetstream@^3.4.0";
 const ROOM_LIMITS = { max_bytes: 67_108_864, max_age: 600e9 };
 const ROOM_STREAM = { name: "ROOM", subjects: ["room.*"], ...ROOM_LIMITS };
 /** What a message holds, beside its header, and what waits for NATS at most. */
-const FULL_MESSAGE = 65_536;
+const FULL_MESSAGE = 262_144;
 const HEADER_ROOM = 256;
 const KEPT = 1_048_576;
 /** How long NATS may take, and how long to wait then, in milliseconds. */
@@ -133,7 +133,7 @@ class Relay implements RoomRelay {
         count++;
         length += line.length + 1;
       }
-      await this.#store(this.#queue.splice(0, count));
+      await this.#store(this.#queue.splice(0, count), length);
       this.#waiting -= length;
       this.#next += count;
     } while (this.#queue.length > 0);
@@ -141,12 +141,16 @@ class Relay implements RoomRelay {
   }
 
   /** Publishes until it is stored; what has the same msgID is stored once. */
-  async #store(lines: Uint8Array[]): Promise<void> {
+  async #store(lines: Uint8Array[], length: number): Promise<void> {
     const { signal } = this.#over;
-    const header = `${this.#next} ${this.room.size}`;
-    const parts = [new TextEncoder().encode(header), ...lines];
-    const end = Uint8Array.of(0x0a);
-    const said = concatenate(parts.flatMap((part) => [part, end]));
+    const header = `${this.#next} ${this.room.size}\n`;
+    const said = new Uint8Array(header.length + length);
+    let end = new TextEncoder().encodeInto(header, said).written;
+    for (const line of lines) {
+      said.set(line, end);
+      end += line.length + 1;
+      said[end - 1] = 0x0a;
+    }
     const msgID = crypto.randomUUID();
     for (; !signal.aborted; await pause(NATS_PAUSE, signal)) {
       try {
