@@ -317,10 +317,9 @@ export async function openRelay(
 ): Promise<RoomRelay> {
   const load = (name: string) =>
     import(name).catch(({ message }) => {
-      const why = `${
-        message.split("\n")[0]
-      } (with a network, \`deno cache ${name}\` fetches it once)`;
-      throw new Error(`Cannot load the client for NATS: ${why}`);
+      const failed = `Cannot load the client for NATS: ${/.*/.exec(message)}`;
+      const remedy = `with a network, \`deno cache ${name}\` fetches it once`;
+      throw new Error(`${failed} (${remedy})`);
     });
   const client = await load(NATS_CLIENT);
   const engine = await load(JETSTREAM_CLIENT);
@@ -360,12 +359,8 @@ export async function openRelay(
       throw describeError(first, attempt, `--allow-net=${named}`, why);
     }
   }
-  return new Relay(
-    room,
-    log.info.bind(log),
-    connectToNats,
-    await connectToNats(),
-  );
+  const link = await connectToNats();
+  return new Relay(room, log.info.bind(log), connectToNats, link);
 }
 
 /** Finds out in time whether NATS answers; the client would leave a socket. */
@@ -375,9 +370,7 @@ async function probeNats(place: string): Promise<string> {
   const greeting = new Uint8Array(5);
   await conn.read(greeting);
   if (new TextDecoder().decode(greeting) === "INFO ") return place;
-  throw new Error(
-    "it does not speak NATS; the port for clients is mostly 4222",
-  );
+  throw new Error("it does not speak NATS; is its port that for clients?");
 }
 
 /** Why there is no relay, where the client says it in its own way. */
@@ -386,10 +379,7 @@ const NATS_REASONS: [RegExp, string][] = [
   [/^Authorization/, "it refuses the credentials in FILE"],
   [/parse credentials/, "FILE holds no credentials as nsc writes them"],
   [/Timeout|Interrupted|BadRes/, "it did not answer in time; is that NATS?"],
-  [
-    /respond|not enabled/,
-    "it has no JetStream; start it with `nats-server -js`",
-  ],
+  [/respond|not enabled/, "it has no JetStream; start `nats-server -js`"],
   [/not support 'tls'/, "it has no TLS; nats:// goes without"],
   [/certificate's altnames/, "its certificate is for another name"],
   [

@@ -335,7 +335,10 @@ Deno.test("tcp_server.ts says how to start NATS when it has no JetStream", {
   ignore: MISSING,
 }, async () => {
   await using nats = await NatsServer.startPlain();
-  assertMatch(await refusal(nats.room()), /start it with `nats-server -js`\n$/);
+  assertMatch(
+    await refusal(nats.room()),
+    /no JetStream; start `nats-server -js`\n$/,
+  );
 });
 
 const NONE = "127.0.0.1:1";
