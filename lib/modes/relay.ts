@@ -16,10 +16,12 @@ import type { ConsumerMessages, JetStreamManager } from "@nats-io/jetstream";
 import type { JsMsg, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
+import { FrameBatch } from "../framing/batch.ts";
+import { parseFraming } from "../framing.ts";
 import { readText } from "../tcp/certificates.ts";
 import { connect } from "../tcp/connect.ts";
 import { describeError } from "../tcp/errors.ts";
-import { after, pause, turn } from "../tcp/stream.ts";
+import { after, concatenate, pause, turn } from "../tcp/stream.ts";
 import type { RelayedRoom, RoomRelay } from "./room.ts";
 
 /** Constants: what `import()` names itself, Deno fetches without being asked. */
@@ -52,14 +54,14 @@ interface RelayLink {
 
 /** One server's part of a room that spans servers. */
 class Relay implements RoomRelay {
-  /** What every name here ends with. */
-  readonly suffix: string;
   #id = Math.random().toString(36).slice(2, 8).padEnd(6, "0");
+  /** What every name here ends with. */
+  readonly suffix = `@${this.#id}`;
   #over = new AbortController();
   #beats = setInterval(() => this.#speak(), BEAT);
 
-  /** Lines that wait, their bytes, and the number of the first. */
-  #queue: Uint8Array[] = [];
+  /** Lines that wait, all bytes that do, and the number of the first line. */
+  #said = new FrameBatch(parseFraming("lines", { maxFrameLength: 2 ** 32 }));
   #waiting = 0;
   #next = 0;
   /** Whether NATS stores what we say, and lines that were not kept for it. */
@@ -80,7 +82,6 @@ class Relay implements RoomRelay {
     private connect: () => Promise<RelayLink>,
     private link: RelayLink,
   ) {
-    this.suffix = `@${this.#id}`;
     this.#unread = link.stream.state.last_seq + 1; // A newcomer hears from now.
     this.#created = link.stream.created;
     log("relaying", `Names in this room end with ${this.suffix}`);
@@ -99,7 +100,7 @@ class Relay implements RoomRelay {
     const isFull = !this.#reachable && this.#waiting + length > KEPT;
     // After a line that is lost, nothing is kept until all before it is said.
     if (isFull || this.#lost > 0) return void this.#lost++;
-    this.#queue.push(line);
+    this.#said.add(line);
     this.#waiting += length;
     this.#speak();
   }
@@ -127,44 +128,37 @@ class Relay implements RoomRelay {
   async #publish(): Promise<void> {
     await turn(); // What others say in the same turn goes along.
     do {
-      let [count, length] = [0, 0];
-      for (const line of this.#queue) {
-        if (count > 0 && length + line.length >= this.link.longest) break;
-        count++;
-        length += line.length + 1;
-      }
-      await this.#store(this.#queue.splice(0, count), length);
-      this.#waiting -= length;
-      this.#next += count;
-    } while (this.#queue.length > 0);
+      let rest = this.#said.take();
+      do {
+        const fits = rest.lastIndexOf(0x0a, this.link.longest - 1);
+        const end = fits < 0 ? rest.indexOf(0x0a) : fits;
+        await this.#store(rest.subarray(0, end + 1));
+        rest = rest.subarray(end + 1);
+      } while (rest.length > 0);
+    } while (this.#waiting > 0);
     this.#speaking = undefined;
   }
 
   /** Publishes until it is stored; what has the same msgID is stored once. */
-  async #store(lines: Uint8Array[], length: number): Promise<void> {
+  async #store(lines: Uint8Array): Promise<void> {
     const { signal } = this.#over;
     const header = `${this.#next} ${this.room.size}\n`;
-    const said = new Uint8Array(header.length + length);
-    let end = new TextEncoder().encodeInto(header, said).written;
-    for (const line of lines) {
-      said.set(line, end);
-      end += line.length + 1;
-      said[end - 1] = 0x0a;
-    }
+    const message = concatenate([new TextEncoder().encode(header), lines]);
     const msgID = crypto.randomUUID();
     for (; !signal.aborted; await pause(NATS_PAUSE, signal)) {
       try {
         const jetstream = this.link.manager.jetstream();
-        await jetstream.publish(`room.${this.#id}`, said, { msgID });
-        return this.#returned();
+        await jetstream.publish(`room.${this.#id}`, message, { msgID });
+        break;
       } catch (error) {
-        const { message } = error as Error;
-        if (/size exceed/.test(message)) {
-          return this.log("unsent", "1 line is too long for NATS");
-        }
-        this.#away(message);
+        const { message: reason } = error as Error;
+        if (/size exceed/.test(reason)) break; // A line is too long for NATS.
+        this.#away(reason);
       }
     }
+    this.#waiting -= lines.length;
+    for (const byte of lines) if (byte === 0x0a) this.#next++;
+    this.#returned();
   }
 
   #away(reason: string): void {
@@ -176,8 +170,8 @@ class Relay implements RoomRelay {
   }
 
   #returned(): void {
-    const isBehind = this.#lost > 0 && this.#queue.length > 0;
-    if (this.#reachable || isBehind) return;
+    const isBehind = this.#lost > 0 && this.#waiting > 0;
+    if (this.#reachable || isBehind || this.#over.signal.aborted) return;
     const lost = `, ${counted(this.#lost, "line")} were not kept`;
     const back = `back${this.#lost > 0 ? lost : ""}`;
     this.#reachable = true;
