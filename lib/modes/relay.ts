@@ -152,8 +152,11 @@ class Relay implements RoomRelay {
         break;
       } catch (error) {
         const { message: reason } = error as Error;
-        if (/size exceed/.test(reason)) break; // A line is too long for NATS.
-        this.#away(reason);
+        if (!/size exceed/.test(reason)) this.#away(reason);
+        else {
+          this.log("unsent", "1 line is too long for NATS");
+          break;
+        }
       }
     }
     this.#waiting -= lines.length;

@@ -217,6 +217,37 @@ Deno.test(
   },
 );
 
+for (const limit of ["max_payload", "max_msg_size"]) {
+  Deno.test(
+    `tcp_server.ts loses no more than longer lines when there is a small ${limit}`,
+    {
+      ignore: MISSING,
+    },
+    async () => {
+      const folder = await Deno.makeTempDir({ prefix: "relay_" });
+      await using stack = new AsyncDisposableStack();
+      stack.defer(() => Deno.remove(folder, { recursive: true }));
+      const path = `${folder}/nats.conf`;
+      const isOfServer = limit === "max_payload";
+      await Deno.writeTextFile(path, isOfServer ? "max_payload: 4096\n" : "");
+      await using nats = await NatsServer.start("-c", path);
+      if (!isOfServer) await nats.makeStream({ max_msg_size: 4096 });
+      const servers = [stack.use(nats.room()), stack.use(nats.room())];
+      const rooms = await gather(servers, 2, stack);
+      const all = rooms.flat();
+      await Promise.all(all.map((member) => member.say(1000)));
+      await assertHeard(all, all, 1000);
+      const [[speaker, near], [far]] = rooms;
+      await speaker.say(1, "x".repeat(5000));
+      await speaker.say(1);
+      await near.until(() => near.heard.get(speaker.name) === 1002);
+      await far.until(() => far.heard.get(speaker.name) === 1002);
+      assertEquals(far.missed, 1);
+      await servers[0].stderr("1 line is too long for NATS");
+    },
+  );
+}
+
 Deno.test(
   "tcp_server.ts tells that members are gone when their server is killed",
   {
