@@ -323,6 +323,11 @@ export async function openRelay(
   const secret = file && new TextEncoder().encode(await readText(file));
   const named = formatAddress({ transport: "tcp", hostname, port });
   let places = [named]; // and others of its cluster
+  // The client stops listening to a socket that failed. In Deno 2.9 that can
+  // still be reset, an error that nobody catches: the process would end.
+  globalThis.addEventListener("error", (event) => {
+    if (event.error?.syscall === "read") event.preventDefault();
+  });
 
   async function connectToNats(): Promise<RelayLink> {
     let nats: NatsConnection | undefined;
