@@ -116,11 +116,11 @@ Examples:
 
     // On request: one room with those of other servers.
     if (options.relay ?? options.relayCreds) {
-      const { openRelay, readRelayOptions } = await import(
+      const { openRelay, readRelayAddress } = await import(
         "../lib/modes/relay.ts"
       );
-      const where = usage(() => readRelayOptions(options));
-      room.relay = await openRelay(room, where, log);
+      const nats = usage(() => readRelayAddress(options));
+      room.relay = await openRelay(room, nats, options.relayCreds, log);
     }
 
     const cert = options.cert && await readCertificate(options.cert);

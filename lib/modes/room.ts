@@ -27,8 +27,6 @@ export interface RoomRelay extends AsyncDisposable {
   readonly suffix: string;
   /** How many members there are elsewhere. */
   readonly members: number;
-  /** Begins. */
-  open(room: RelayedRoom): void;
   /** Passes a line on; never waits. */
   say(line: Uint8Array): void;
   /** Waits until little of what was said is on its way. */
@@ -82,14 +80,18 @@ export class Room implements AsyncDisposable {
 
   /**
    * Tells all members what was said elsewhere, control characters shown here
-   * too; gives how many lines the framing cannot carry: too long, mostly.
+   * too; gives how many lines no frame can carry, or nobody can have said whose
+   * name ends with `suffix`.
    */
-  async hear(said: Iterable<string>): Promise<number> {
+  async hear(said: Iterable<string>, suffix?: string): Promise<number> {
+    const name = `user\\d{1,15}${suffix}`;
+    const shape = new RegExp(`^(<${name}> |\\* ${name} (joined|left)$)`);
     const lines = new FrameBatch(this.#framing);
     let refused = 0;
     for (const line of said) {
       try {
-        lines.add(roomEncoder.encode(safeLine(line)));
+        if (suffix && !shape.test(line)) refused++;
+        else lines.add(roomEncoder.encode(safeLine(line)));
       } catch {
         refused++;
       }

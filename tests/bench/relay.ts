@@ -1,20 +1,25 @@
 /**
  * What a room costs that spans servers: lines a second with one local room,
- * then with one to four servers that share a nats-server. Run by hand:
+ * then with one to four servers that share a nats-server; and how long after a
+ * restart of NATS the first line comes through. Run by hand:
  *
- *     deno run --allow-net --allow-run --allow-read --allow-env tests/bench/relay.ts [LINES]
+ *     deno run --allow-all tests/bench/relay.ts [LINES [FOLDER]]
  *
  * On each server are fifty members, of whom one speaks; all of it is on this
- * machine, so every server more has less of it.
+ * machine, so every server more has less of it. In FOLDER is another state of
+ * this collection, which is measured beside it, in turns.
  *
  * @module
  */
-import { type Running, start } from "../support/helpers.ts";
-import { NatsServer } from "../support/nats_server.ts";
+import { Running } from "../support/helpers.ts";
+import { Member, NatsServer } from "../support/nats_server.ts";
 import { writeAll } from "../support/sockets.ts";
 
 const MEMBERS = 50;
 const LINES = Number(Deno.args[0] ?? 200_000);
+const HERE = new URL("../../", import.meta.url).pathname;
+const FOLDERS: [string, string][] = [["", HERE]];
+if (Deno.args[1]) FOLDERS.push([`, ${Deno.args[1]}`, Deno.args[1]]);
 const TEXT = "a line of the length that people write in a chat room, mostly\n";
 /** How long the last may wait before the rest counts as lost. */
 const PATIENCE = 10_000;
@@ -103,15 +108,54 @@ async function measure(title: string, servers: Running[]): Promise<void> {
   for (const { conn } of all) conn.close();
 }
 
+/** Starts a room of a state of this collection. */
+function openRoom(folder: string, nats?: NatsServer): Running {
+  const script = `${folder}/scripts/tcp_server.ts`;
+  const relay = nats ? ["--relay", `nats://127.0.0.1:${nats.port}`] : [];
+  const args = ["run", "--quiet", "--no-prompt", "--allow-net", script];
+  args.push("127.0.0.1:0", "--mode", "room", ...relay);
+  return new Running(Deno.execPath(), args);
+}
+
+/** Kills NATS and starts it again; gives the time until a line comes through. */
+async function measureRestart(folder: string): Promise<number> {
+  await using nats = await NatsServer.start();
+  await using one = openRoom(folder, nats);
+  await using two = openRoom(folder, nats);
+  using speaker = await Member.join(await one.port());
+  using listener = await Member.join(await two.port());
+  await speaker.note(`${listener.name} joined`);
+  await nats.end();
+  await listener.note("out of reach");
+  await wait(1000 * Math.random());
+  await nats.restart();
+  const begin = performance.now();
+  while (listener.total === 0) {
+    await speaker.say(1);
+    await wait(10);
+  }
+  return (performance.now() - begin) / 1000;
+}
+
 console.log("room                     members  said a sec.   heard a sec.");
-{
-  const args = ["127.0.0.1:0", "--mode", "room"];
-  await using server = start("tcp_server.ts", args);
-  await measure("local", [server]);
+for (const [title, folder] of FOLDERS) {
+  await using server = openRoom(folder);
+  await measure(`local${title}`, [server]);
 }
 for (let count = 1; count <= 4; count++) {
-  await using nats = await NatsServer.start();
-  await using stack = new AsyncDisposableStack();
-  const servers = Array.from({ length: count }, () => stack.use(nats.room()));
-  await measure(`${count} with --relay`, servers);
+  for (const [title, folder] of FOLDERS) {
+    await using nats = await NatsServer.start();
+    await using stack = new AsyncDisposableStack();
+    const servers = Array.from(
+      { length: count },
+      () => stack.use(openRoom(folder, nats)),
+    );
+    await measure(`${count} with --relay${title}`, servers);
+  }
+}
+for (const [title, folder] of FOLDERS) {
+  const times: number[] = [];
+  for (let i = 0; i < 5; i++) times.push(await measureRestart(folder));
+  const told = times.map((time) => time.toFixed(2)).join(" ");
+  console.log(`first line after a restart${title}, in seconds: ${told}`);
 }
