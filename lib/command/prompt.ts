@@ -10,16 +10,8 @@ import type { Log } from "./log.ts";
 
 /** Gives typed lines to one chat after the other, and shows what peers say. */
 export interface Prompt extends Writer, AsyncDisposable {
-  /** Whether a person types, and not a program. */
-  readonly terminal: boolean;
-  /** Begins a chat: what is typed from now on is for its peer. */
-  begin(): void;
-  /** Ends a chat: what was typed for its peer is for nobody else. */
-  end(): Promise<void> | void;
-  /** Waits for a line, or `undefined` at the end; it stays until it is taken. */
-  next(): Promise<Uint8Array | undefined>;
-  /** Takes the line that `next` gave. */
-  take(): void;
+  /** Gives what is typed for one peer, until the signal is aborted. */
+  lines(signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Says something to whoever types. */
   tell(text: string): void;
 }
@@ -32,23 +24,22 @@ export async function openPrompt(log: Log): Promise<Prompt> {
 }
 
 /**
- * Lines from a pipe. One is read only when a chat asks for it; it waits for the
- * next chat if this one ends before it takes it.
+ * Lines from a pipe, each read when a chat asks for it. One that comes when
+ * that chat is over is for the next.
  */
 function openLines(log: Log): Prompt {
   const limit = { maxFrameLength: Number.MAX_SAFE_INTEGER };
-  const lines = decodeFrames(chunks(Deno.stdin), parseFraming("lines", limit));
+  const input = decodeFrames(chunks(Deno.stdin), parseFraming("lines", limit));
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
   return {
-    terminal: Deno.stdin.isTerminal(),
-    begin() {},
-    end() {},
-    async next() {
-      next ??= lines.next();
-      return (await next).value ?? undefined;
-    },
-    take() {
-      next = undefined;
+    async *lines(signal) {
+      for (;;) {
+        const { value } = await (next ??= input.next());
+        if (signal.aborted) return;
+        next = undefined;
+        if (value === undefined) return;
+        yield value;
+      }
     },
     tell: (text) => log.error(text),
     write: (bytes) => Deno.stdout.write(bytes),
@@ -58,23 +49,34 @@ function openLines(log: Log): Prompt {
 }
 
 const NOBODY = "nobody is connected";
-const CTRL_D = "\x04";
-const SEVERAL_CHARACTERS = /^[\n\r\P{Cc}]{2,}$/u;
+const SEVERAL_CHARACTERS = /^[\t\n\r\P{Cc}]{2,}$/u;
 /** How long the rest of a line or of pasted text may take, in milliseconds. */
 const REST = 30;
 
 /** Lines that a person types, edited by `node:readline`. */
 async function openTerminal(log: Log): Promise<Prompt> {
-  // These take 20 ms to load: only where a person types.
-  const { clearScreenDown, createInterface, cursorTo, moveCursor } =
-    await import("node:readline");
-  const { stdout } = await import("node:process");
+  // They take 15 ms to load: only where a person types.
+  const { createInterface } = await import("node:readline");
   const { EventEmitter } = await import("node:events");
 
-  const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
-  const input = keys as unknown as NodeJS.ReadableStream;
+  /** Where keys come from and lines go, as readline wants it. */
+  class Terminal extends EventEmitter {
+    pause() {}
+    resume() {}
+    get columns() {
+      return Deno.consoleSize().columns;
+    }
+    write(text: string) {
+      const bytes = new TextEncoder().encode(text);
+      for (let written = 0; written < bytes.length;) {
+        written += Deno.stdout.writeSync(bytes.subarray(written));
+      }
+    }
+  }
+  const screen = new Terminal();
+  const terminal = screen as unknown as NodeJS.ReadWriteStream;
   const editor = createInterface({
-    ...{ input, output: stdout, terminal: true, prompt: "" },
+    ...{ input: terminal, output: terminal, terminal: true, prompt: "" },
   });
   editor.prompt();
   // With TERM=dumb readline moves no cursor, and neither do we.
@@ -88,48 +90,38 @@ async function openTerminal(log: Log): Promise<Prompt> {
   let unfinished = "";
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  editor.close = () => enter(undefined); // Ctrl-D
   editor.on("line", (line) => {
     enter(line);
     editor.prompt();
   });
   // Only on Windows; elsewhere Ctrl-C is a signal for the whole process.
   editor.on("SIGINT", () => Deno.exit(130));
-  stdout.on("error", () => {}); // the next `write` hears of it, too
+  Deno.addSignalListener("SIGWINCH", () => screen.emit("resize"));
   readKeys().catch(() => {}).finally(() => enter(undefined));
 
   async function readKeys(): Promise<void> {
     const decoder = new TextDecoder();
     Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
     for await (const chunk of chunks(Deno.stdin)) {
-      const text = decoder.decode(chunk, { stream: true });
-      text.split(CTRL_D).forEach((part, i) => {
-        if (i > 0) press(CTRL_D);
-        press(part);
-      });
+      const keys = decoder.decode(chunk, { stream: true });
+      // Key by key, a pasted line of 6,000 takes readline nine seconds.
+      if (SEVERAL_CHARACTERS.test(keys) && !isDumb) editor.write(keys);
+      else screen.emit("data", keys);
     }
-  }
-
-  function press(text: string): void {
-    if (text === CTRL_D && editor.line === "") enter(undefined);
-    // Key by key, a pasted line of 6,000 takes readline nine seconds.
-    else if (SEVERAL_CHARACTERS.test(text) && !isDumb) editor.write(text);
-    else keys.emit("data", text);
   }
 
   function enter(line: string | undefined): void {
-    if (refusal !== undefined) {
-      if (line) tell(`Not sent, ${refusal}: ${line}`);
-      return;
-    }
-    entered.push(line);
-    wake();
-    if (line !== undefined) return;
-    refusal = "Ctrl-D has ended the input";
-    ask("");
+    if (refusal === undefined) {
+      entered.push(line);
+      wake();
+      if (line === undefined) begin("", "Ctrl-D has ended the input");
+    } else if (line) tell(`Not sent, ${refusal}: ${line}`);
   }
 
-  /** Begins a line, without what was typed for somebody else. */
-  function ask(prompt: string): void {
+  /** Begins anew, without what was typed for somebody else. */
+  function begin(prompt: string, reason?: string): void {
+    refusal = reason;
     erase();
     Object.assign(editor, { line: "", cursor: 0 });
     editor.setPrompt(prompt);
@@ -137,75 +129,63 @@ async function openTerminal(log: Log): Promise<Prompt> {
   }
 
   function erase(): void {
-    if (isDumb) return void stdout.write(editor.getPrompt() ? "\n" : "");
-    moveCursor(stdout, 0, -editor.getCursorPos().rows);
-    cursorTo(stdout, 0);
-    clearScreenDown(stdout);
+    if (isDumb) return screen.write(editor.getPrompt() ? "\n" : "");
+    const { rows } = editor.getCursorPos();
+    screen.write(`${rows > 0 ? `\x1b[${rows}A` : ""}\x1b[1G\x1b[0J`);
     Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
   }
 
-  function redraw(): void {
+  /** Draws lines above the one that is being typed. */
+  function draw(print: () => void): void {
+    erase();
+    print();
     editor.prompt(true);
-    if (isDumb) stdout.write(editor.line);
+    if (isDumb) screen.write(editor.line);
   }
 
   function tell(text: string): void {
-    erase();
-    log.error(text);
-    redraw();
+    draw(() => log.error(text));
   }
 
-  /** Shows lines above the one that is being typed. */
-  async function show(lines: string): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    erase();
-    stdout.write(lines, (error) => error ? reject(error) : resolve());
-    redraw();
-    await promise;
-  }
-
-  async function showRest(): Promise<void> {
+  function showRest(): void {
     clearTimeout(timer);
     timer = undefined;
     const rest = unfinished;
     unfinished = "";
-    if (rest !== "") await show(`${rest}\n`);
+    if (rest !== "") draw(() => screen.write(`${rest}\n`));
   }
 
   return {
-    terminal: true,
     tell,
-    begin() {
-      refusal = undefined;
-      ask(" -> ");
-    },
-    async end() {
-      await showRest();
-      refusal = NOBODY;
-      entered.splice(0).forEach(enter);
-      ask("");
-    },
-    async next() {
-      while (entered.length === 0) {
-        await new Promise<void>((resolve) => wake = resolve);
+    async *lines(signal) {
+      if (signal.aborted) return;
+      begin(" -> ");
+      signal.addEventListener("abort", () => {
+        showRest();
+        begin("", NOBODY);
+        entered.splice(0).forEach(enter);
+      });
+      for (;;) {
+        while (entered.length === 0) {
+          await new Promise<void>((resolve) => wake = resolve);
+        }
+        if (signal.aborted) return;
+        const line = entered.shift();
+        if (line === undefined) return;
+        yield new TextEncoder().encode(line);
       }
-      const [line] = entered;
-      return line === undefined ? line : new TextEncoder().encode(line);
     },
-    take: () => entered.shift(),
-    async write(bytes) {
+    write(bytes) {
       const text = unfinished + new TextDecoder().decode(bytes);
       const end = text.lastIndexOf("\n") + 1;
       unfinished = text.slice(end);
-      timer ??= setTimeout(() => showRest().catch(() => {}), REST);
-      if (end > 0) await show(text.slice(0, end));
-      return bytes.length;
+      timer ??= setTimeout(showRest, REST);
+      if (end > 0) draw(() => screen.write(text.slice(0, end)));
+      return Promise.resolve(bytes.length);
     },
     async [Symbol.asyncDispose]() {
       // Text is pasted in pieces: the shell must not get the rest of it.
       await pause(REST);
-      clearTimeout(timer);
-      editor.close();
       Deno.stdin.setRaw(false);
       Deno.stdin.close();
     },
