@@ -18,16 +18,9 @@ export interface Prompt extends Writer, AsyncDisposable {
 
 /** Takes the keyboard, until the prompt is disposed of. */
 export async function openPrompt(log: Log): Promise<Prompt> {
-  return Deno.stdin.isTerminal() && Deno.stdout.isTerminal()
-    ? await openTerminal(log)
-    : openLines(log);
-}
-
-/**
- * Lines from a pipe, each read when a chat asks for it. One that comes when
- * that chat is over is for the next.
- */
-function openLines(log: Log): Prompt {
+  if (Deno.stdin.isTerminal() && Deno.stdout.isTerminal()) {
+    return await openTerminal(log);
+  }
   const limit = { maxFrameLength: Number.MAX_SAFE_INTEGER };
   const input = decodeFrames(chunks(Deno.stdin), parseFraming("lines", limit));
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
@@ -35,7 +28,7 @@ function openLines(log: Log): Prompt {
     async *lines(signal) {
       for (;;) {
         const { value } = await (next ??= input.next());
-        if (signal.aborted) return;
+        if (signal.aborted) return; // the line is for the next chat
         next = undefined;
         if (value === undefined) return;
         yield value;
@@ -55,92 +48,65 @@ const REST = 30;
 
 /** Lines that a person types, edited by `node:readline`. */
 async function openTerminal(log: Log): Promise<Prompt> {
-  // They take 15 ms to load: only where a person types.
+  // These take 20 ms to load: only where a person types.
   const { createInterface } = await import("node:readline");
   const { EventEmitter } = await import("node:events");
+  const { stdout } = await import("node:process");
 
-  /** Where keys come from and lines go, as readline wants it. */
-  class Terminal extends EventEmitter {
-    pause() {}
-    resume() {}
-    get columns() {
-      return Deno.consoleSize().columns;
-    }
-    write(text: string) {
-      const bytes = new TextEncoder().encode(text);
-      for (let written = 0; written < bytes.length;) {
-        written += Deno.stdout.writeSync(bytes.subarray(written));
-      }
-    }
-  }
-  const screen = new Terminal();
-  const terminal = screen as unknown as NodeJS.ReadWriteStream;
-  const editor = createInterface({
-    ...{ input: terminal, output: terminal, terminal: true, prompt: "" },
-  });
+  const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
+  const input = keys as unknown as NodeJS.ReadableStream;
+  const editor = createInterface({ input, output: stdout, terminal: true });
+  editor.setPrompt("");
   editor.prompt();
   // With TERM=dumb readline moves no cursor, and neither do we.
   const isDumb = !("prevRows" in editor);
-  /** Entered and not yet taken; `undefined` is Ctrl-D. */
-  const entered: (string | undefined)[] = [];
-  let wake = () => {};
   /** Why a line that is entered now is not sent. */
-  let refusal: string | undefined = NOBODY;
+  let refusal = NOBODY;
   /** What has come of a line whose end has not. */
   let unfinished = "";
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  editor.close = () => enter(undefined); // Ctrl-D
   editor.on("line", (line) => {
-    enter(line);
+    if (refusal && line) tell(`Not sent, ${refusal}: ${line}`);
     editor.prompt();
   });
+  // Ctrl-D ends the input of one chat only.
+  editor.close = () => void (refusal || begin("Ctrl-D has ended the input"));
   // Only on Windows; elsewhere Ctrl-C is a signal for the whole process.
   editor.on("SIGINT", () => Deno.exit(130));
-  Deno.addSignalListener("SIGWINCH", () => screen.emit("resize"));
-  readKeys().catch(() => {}).finally(() => enter(undefined));
+  stdout.on("error", () => {}); // then the keyboard is gone, too
+  readKeys().catch(() => {}).finally(editor.close);
 
   async function readKeys(): Promise<void> {
     const decoder = new TextDecoder();
     Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
     for await (const chunk of chunks(Deno.stdin)) {
-      const keys = decoder.decode(chunk, { stream: true });
+      const text = decoder.decode(chunk, { stream: true });
       // Key by key, a pasted line of 6,000 takes readline nine seconds.
-      if (SEVERAL_CHARACTERS.test(keys) && !isDumb) editor.write(keys);
-      else screen.emit("data", keys);
+      if (SEVERAL_CHARACTERS.test(text) && !isDumb) editor.write(text);
+      else keys.emit("data", text);
     }
   }
 
-  function enter(line: string | undefined): void {
-    if (refusal === undefined) {
-      entered.push(line);
-      wake();
-      if (line === undefined) begin("", "Ctrl-D has ended the input");
-    } else if (line) tell(`Not sent, ${refusal}: ${line}`);
-  }
-
   /** Begins anew, without what was typed for somebody else. */
-  function begin(prompt: string, reason?: string): void {
+  function begin(reason: string): void {
     refusal = reason;
-    erase();
-    Object.assign(editor, { line: "", cursor: 0 });
-    editor.setPrompt(prompt);
-    editor.prompt();
+    editor.emit("end");
+    draw(() => {
+      Object.assign(editor, { line: "", cursor: 0 });
+      editor.setPrompt(reason ? "" : " -> ");
+    });
   }
 
-  function erase(): void {
-    if (isDumb) return screen.write(editor.getPrompt() ? "\n" : "");
-    const { rows } = editor.getCursorPos();
-    screen.write(`${rows > 0 ? `\x1b[${rows}A` : ""}\x1b[1G\x1b[0J`);
-    Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
-  }
-
-  /** Draws lines above the one that is being typed. */
+  /** Draws something above the line that is being typed. */
   function draw(print: () => void): void {
-    erase();
+    const up = "\x1b[A".repeat(editor.getCursorPos().rows);
+    if (!isDumb) stdout.write(`${up}\x1b[1G\x1b[0J`);
+    else if (editor.getPrompt()) stdout.write("\n");
     print();
+    Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
     editor.prompt(true);
-    if (isDumb) screen.write(editor.line);
+    if (isDumb) stdout.write(editor.line);
   }
 
   function tell(text: string): void {
@@ -148,30 +114,23 @@ async function openTerminal(log: Log): Promise<Prompt> {
   }
 
   function showRest(): void {
-    clearTimeout(timer);
     timer = undefined;
-    const rest = unfinished;
+    if (unfinished) draw(() => stdout.write(`${unfinished}\n`));
     unfinished = "";
-    if (rest !== "") draw(() => screen.write(`${rest}\n`));
   }
 
   return {
     tell,
     async *lines(signal) {
       if (signal.aborted) return;
-      begin(" -> ");
+      begin("");
       signal.addEventListener("abort", () => {
         showRest();
-        begin("", NOBODY);
-        entered.splice(0).forEach(enter);
+        begin(NOBODY);
       });
-      for (;;) {
-        while (entered.length === 0) {
-          await new Promise<void>((resolve) => wake = resolve);
-        }
+      const options = { close: ["end"] };
+      for await (const [line] of EventEmitter.on(editor, "line", options)) {
         if (signal.aborted) return;
-        const line = entered.shift();
-        if (line === undefined) return;
         yield new TextEncoder().encode(line);
       }
     },
@@ -179,8 +138,8 @@ async function openTerminal(log: Log): Promise<Prompt> {
       const text = unfinished + new TextDecoder().decode(bytes);
       const end = text.lastIndexOf("\n") + 1;
       unfinished = text.slice(end);
+      if (end > 0) draw(() => stdout.write(text.slice(0, end)));
       timer ??= setTimeout(showRest, REST);
-      if (end > 0) draw(() => screen.write(text.slice(0, end)));
       return Promise.resolve(bytes.length);
     },
     async [Symbol.asyncDispose]() {
