@@ -146,7 +146,7 @@ Examples:
           const grace = `${GRACE / 1000}s`;
           log.info("stopping", `Stopping: what is under way has ${grace}`);
         });
-        const ends = { stop, grace: GRACE, signal: end.signal };
+        const ends = { stop, grace: GRACE, end };
         await pipe(conn, framing, new Output(options), { ...options, ...ends });
       }
     } catch (error) {
