@@ -12,31 +12,16 @@
  * @module
  */
 import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
-import {
-  type Command,
-  hint,
-  runCommand,
-  stopSignal,
-} from "../lib/command/command.ts";
-import {
-  duration,
-  integer,
-  list,
-  option,
-  refuse,
-  size,
-  text,
-  toggle,
-  usage,
-  type Values,
-} from "../lib/command/options.ts";
+import type { Command } from "../lib/command/command.ts";
+import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { duration, integer, list, option } from "../lib/command/options.ts";
+import { refuse, size, text, toggle, usage } from "../lib/command/options.ts";
+import type { Values } from "../lib/command/options.ts";
 import { Output, OutputError } from "../lib/command/output.ts";
 import { connect } from "../lib/tcp/connect.ts";
 import { parseFraming } from "../lib/framing.ts";
 import { pipe } from "../lib/modes/pipe.ts";
-import { readCertificate } from "../lib/tcp/certificates.ts";
 import { describeError } from "../lib/tcp/errors.ts";
-import { IdleSweep } from "../lib/tcp/idle.ts";
 
 const OPTIONS = {
   send: list("TEXT", "send this and no input; may be repeated"),
@@ -99,12 +84,17 @@ Examples:
     const where = formatAddress(address);
     const stop = stopSignal();
 
+    // What few need is loaded when it is needed: a client should start at once.
+    const caCerts: string[] = [];
+    if (ca !== undefined) {
+      const { readCertificate } = await import("../lib/tcp/certificates.ts");
+      caCerts.push(await readCertificate(ca));
+    }
     const start = performance.now();
     using conn = await connect(address, {
+      ...options,
       signal: stop,
-      timeout: options.timeout,
-      caCerts: ca === undefined ? undefined : [await readCertificate(ca)],
-      serverName: options.serverName,
+      caCerts,
       retries: options.retry,
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
     }).catch((error) => {
@@ -118,10 +108,12 @@ Examples:
     if (options.check) return log.info("connected", connected, about);
 
     const end = new AbortController();
-    using idle = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
-    idle?.watch(conn, () => {
-      end.abort(new Deno.errors.TimedOut("it was silent too long"));
-    });
+    if (idleTimeout !== undefined) {
+      const { IdleSweep } = await import("../lib/tcp/idle.ts");
+      new IdleSweep(idleTimeout).watch(conn, () => {
+        end.abort(new Deno.errors.TimedOut("it was silent too long"));
+      });
+    }
 
     // On request: it counts what the connection reads and writes.
     using _progress = options.progress
@@ -133,7 +125,6 @@ Examples:
     try {
       if (isTyping) {
         log.info("connected", `Connected to ${where}; bye leaves`);
-        // Loaded at a terminal only: a program should not wait for it.
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");
         await using prompt = await openPrompt(log);
@@ -177,4 +168,5 @@ function serverAddress(place: string, options: Options): Address {
   return address;
 }
 
-if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);
+// At once: Deno would wait for a read that goes on, and cleans up for 1 ms.
+if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

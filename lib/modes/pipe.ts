@@ -37,8 +37,9 @@ export interface PipeOptions {
 const PIPE_LINGER = 250;
 
 /**
- * Carries bytes both ways; closing the connection is left to the caller. Throws
- * where `stop` cuts off input that was still coming.
+ * Carries bytes both ways; closing the connection is left to the caller, and so
+ * is a read of standard input that goes on. Throws where `stop` cuts off input
+ * that was still coming.
  */
 export async function pipe(
   conn: Deno.Conn,
@@ -69,7 +70,7 @@ export async function pipe(
   }
 
   stop.addEventListener("abort", () => {
-    Deno.unrefTimer(setTimeout(() => end.abort(stop.reason), options.grace));
+    setTimeout(() => end.abort(stop.reason), options.grace);
   });
   const { failed } = output;
   failed.addEventListener("abort", () => end.abort(failed.reason));
@@ -86,16 +87,8 @@ export async function pipe(
   };
   const linger = noStdin ? 0 : PIPE_LINGER;
   const { signal } = end;
-  try {
-    const { sent, cut } = await duplex(conn, program, { stop, signal, linger });
-    if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
-  } finally {
-    try {
-      Deno.stdin.close(); // a read that waits there keeps the process
-    } catch {
-      // It is closed already.
-    }
-  }
+  const { sent, cut } = await duplex(conn, program, { stop, signal, linger });
+  if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
 }
 
 /** What is sent: texts, nothing, or standard input, framed or as it is. */
