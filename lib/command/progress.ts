@@ -7,8 +7,6 @@
 import { format } from "@std/fmt/bytes";
 import { writeToStandardError } from "./log.ts";
 
-/** How often the line is drawn, in milliseconds. */
-const PROGRESS_INTERVAL = 200;
 const ERASE_PROGRESS = "\r\x1b[K";
 
 /**
@@ -17,21 +15,18 @@ const ERASE_PROGRESS = "\r\x1b[K";
  */
 export class ProgressLine implements Disposable {
   #timer: ReturnType<typeof setInterval> | undefined;
-  #write: ((text: string) => void) | undefined;
 
-  /** Starts; `describe` gives the line, which is ours and nothing of a peer's. */
-  constructor(describe: () => string, write?: (text: string) => void) {
-    this.#write = write ??
-      (Deno.stderr.isTerminal() ? writeToStandardError : undefined);
-    if (this.#write === undefined) return;
-    const show = () => this.#write!(`${ERASE_PROGRESS}${describe()}`);
-    this.#timer = setInterval(show, PROGRESS_INTERVAL);
+  /** `describe` gives the line, which is ours and nothing of a peer's. */
+  constructor(describe: () => string) {
+    if (!Deno.stderr.isTerminal()) return;
+    const draw = () => writeToStandardError(ERASE_PROGRESS + describe());
+    this.#timer = setInterval(draw, 200);
   }
 
-  /** Takes the line away. */
   [Symbol.dispose](): void {
+    if (this.#timer === undefined) return;
     clearInterval(this.#timer);
-    this.#write?.(ERASE_PROGRESS);
+    writeToStandardError(ERASE_PROGRESS);
   }
 }
 
@@ -44,11 +39,8 @@ export class Progress implements Disposable {
   #received = 0;
   #start = performance.now();
   #shown = new ProgressLine(() => this.#line());
-  #write: (text: string) => void;
 
-  /** Starts; `write` says where the last line goes, if not to standard error. */
-  constructor(conn: Deno.Conn, write?: (text: string) => void) {
-    this.#write = write ?? writeToStandardError;
+  constructor(conn: Deno.Conn, readonly write = writeToStandardError) {
     const { read, write: send } = conn;
     conn.read = async (buffer) => {
       const length = await read.call(conn, buffer);
@@ -62,10 +54,9 @@ export class Progress implements Disposable {
     };
   }
 
-  /** Says how much it was in the end. */
   [Symbol.dispose](): void {
     this.#shown[Symbol.dispose]();
-    this.#write(`${this.#line()}\n`);
+    this.write(`${this.#line()}\n`);
   }
 
   #line(): string {

@@ -42,7 +42,6 @@ export async function openPrompt(log: Log): Promise<Prompt> {
 }
 
 const NOBODY = "nobody is connected";
-const SEVERAL_CHARACTERS = /^[\t\n\r\P{Cc}]{2,}$/u;
 /** How long the rest of a line or of pasted text may take, in milliseconds. */
 const REST = 30;
 
@@ -60,6 +59,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
   editor.prompt();
   // With TERM=dumb readline moves no cursor, and neither do we.
   const isDumb = !("prevRows" in editor);
+  const severalCharacters = /^[\t\n\r\P{Cc}]{2,}$/u;
   /** Why a line that is entered now is not sent. */
   let refusal = NOBODY;
   /** What has come of a line whose end has not. */
@@ -83,7 +83,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
     for await (const chunk of chunks(Deno.stdin)) {
       const text = decoder.decode(chunk, { stream: true });
       // Key by key, a pasted line of 6,000 takes readline nine seconds.
-      if (SEVERAL_CHARACTERS.test(text) && !isDumb) editor.write(text);
+      if (severalCharacters.test(text) && !isDumb) editor.write(text);
       else keys.emit("data", text);
     }
   }
