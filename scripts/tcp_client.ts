@@ -136,9 +136,10 @@ Examples:
         stop.addEventListener("abort", () => {
           const grace = `${GRACE / 1000}s`;
           log.info("stopping", `Stopping: what is under way has ${grace}`);
+          setTimeout(() => end.abort(stop.reason), GRACE);
         });
-        const ends = { stop, grace: GRACE, end };
-        await pipe(conn, framing, new Output(options), { ...options, ...ends });
+        const output = new Output(options);
+        await pipe(conn, framing, output, { ...options, stop, end });
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;

@@ -67,7 +67,8 @@ async function openTerminal(log: Log): Promise<Prompt> {
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   editor.on("line", (line) => {
-    if (refusal && line) tell(`Not sent, ${refusal}: ${line}`);
+    const why = `Not sent, ${refusal}: ${line}`;
+    if (refusal && line) draw(() => log.error(why));
     editor.prompt();
   });
   // Ctrl-D ends the input of one chat only.
@@ -109,10 +110,6 @@ async function openTerminal(log: Log): Promise<Prompt> {
     if (isDumb) stdout.write(editor.line);
   }
 
-  function tell(text: string): void {
-    draw(() => log.error(text));
-  }
-
   function showRest(): void {
     timer = undefined;
     if (unfinished) draw(() => stdout.write(`${unfinished}\n`));
@@ -120,7 +117,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
   }
 
   return {
-    tell,
+    tell: (text) => draw(() => log.error(text)),
     async *lines(signal) {
       if (signal.aborted) return;
       begin("");

@@ -5,20 +5,17 @@
  */
 import { OutputError } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
-import { decodeFrames, FrameTooLongError, type Framing } from "../framing.ts";
+import { decodeFrames, type Framing } from "../framing.ts";
 import { chunks, concatenate, pause, writeAll } from "../tcp/stream.ts";
 import { hexDump, SafeTextDecoder } from "../text.ts";
 
 /** How long the keyboard may be silent once the peer has ended, milliseconds. */
 const CHAT_LINGER = 250;
 
-/** How a chat looks, and what ends it. */
+/** Line ends in `raw` and `lines`, how it looks, and what ends it at once. */
 export interface ChatOptions {
-  /** Whether typed lines end with CRLF, in `raw` and `lines`. */
   crlf?: boolean;
-  /** Whether what comes is shown in hexadecimal. */
   hex?: boolean;
-  /** Ends the chat at once: nothing more is sent. */
   signal?: AbortSignal;
 }
 
@@ -40,23 +37,22 @@ export async function chat(
   let isOpen = true;
 
   async function send(): Promise<void> {
+    const { name, maxFrameLength } = framing;
+    const lineEnd = new Uint8Array(crlf ? [13, 10] : [10]);
     for await (const line of prompt.lines(over.signal)) {
-      const isShort = line.length < 16;
-      const word = isShort && new TextDecoder().decode(line).trim();
-      if (word && word.toLowerCase() === "bye") return resolve();
-      try {
-        const end = new Uint8Array(crlf ? [13, 10] : [10]);
-        const bytes = crlf || isRaw
-          ? concatenate([line, end])
-          : framing.encode(line);
-        await writeAll(conn, bytes);
-      } catch (error) {
-        if (!(error instanceof FrameTooLongError)) throw error;
-        const { length, limit } = error;
+      const { length } = line;
+      const word = length < 16 ? new TextDecoder().decode(line).trim() : "";
+      if (word.toLowerCase() === "bye") return resolve();
+      if (length > maxFrameLength) {
         prompt.tell(
-          `Not sent: this line has ${length} bytes, a message in ${framing.name} at most ${limit}`,
+          `Not sent: this line has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
         );
+        continue;
       }
+      const bytes = crlf || isRaw
+        ? concatenate([line, lineEnd])
+        : framing.encode(line);
+      await writeAll(conn, bytes);
       sent++;
     }
     isOpen = false;

@@ -27,8 +27,6 @@ export interface PipeOptions {
   maxFrame?: number;
   /** Takes no more input, as though it had ended. */
   stop: AbortSignal;
-  /** How long the rest may take after `stop`, in milliseconds. */
-  grace: number;
   /** Ends it at once. */
   end: AbortController;
 }
@@ -69,9 +67,6 @@ export async function pipe(
     await output.write(concatenate(printed));
   }
 
-  stop.addEventListener("abort", () => {
-    setTimeout(() => end.abort(stop.reason), options.grace);
-  });
   const { failed } = output;
   failed.addEventListener("abort", () => end.abort(failed.reason));
   const program = {
