@@ -22,6 +22,7 @@ import { connect } from "../lib/tcp/connect.ts";
 import { parseFraming } from "../lib/framing.ts";
 import { pipe } from "../lib/modes/pipe.ts";
 import { describeError } from "../lib/tcp/errors.ts";
+import { concatenate } from "../lib/tcp/stream.ts";
 
 const OPTIONS = {
   send: list("TEXT", "send this and no input; may be repeated"),
@@ -81,6 +82,8 @@ Examples:
     const limit = { maxFrameLength: maxFrame };
     const framing = usage(() => parseFraming(options.framing, limit));
     const address = usage(() => serverAddress(place, options));
+    const lineEnd = new Uint8Array([13, 10]);
+    if (options.crlf) framing.encode = (text) => concatenate([text, lineEnd]);
     const where = formatAddress(address);
     const stop = stopSignal();
 

@@ -12,9 +12,8 @@ import { hexDump, SafeTextDecoder } from "../text.ts";
 /** How long the keyboard may be silent once the peer has ended, milliseconds. */
 const CHAT_LINGER = 250;
 
-/** Line ends in `raw` and `lines`, how it looks, and what ends it at once. */
+/** How a chat looks, and what ends it at once. */
 export interface ChatOptions {
-  crlf?: boolean;
   hex?: boolean;
   signal?: AbortSignal;
 }
@@ -28,7 +27,7 @@ export async function chat(
   conn: Deno.Conn,
   framing: Framing,
   prompt: Prompt,
-  { crlf = false, hex = false, signal }: ChatOptions = {},
+  { hex = false, signal }: ChatOptions = {},
 ): Promise<void> {
   const isRaw = framing.name === "raw";
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -38,7 +37,6 @@ export async function chat(
 
   async function send(): Promise<void> {
     const { name, maxFrameLength } = framing;
-    const lineEnd = new Uint8Array(crlf ? [13, 10] : [10]);
     for await (const line of prompt.lines(over.signal)) {
       const { length } = line;
       const word = length < 16 ? new TextDecoder().decode(line).trim() : "";
@@ -49,10 +47,9 @@ export async function chat(
         );
         continue;
       }
-      const bytes = crlf || isRaw
-        ? concatenate([line, lineEnd])
-        : framing.encode(line);
-      await writeAll(conn, bytes);
+      const bytes = framing.encode(line);
+      const end = isRaw && bytes.at(-1) !== 10 ? [10] : [];
+      await writeAll(conn, concatenate([bytes, new Uint8Array(end)]));
       sent++;
     }
     isOpen = false;

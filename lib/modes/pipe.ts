@@ -5,13 +5,8 @@
  * @module
  */
 import type { Output } from "../command/output.ts";
-import {
-  decodeFrames,
-  DEFAULT_MAX_FRAME_LENGTH,
-  FrameTooLongError,
-  type Framing,
-  parseFraming,
-} from "../framing.ts";
+import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
+import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
 import { duplex } from "../tcp/duplex.ts";
 import { chunks, concatenate, type Reader } from "../tcp/stream.ts";
 
@@ -21,7 +16,7 @@ export interface PipeOptions {
   send: readonly string[];
   /** Nothing at all: only listen. */
   noStdin: boolean;
-  /** Whether a line ends with CRLF, in `raw` and `lines`. */
+  /** Whether each line of the input is a message, in `raw` too. */
   crlf: boolean;
   /** The longest message, in bytes, if not 64 KiB. */
   maxFrame?: number;
@@ -91,27 +86,22 @@ async function* inputOf(
   { send, noStdin, crlf, maxFrame }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
-  const isRaw = framing.name === "raw";
-  const [, blockLength] = framing.name.split("fixed:");
-  const encode = (line: Uint8Array, end: number[]) =>
-    crlf || isRaw
-      ? concatenate([line, new Uint8Array(end)])
-      : framing.encode(line);
+  const [name, blockLength] = framing.name.split(":");
   try {
     for (const text of send) {
-      yield encode(new TextEncoder().encode(text), crlf ? [13, 10] : []);
+      yield framing.encode(new TextEncoder().encode(text));
     }
     if (send.length > 0) return;
     if (noStdin) await new Promise(() => {});
-    if (isRaw && !crlf || blockLength) {
+    if (blockLength || name === "raw" && !crlf) {
       const length = yield* readAhead(Deno.stdin);
-      const rest = blockLength ? length % Number(blockLength) : 0;
-      if (rest > 0) yield framing.encode(new Uint8Array(rest)).subarray(rest);
+      const rest = new Uint8Array(length % Number(blockLength ?? 1));
+      if (rest.length > 0) yield framing.encode(rest).subarray(rest.length);
       return;
     }
     const lines = parseFraming("lines", { maxFrameLength: maxFrame });
     for await (const line of decodeFrames(chunks(Deno.stdin), lines)) {
-      yield encode(line, crlf ? [13, 10] : [10]);
+      yield framing.encode(line);
     }
   } catch (error) {
     if (!(error instanceof FrameTooLongError)) throw error;
