@@ -59,7 +59,6 @@ async function openTerminal(log: Log): Promise<Prompt> {
   editor.prompt();
   // With TERM=dumb readline moves no cursor, and neither do we.
   const isDumb = !("prevRows" in editor);
-  const severalCharacters = /^[\t\n\r\P{Cc}]{2,}$/u;
   /** Why a line that is entered now is not sent. */
   let refusal = NOBODY;
   /** What has come of a line whose end has not. */
@@ -84,7 +83,8 @@ async function openTerminal(log: Log): Promise<Prompt> {
     for await (const chunk of chunks(Deno.stdin)) {
       const text = decoder.decode(chunk, { stream: true });
       // Key by key, a pasted line of 6,000 takes readline nine seconds.
-      if (severalCharacters.test(text) && !isDumb) editor.write(text);
+      const isText = /^[\t\n\r\P{Cc}]{2,}$/u.test(text);
+      if (isText && !isDumb) editor.write(text);
       else keys.emit("data", text);
     }
   }
@@ -110,10 +110,11 @@ async function openTerminal(log: Log): Promise<Prompt> {
     if (isDumb) stdout.write(editor.line);
   }
 
-  function showRest(): void {
-    timer = undefined;
-    if (unfinished) draw(() => stdout.write(`${unfinished}\n`));
-    unfinished = "";
+  /** Shows as much of what has come, on lines of its own. */
+  function show(length = unfinished.length): void {
+    const text = unfinished.slice(0, length).replace(/\n?$/, "\n");
+    if (length > 0) draw(() => stdout.write(text));
+    unfinished = unfinished.slice(length);
   }
 
   return {
@@ -122,7 +123,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
       if (signal.aborted) return;
       begin("");
       signal.addEventListener("abort", () => {
-        showRest();
+        show();
         begin(NOBODY);
       });
       const options = { close: ["end"] };
@@ -132,11 +133,12 @@ async function openTerminal(log: Log): Promise<Prompt> {
       }
     },
     write(bytes) {
-      const text = unfinished + new TextDecoder().decode(bytes);
-      const end = text.lastIndexOf("\n") + 1;
-      unfinished = text.slice(end);
-      if (end > 0) draw(() => stdout.write(text.slice(0, end)));
-      timer ??= setTimeout(showRest, REST);
+      unfinished += new TextDecoder().decode(bytes);
+      show(unfinished.lastIndexOf("\n") + 1);
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        show();
+      }, REST);
       return Promise.resolve(bytes.length);
     },
     async [Symbol.asyncDispose]() {

@@ -12,22 +12,16 @@ import { hexDump, SafeTextDecoder } from "../text.ts";
 /** How long the keyboard may be silent once the peer has ended, milliseconds. */
 const CHAT_LINGER = 250;
 
-/** How a chat looks, and what ends it at once. */
-export interface ChatOptions {
-  hex?: boolean;
-  signal?: AbortSignal;
-}
-
 /**
- * Sends typed lines and shows messages, both at any moment, until the peer ends
- * or `bye` is typed. The end of the input half-closes the connection; closing
- * it is left to the caller.
+ * Sends typed lines and shows messages, both at any moment, until the peer ends,
+ * `bye` is typed or the signal is aborted. The end of the input half-closes the
+ * connection; closing it is left to the caller.
  */
 export async function chat(
   conn: Deno.Conn,
   framing: Framing,
   prompt: Prompt,
-  { hex = false, signal }: ChatOptions = {},
+  { hex = false, signal }: { hex?: boolean; signal?: AbortSignal } = {},
 ): Promise<void> {
   const isRaw = framing.name === "raw";
   const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { OutputError } from "../../lib/command/output.ts";
 import type { Prompt } from "../../lib/command/prompt.ts";
 import { parseFraming, TruncatedFrameError } from "../../lib/framing.ts";
-import { chat, type ChatOptions } from "../../lib/modes/chat.ts";
+import { chat } from "../../lib/modes/chat.ts";
 import { FakePrompt, type Pair, pair } from "../support/fakes.ts";
 import { text, within } from "../support/helpers.ts";
 
@@ -12,7 +12,7 @@ async function chatting(
   { ours }: Pair,
   prompt: Prompt,
   framing = "lines",
-  options?: ChatOptions,
+  options?: { signal: AbortSignal },
 ): Promise<void> {
   using conn = ours;
   await within(chat(conn, parseFraming(framing), prompt, options));
