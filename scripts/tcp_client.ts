@@ -133,7 +133,7 @@ Examples:
 
     // On request: it counts what the connection reads and writes.
     using _progress = options.progress
-      ? new (await import("../lib/command/progress.ts")).Progress(conn)
+      ? (await import("../lib/command/progress.ts")).showProgress(conn)
       : undefined;
 
     const hasInput = !options.noStdin && send.length === 0;

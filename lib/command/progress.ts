@@ -32,37 +32,36 @@ export class ProgressLine implements Disposable {
 
 /**
  * Counts the bytes of a connection and says so on standard error: on a terminal
- * a few times a second in one line, and in any case once at the end.
+ * a few times a second in one line, and in any case once when disposed of.
  */
-export class Progress implements Disposable {
-  #sent = 0;
-  #received = 0;
-  #start = performance.now();
-  #shown = new ProgressLine(() => this.#line());
-
-  constructor(conn: Deno.Conn, readonly write = writeToStandardError) {
-    const { read, write: send } = conn;
-    conn.read = async (buffer) => {
-      const length = await read.call(conn, buffer);
-      this.#received += length ?? 0;
-      return length;
-    };
-    conn.write = async (bytes) => {
-      const length = await send.call(conn, bytes);
-      this.#sent += length;
-      return length;
-    };
-  }
-
-  [Symbol.dispose](): void {
-    this.#shown[Symbol.dispose]();
-    this.write(`${this.#line()}\n`);
-  }
-
-  #line(): string {
-    const seconds = (performance.now() - this.#start) / 1000;
-    const rate = (this.#sent + this.#received) / Math.max(seconds, 0.001);
-    return `sent ${format(this.#sent)}, received ${format(this.#received)}` +
-      ` in ${seconds.toFixed(1)} s (${format(rate)}/s)`;
-  }
+export function showProgress(
+  conn: Deno.Conn,
+  say = writeToStandardError,
+): Disposable {
+  let [sent, received] = [0, 0];
+  const start = performance.now();
+  const { read, write } = conn;
+  conn.read = async (buffer) => {
+    const length = await read.call(conn, buffer);
+    received += length ?? 0;
+    return length;
+  };
+  conn.write = async (bytes) => {
+    const length = await write.call(conn, bytes);
+    sent += length;
+    return length;
+  };
+  const describe = () => {
+    const seconds = (performance.now() - start) / 1000;
+    const rate = (sent + received) / Math.max(seconds, 0.001);
+    return `sent ${format(sent)}, received ${format(received)} in ` +
+      `${seconds.toFixed(1)} s (${format(rate)}/s)`;
+  };
+  const line = new ProgressLine(describe);
+  return {
+    [Symbol.dispose]() {
+      line[Symbol.dispose]();
+      say(`${describe()}\n`);
+    },
+  };
 }
