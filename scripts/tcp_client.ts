@@ -11,32 +11,17 @@
  *
  * @module
  */
-import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
-import {
-  type Command,
-  hint,
-  runCommand,
-  stopSignal,
-} from "../lib/command/command.ts";
-import {
-  duration,
-  integer,
-  list,
-  option,
-  refuse,
-  size,
-  text,
-  toggle,
-  usage,
-  type Values,
-} from "../lib/command/options.ts";
+import { formatAddress, parseAddress } from "../lib/address.ts";
+import type { Command } from "../lib/command/command.ts";
+import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { duration, integer, list, option } from "../lib/command/options.ts";
+import { refuse, size, text, toggle, usage } from "../lib/command/options.ts";
 import { Output, OutputError } from "../lib/command/output.ts";
 import { connect } from "../lib/tcp/connect.ts";
 import { parseFraming } from "../lib/framing.ts";
 import { pipe } from "../lib/modes/pipe.ts";
-import { readCertificate } from "../lib/tcp/certificates.ts";
 import { describeError } from "../lib/tcp/errors.ts";
-import { IdleSweep } from "../lib/tcp/idle.ts";
+import { concatenate } from "../lib/tcp/stream.ts";
 
 const OPTIONS = {
   send: list("TEXT", "send this and no input; may be repeated"),
@@ -56,8 +41,6 @@ const OPTIONS = {
   ca: option("FILE", "trust this authority too, PEM", text),
   serverName: option("NAME", "expect a certificate for it", text),
 };
-
-type Options = Values<typeof OPTIONS>;
 
 const SERVER =
   "First, in another terminal: deno run --allow-net scripts/tcp_server.ts (or nc -l 1234)";
@@ -92,19 +75,42 @@ Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const { ca, idleTimeout, maxFrame } = options;
-    const limit = { maxFrameLength: maxFrame };
+    const { ca, serverName, idleTimeout, send, crlf, check } = options;
+    const limit = { maxFrameLength: options.maxFrame };
     const framing = usage(() => parseFraming(options.framing, limit));
-    const address = usage(() => serverAddress(place, options));
+    const { name } = framing;
+    const address = usage(() => parseAddress(place));
+    const { transport } = address;
+    refuse({
+      "datagrams are for udp_sender.ts": transport === "udp",
+      "port 0 is only for listening": "port" in address && address.port === 0,
+      "--ca and --server-name need a tls:// address": transport !== "tls" &&
+        (ca ?? serverName) !== undefined,
+      "--max-frame needs a --framing": options.maxFrame && name === "raw",
+      "--crlf goes with raw and lines only": crlf &&
+        !/^(raw|lines)$/.test(name),
+      "--check sends and shows nothing": check && send.length > 0,
+    });
+
+    // On request: it goes with the option.
+    refuse({ "--check sends and shows nothing": check && options.progress });
+
+    const lineEnd = new Uint8Array([13, 10]);
+    if (crlf) framing.encode = (text) => concatenate([text, lineEnd]);
     const where = formatAddress(address);
     const stop = stopSignal();
 
+    // What few need is loaded when it is needed: a client should start at once.
+    const caCerts: string[] = [];
+    if (ca !== undefined) {
+      const { readCertificate } = await import("../lib/tcp/certificates.ts");
+      caCerts.push(await readCertificate(ca));
+    }
     const start = performance.now();
     using conn = await connect(address, {
+      ...options,
       signal: stop,
-      timeout: options.timeout,
-      caCerts: ca === undefined ? undefined : [await readCertificate(ca)],
-      serverName: options.serverName,
+      caCerts,
       retries: options.retry,
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
     }).catch((error) => {
@@ -115,25 +121,25 @@ Examples:
     const elapsed = (performance.now() - start).toFixed(1);
     const connected = `Connected to ${where} in ${elapsed} ms`;
     const about = { address: where };
-    if (options.check) return log.info("connected", connected, about);
+    if (check) return log.info("connected", connected, about);
 
     const end = new AbortController();
-    using idle = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
-    idle?.watch(conn, () => {
-      end.abort(new Deno.errors.TimedOut("it was silent too long"));
-    });
+    if (idleTimeout !== undefined) {
+      const { IdleSweep } = await import("../lib/tcp/idle.ts");
+      new IdleSweep(idleTimeout).watch(conn, () => {
+        end.abort(new Deno.errors.TimedOut("it was silent too long"));
+      });
+    }
 
     // On request: it counts what the connection reads and writes.
     using _progress = options.progress
-      ? new (await import("../lib/command/progress.ts")).Progress(conn)
+      ? (await import("../lib/command/progress.ts")).showProgress(conn)
       : undefined;
 
-    const isTyping = Deno.stdin.isTerminal() && !options.noStdin &&
-      options.send.length === 0;
+    const hasInput = !options.noStdin && send.length === 0;
     try {
-      if (isTyping) {
+      if (hasInput && Deno.stdin.isTerminal()) {
         log.info("connected", `Connected to ${where}; bye leaves`);
-        // Loaded at a terminal only: a program should not wait for it.
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");
         await using prompt = await openPrompt(log);
@@ -145,9 +151,10 @@ Examples:
         stop.addEventListener("abort", () => {
           const grace = `${GRACE / 1000}s`;
           log.info("stopping", `Stopping: what is under way has ${grace}`);
+          setTimeout(() => end.abort(stop.reason), GRACE);
         });
-        const ends = { stop, grace: GRACE, signal: end.signal };
-        await pipe(conn, framing, new Output(options), { ...options, ...ends });
+        const output = new Output(options);
+        await pipe(conn, framing, output, { ...options, stop, end });
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;
@@ -156,25 +163,5 @@ Examples:
   },
 };
 
-function serverAddress(place: string, options: Options): Address {
-  const address = parseAddress(place);
-  const { transport } = address;
-  const { ca, serverName, crlf, framing, maxFrame, send, check } = options;
-  refuse({
-    "datagrams are for udp_sender.ts": transport === "udp",
-    "port 0 is only for listening": "port" in address && address.port === 0,
-    "--ca and --server-name need a tls:// address": transport !== "tls" &&
-      (ca ?? serverName) !== undefined,
-    "--max-frame needs a --framing": maxFrame && framing === "raw",
-    "--crlf goes with raw and lines only": crlf &&
-      framing !== "raw" && framing !== "lines",
-    "--check sends and shows nothing": check && send.length > 0,
-  });
-
-  // On request: it goes with the option.
-  refuse({ "--check sends and shows nothing": check && options.progress });
-
-  return address;
-}
-
-if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);
+// At once: Deno would wait for a read that goes on, and cleans up for 1 ms.
+if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

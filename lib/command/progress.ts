@@ -7,8 +7,6 @@
 import { format } from "@std/fmt/bytes";
 import { writeToStandardError } from "./log.ts";
 
-/** How often the line is drawn, in milliseconds. */
-const PROGRESS_INTERVAL = 200;
 const ERASE_PROGRESS = "\r\x1b[K";
 
 /**
@@ -17,61 +15,53 @@ const ERASE_PROGRESS = "\r\x1b[K";
  */
 export class ProgressLine implements Disposable {
   #timer: ReturnType<typeof setInterval> | undefined;
-  #write: ((text: string) => void) | undefined;
 
-  /** Starts; `describe` gives the line, which is ours and nothing of a peer's. */
-  constructor(describe: () => string, write?: (text: string) => void) {
-    this.#write = write ??
-      (Deno.stderr.isTerminal() ? writeToStandardError : undefined);
-    if (this.#write === undefined) return;
-    const show = () => this.#write!(`${ERASE_PROGRESS}${describe()}`);
-    this.#timer = setInterval(show, PROGRESS_INTERVAL);
+  /** `describe` gives the line, which is ours and nothing of a peer's. */
+  constructor(describe: () => string) {
+    if (!Deno.stderr.isTerminal()) return;
+    const draw = () => writeToStandardError(ERASE_PROGRESS + describe());
+    this.#timer = setInterval(draw, 200);
   }
 
-  /** Takes the line away. */
   [Symbol.dispose](): void {
+    if (this.#timer === undefined) return;
     clearInterval(this.#timer);
-    this.#write?.(ERASE_PROGRESS);
+    writeToStandardError(ERASE_PROGRESS);
   }
 }
 
 /**
  * Counts the bytes of a connection and says so on standard error: on a terminal
- * a few times a second in one line, and in any case once at the end.
+ * a few times a second in one line, and in any case once when disposed of.
  */
-export class Progress implements Disposable {
-  #sent = 0;
-  #received = 0;
-  #start = performance.now();
-  #shown = new ProgressLine(() => this.#line());
-  #write: (text: string) => void;
-
-  /** Starts; `write` says where the last line goes, if not to standard error. */
-  constructor(conn: Deno.Conn, write?: (text: string) => void) {
-    this.#write = write ?? writeToStandardError;
-    const { read, write: send } = conn;
-    conn.read = async (buffer) => {
-      const length = await read.call(conn, buffer);
-      this.#received += length ?? 0;
-      return length;
-    };
-    conn.write = async (bytes) => {
-      const length = await send.call(conn, bytes);
-      this.#sent += length;
-      return length;
-    };
-  }
-
-  /** Says how much it was in the end. */
-  [Symbol.dispose](): void {
-    this.#shown[Symbol.dispose]();
-    this.#write(`${this.#line()}\n`);
-  }
-
-  #line(): string {
-    const seconds = (performance.now() - this.#start) / 1000;
-    const rate = (this.#sent + this.#received) / Math.max(seconds, 0.001);
-    return `sent ${format(this.#sent)}, received ${format(this.#received)}` +
-      ` in ${seconds.toFixed(1)} s (${format(rate)}/s)`;
-  }
+export function showProgress(
+  conn: Deno.Conn,
+  say = writeToStandardError,
+): Disposable {
+  let [sent, received] = [0, 0];
+  const start = performance.now();
+  const { read, write } = conn;
+  conn.read = async (buffer) => {
+    const length = await read.call(conn, buffer);
+    received += length ?? 0;
+    return length;
+  };
+  conn.write = async (bytes) => {
+    const length = await write.call(conn, bytes);
+    sent += length;
+    return length;
+  };
+  const describe = () => {
+    const seconds = (performance.now() - start) / 1000;
+    const rate = (sent + received) / Math.max(seconds, 0.001);
+    return `sent ${format(sent)}, received ${format(received)} in ` +
+      `${seconds.toFixed(1)} s (${format(rate)}/s)`;
+  };
+  const line = new ProgressLine(describe);
+  return {
+    [Symbol.dispose]() {
+      line[Symbol.dispose]();
+      say(`${describe()}\n`);
+    },
+  };
 }

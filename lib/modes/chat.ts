@@ -3,114 +3,90 @@
  *
  * @module
  */
-import { Output } from "../command/output.ts";
+import { OutputError } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
-import { decodeFrames, FrameTooLongError, type Framing } from "../framing.ts";
+import { decodeFrames, type Framing } from "../framing.ts";
 import { chunks, concatenate, pause, writeAll } from "../tcp/stream.ts";
+import { hexDump, SafeTextDecoder } from "../text.ts";
 
-/** How long a program may be silent once the peer has ended, milliseconds. */
+/** How long the keyboard may be silent once the peer has ended, milliseconds. */
 const CHAT_LINGER = 250;
 
-/** How a chat looks, and what ends it at once. */
-export interface ChatOptions {
-  /** Whether typed lines end with CRLF, in `raw` and `lines`. */
-  crlf?: boolean;
-  /** Whether what comes is shown in hexadecimal. */
-  hex?: boolean;
-  /** Ends the chat at once: nothing more is sent. */
-  signal?: AbortSignal;
-}
-
 /**
- * Sends typed lines and shows messages, both at any moment, until the peer ends
- * or `bye` is typed. The end of the input half-closes the connection; closing
- * it is left to the caller.
+ * Sends typed lines and shows messages, both at any moment, until the peer ends,
+ * `bye` is typed or the signal is aborted. The end of the input half-closes the
+ * connection; closing it is left to the caller.
  */
 export async function chat(
   conn: Deno.Conn,
   framing: Framing,
   prompt: Prompt,
-  options: ChatOptions = {},
+  { hex = false, signal }: { hex?: boolean; signal?: AbortSignal } = {},
 ): Promise<void> {
-  const { crlf = false, hex = false, signal } = options;
-  const output = new Output({ hex, to: prompt });
-  const over = Promise.withResolvers<void>();
-  const ended = new AbortController();
-  let isOver = false;
+  const isRaw = framing.name === "raw";
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const over = new AbortController();
   let sent = 0;
+  let isOpen = true;
 
   async function send(): Promise<void> {
-    for (;;) {
-      const line = await prompt.next();
-      if (isOver) return; // the line is for the next chat
-      prompt.take();
-      if (line === undefined) return await conn.closeWrite();
-      if (isBye(line)) return leave();
-      const bytes = encoded(line);
-      if (bytes !== undefined) await writeAll(conn, bytes);
+    const { name, maxFrameLength } = framing;
+    for await (const line of prompt.lines(over.signal)) {
+      const { length } = line;
+      const word = length < 16 ? new TextDecoder().decode(line).trim() : "";
+      if (word.toLowerCase() === "bye") return resolve();
+      if (length > maxFrameLength) {
+        prompt.tell(
+          `Not sent: this line has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
+        );
+        continue;
+      }
+      const bytes = framing.encode(line);
+      const end = isRaw && bytes.at(-1) !== 10 ? [10] : [];
+      await writeAll(conn, concatenate([bytes, new Uint8Array(end)]));
       sent++;
     }
-  }
-
-  /** The line as it is sent: `raw` has no limit, and sends the line's end. */
-  function encoded(line: Uint8Array): Uint8Array | undefined {
-    const { name } = framing;
-    if (name === "raw" || (name === "lines" && crlf)) {
-      return concatenate([line, new Uint8Array(crlf ? [13, 10] : [10])]);
-    }
-    try {
-      return framing.encode(line);
-    } catch (error) {
-      if (!(error instanceof FrameTooLongError)) throw error;
-      const { length, limit } = error;
-      prompt.tell(
-        `Not sent: this line has ${length} bytes, a message in ${name} at most ${limit}`,
-      );
-    }
+    isOpen = false;
+    if (!over.signal.aborted) await conn.closeWrite();
   }
 
   async function receive(): Promise<void> {
-    const isMessage = framing.name !== "raw" && !hex;
+    const isPadded = framing.name.startsWith("fixed:") && !hex;
+    const lineEnd = new Uint8Array(isRaw || hex ? [] : [10]);
+    const safe = Deno.stdout.isTerminal() ? new SafeTextDecoder() : undefined;
+    let offset = 0;
     for await (const message of decodeFrames(chunks(conn), framing)) {
-      await output.write(shown(message));
-      if (isMessage) await output.text("\n");
+      const length = isPadded
+        ? message.findLastIndex((byte) => byte !== 0) + 1
+        : message.length;
+      const bytes = concatenate([message.subarray(0, length), lineEnd]);
+      await show(hex ? hexDump(bytes, offset) : safe?.push(bytes) ?? bytes);
+      offset += bytes.length;
     }
-    await output.finish();
+    await show(safe?.finish() ?? "");
     // A peer that has ended may still listen to what a program says.
-    for (let before = -1; !prompt.terminal && before !== sent;) {
+    for (let before = -1; isOpen && before !== sent;) {
       before = sent;
-      await pause(CHAT_LINGER, ended.signal);
+      await pause(CHAT_LINGER, over.signal);
     }
   }
 
-  /** A `fixed:N` block is padded with NUL. */
-  function shown(message: Uint8Array): Uint8Array {
-    if (hex || !framing.name.startsWith("fixed:")) return message;
-    return message.subarray(0, message.findLastIndex((byte) => byte !== 0) + 1);
+  async function show(what: string | Uint8Array): Promise<void> {
+    const bytes = typeof what === "string"
+      ? new TextEncoder().encode(what)
+      : what;
+    await writeAll(prompt, bytes).catch((error) => {
+      throw new OutputError(error);
+    });
   }
 
-  const leave = () => {
-    isOver = true;
-    over.resolve();
-  };
-  signal?.addEventListener("abort", leave, { once: true });
-  const { failed } = output;
-  failed.addEventListener("abort", () => over.reject(failed.reason));
-  if (signal?.aborted) leave();
-  prompt.begin();
-  send().catch(over.reject).finally(() => ended.abort());
-  receive().then(over.resolve, over.reject);
+  signal?.addEventListener("abort", () => resolve(), { signal: over.signal });
+  if (signal?.aborted) resolve();
+  send().catch(reject);
+  receive().then(resolve, reject);
   try {
-    await over.promise;
+    await promise;
   } finally {
-    isOver = true;
-    ended.abort();
-    signal?.removeEventListener("abort", leave);
-    await prompt.end();
+    over.abort();
   }
-}
-
-function isBye(line: Uint8Array): boolean {
-  return line.length < 16 &&
-    new TextDecoder().decode(line).trim().toLowerCase() === "bye";
 }

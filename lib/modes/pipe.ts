@@ -5,40 +5,34 @@
  * @module
  */
 import type { Output } from "../command/output.ts";
-import {
-  decodeFrames,
-  DEFAULT_MAX_FRAME_LENGTH,
-  FrameTooLongError,
-  type Framing,
-  parseFraming,
-} from "../framing.ts";
+import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
+import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
 import { duplex } from "../tcp/duplex.ts";
-import { chunks, concatenate, pause, type Reader } from "../tcp/stream.ts";
+import { chunks, concatenate, type Reader } from "../tcp/stream.ts";
 
 /** What a program says to a peer, and when it ends. */
 export interface PipeOptions {
   /** These texts, and no input. */
-  send?: readonly string[];
+  send: readonly string[];
   /** Nothing at all: only listen. */
-  noStdin?: boolean;
-  /** Whether a line ends with CRLF, in `raw` and `lines`. */
-  crlf?: boolean;
+  noStdin: boolean;
+  /** Whether each line of the input is a message, in `raw` too. */
+  crlf: boolean;
   /** The longest message, in bytes, if not 64 KiB. */
   maxFrame?: number;
   /** Takes no more input, as though it had ended. */
-  stop?: AbortSignal;
-  /** How long the rest may take after `stop`, in milliseconds. */
-  grace?: number;
+  stop: AbortSignal;
   /** Ends it at once. */
-  signal?: AbortSignal;
+  end: AbortController;
 }
 
 /** How long the input may be silent once the peer has ended, milliseconds. */
 const PIPE_LINGER = 250;
 
 /**
- * Carries bytes both ways; closing the connection is left to the caller. Throws
- * where `stop` cuts off input that was still coming.
+ * Carries bytes both ways; closing the connection is left to the caller, and so
+ * is a read of standard input that goes on. Throws where `stop` cuts off input
+ * that was still coming.
  */
 export async function pipe(
   conn: Deno.Conn,
@@ -46,12 +40,11 @@ export async function pipe(
   output: Output,
   options: PipeOptions,
 ): Promise<void> {
-  const { stop, grace = 0, signal, noStdin } = options;
+  const { stop, end, noStdin } = options;
   const decoder = framing.name === "raw" ? undefined : framing.createDecoder();
   const isBlocks = framing.name.startsWith("fixed:");
   const asIs = output.hex || isBlocks && !output.terminal;
   const lineEnd = new Uint8Array(asIs ? [] : [0x0a]);
-  const end = new AbortController();
 
   async function print(messages: Iterable<Uint8Array>): Promise<void> {
     const printed: Uint8Array[] = [];
@@ -65,67 +58,57 @@ export async function pipe(
       }
     } catch (error) {
       end.abort(error); // what the peer says next has no meaning
-      throw error;
-    } finally {
-      await output.write(concatenate(printed));
     }
+    await output.write(concatenate(printed));
   }
 
+  const { failed } = output;
+  failed.addEventListener("abort", () => end.abort(failed.reason));
   const program = {
     [Symbol.asyncIterator]: () => inputOf(options, framing),
     async write(bytes: Uint8Array): Promise<number> {
-      if (decoder === undefined) await output.write(bytes);
-      else await print(decoder.push(bytes));
+      await (decoder ? print(decoder.push(bytes)) : output.write(bytes));
       return bytes.length;
     },
     async closeWrite(): Promise<void> {
-      if (decoder !== undefined) await print(decoder.finish());
+      if (decoder) await print(decoder.finish());
       await output.finish();
     },
   };
-  stop?.addEventListener("abort", async () => {
-    await pause(grace, end.signal);
-    end.abort(stop.reason);
-  });
-  const signals = [end.signal, output.failed, ...signal ? [signal] : []];
-  try {
-    const { sent, cut } = await duplex(conn, program, {
-      stop,
-      signal: AbortSignal.any(signals),
-      linger: noStdin ? 0 : PIPE_LINGER,
-    });
-    if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
-  } finally {
-    end.abort();
-    try {
-      Deno.stdin.close(); // a read that waits there keeps the process
-    } catch {
-      // It is closed already.
-    }
-  }
+  const linger = noStdin ? 0 : PIPE_LINGER;
+  const { signal } = end;
+  const { sent, cut } = await duplex(conn, program, { stop, signal, linger });
+  if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
 }
 
 /** What is sent: texts, nothing, or standard input, framed or as it is. */
 async function* inputOf(
-  { send = [], noStdin = false, crlf = false, maxFrame }: PipeOptions,
+  { send, noStdin, crlf, maxFrame }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
-  const isRaw = framing.name === "raw";
-  const encode = (line: Uint8Array, end: number[]) =>
-    crlf || isRaw
-      ? concatenate([line, new Uint8Array(end)])
-      : framing.encode(line);
+  const [name, blockLength] = framing.name.split(":");
   try {
     for (const text of send) {
-      yield encode(new TextEncoder().encode(text), crlf ? [13, 10] : []);
+      yield framing.encode(new TextEncoder().encode(text));
     }
     if (send.length > 0) return;
     if (noStdin) await new Promise(() => {});
-    if (isRaw && !crlf) return yield* readAhead(Deno.stdin);
-    if (framing.name.startsWith("fixed:")) return yield* paddedBlocks(framing);
+    if (blockLength || name === "raw" && !crlf) {
+      // A peer may take what one read gives for a block.
+      const size = Number(blockLength ?? 1);
+      let rest = new Uint8Array(0);
+      for await (const chunk of readAhead(Deno.stdin)) {
+        const bytes = rest.length > 0 ? concatenate([rest, chunk]) : chunk;
+        const end = bytes.length - bytes.length % size;
+        yield bytes.subarray(0, end);
+        rest = bytes.slice(end);
+      }
+      if (rest.length > 0) yield framing.encode(rest);
+      return;
+    }
     const lines = parseFraming("lines", { maxFrameLength: maxFrame });
     for await (const line of decodeFrames(chunks(Deno.stdin), lines)) {
-      yield encode(line, crlf ? [13, 10] : [10]);
+      yield framing.encode(line);
     }
   } catch (error) {
     if (!(error instanceof FrameTooLongError)) throw error;
@@ -138,21 +121,6 @@ async function* inputOf(
   }
 }
 
-/** Standard input in whole blocks of `fixed:N`, the last one padded. */
-async function* paddedBlocks(
-  framing: Framing,
-): AsyncGenerator<Uint8Array, void> {
-  const blockLength = framing.encode(new Uint8Array(0)).length;
-  let rest = new Uint8Array(0);
-  for await (const chunk of chunks(Deno.stdin)) {
-    const bytes = concatenate([rest, chunk]);
-    const whole = bytes.length - bytes.length % blockLength;
-    if (whole > 0) yield bytes.subarray(0, whole);
-    rest = bytes.subarray(whole);
-  }
-  if (rest.length > 0) yield framing.encode(rest);
-}
-
 /**
  * Reads on while the last chunk is being sent, into two buffers by turns: a
  * gibibyte from a pipe is sent 13 % faster than by `chunks`.
@@ -160,9 +128,7 @@ async function* paddedBlocks(
 async function* readAhead(from: Reader): AsyncGenerator<Uint8Array, void> {
   let [buffer, other] = [new Uint8Array(65_536), new Uint8Array(65_536)];
   let reading = from.read(buffer);
-  for (;;) {
-    const length = await reading;
-    if (length === null) return;
+  for (let length; (length = await reading) !== null;) {
     const chunk = buffer.subarray(0, length);
     [buffer, other] = [other, buffer];
     reading = from.read(buffer);

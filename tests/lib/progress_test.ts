@@ -1,15 +1,15 @@
 /** Progress: what it counts, and that a connection works under it as before. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Progress } from "../../lib/command/progress.ts";
+import { showProgress } from "../../lib/command/progress.ts";
 import { writeAll } from "../../lib/tcp/stream.ts";
 import { pair } from "../support/fakes.ts";
 import { bytes } from "../support/helpers.ts";
 
-Deno.test("Progress() counts both directions and says so at the end", async () => {
+Deno.test("showProgress() counts both directions and says so at the end", async () => {
   using peer = await pair();
   const said: string[] = [];
   {
-    using _progress = new Progress(peer.ours, (text) => said.push(text));
+    using _progress = showProgress(peer.ours, (text) => said.push(text));
     await peer.ours.write(bytes("12345"));
     await writeAll(peer.ours, new Uint8Array(2335));
     await peer.say("abc");
@@ -26,12 +26,12 @@ Deno.test("Progress() counts both directions and says so at the end", async () =
   if (!Deno.stderr.isTerminal()) assertEquals(said.length, 1);
 });
 
-Deno.test("Progress() counts what was taken, not what was offered", async () => {
+Deno.test("showProgress() counts what was taken, not what was offered", async () => {
   using peer = await pair();
   let said = "";
   peer.ours.write = () => Promise.resolve(4);
   {
-    using _progress = new Progress(peer.ours, (text) => said = text);
+    using _progress = showProgress(peer.ours, (text) => said = text);
     assertEquals(await peer.ours.write(new Uint8Array(10)), 4);
   }
   assert(said.includes("sent 4 B, received 0 B"), said);

@@ -125,16 +125,10 @@ export class Page implements Writable {
 
 /** What types and what shows, one chat after the other. */
 export class FakePrompt extends Page {
-  readonly terminal: boolean;
   readonly told: string[] = [];
   chats = 0;
   #lines: (Uint8Array | undefined)[] = [];
   #changed = Promise.withResolvers<void>();
-
-  constructor(terminal = false) {
-    super();
-    this.terminal = terminal;
-  }
 
   type(...lines: (string | undefined)[]): void {
     this.#lines.push(
@@ -144,19 +138,15 @@ export class FakePrompt extends Page {
     this.#changed = Promise.withResolvers();
   }
 
-  begin(): void {
+  async *lines(signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
     this.chats++;
-  }
-
-  end(): void {}
-
-  async next(): Promise<Uint8Array | undefined> {
-    while (this.#lines.length === 0) await this.#changed.promise;
-    return this.#lines[0];
-  }
-
-  take(): void {
-    this.#lines.shift();
+    for (;;) {
+      while (this.#lines.length === 0) await this.#changed.promise;
+      if (signal.aborted) return;
+      const line = this.#lines.shift();
+      if (line === undefined) return;
+      yield line;
+    }
   }
 
   tell(told: string): void {
