@@ -166,7 +166,7 @@ for (const [scheme, reply] of [["http", OK], ["https", "plain\n"]]) {
       assertMatch(await asked.promise, /^HEAD \/a%20b\?c=d HTTP\/1\.1\r\n/);
     } else {
       assertEquals(code, 1);
-      assertMatch(await asked.promise, /^\x16\x03/); // a handshake
+      assert((await asked.promise).startsWith("\x16\x03")); // a handshake
     }
   });
 }
