@@ -11,13 +11,6 @@ import { safeLine } from "../text.ts";
 const roomEncoder = new TextEncoder();
 const roomDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Told who comes and goes; a member that stops reading is dropped. */
-export type RoomListener = (
-  event: "joined" | "left" | "dropped",
-  name: string,
-  conn: Deno.Conn,
-) => void;
-
 /** A room as its relay knows it. */
 export type RelayedRoom = Pick<Room, "size" | "hear">;
 
@@ -27,13 +20,18 @@ export interface RoomRelay extends AsyncDisposable {
   readonly suffix: string;
   /** How many members there are elsewhere. */
   readonly members: number;
-  /** Begins. */
-  open(room: RelayedRoom): void;
-  /** Passes a line on; never waits. */
+  /** Passes a line on, which it may keep; never waits. */
   say(line: Uint8Array): void;
   /** Waits until little of what was said is on its way. */
   caughtUp(): Promise<void>;
 }
+
+/** Told who comes and goes; a member that stops reading is dropped. */
+type RoomListener = (
+  event: "joined" | "left" | "dropped",
+  name: string,
+  conn: Deno.Conn,
+) => void;
 
 /** Members who hear each other: slow ones slow the speakers down. */
 export class Room implements AsyncDisposable {
@@ -80,10 +78,7 @@ export class Room implements AsyncDisposable {
     }
   }
 
-  /**
-   * Tells all members what was said elsewhere, control characters shown here
-   * too; gives how many lines the framing cannot carry: too long, mostly.
-   */
+  /** Tells all what was said elsewhere; gives how many lines are too long. */
   async hear(said: Iterable<string>): Promise<number> {
     const lines = new FrameBatch(this.#framing);
     let refused = 0;
@@ -112,9 +107,8 @@ export class Room implements AsyncDisposable {
     try {
       for (const words of said) {
         const line = from.marked(words);
-        const full = lines.add(line);
-        this.relay?.say(line);
-        if (!full) continue;
+        this.relay?.say(line.slice());
+        if (!lines.add(line)) continue;
         await this.#tell(from, lines.take());
         await turn();
       }
@@ -123,12 +117,11 @@ export class Room implements AsyncDisposable {
     }
   }
 
-  /** Tells the others, who share one copy of what is said. */
+  /** Tells the others, who share one copy; waits for those that are behind. */
   async #tell(from: Member | undefined, lines: Uint8Array): Promise<void> {
     if (lines.length === 0) return;
     const others = [...this.#members].filter((member) => member !== from);
-    // Members that are behind are waited for, so that the speaker, and not
-    // the memory of the server, holds what is said next.
+    // So the speaker, and not our memory, holds what is said next.
     const behind = others.filter((member) => member.behind);
     await Promise.all(behind.map((member) => member.caughtUp()));
     if (from) await this.relay?.caughtUp();
@@ -174,7 +167,6 @@ class Member {
   /** Bytes that the connection has taken: it stands still when nobody reads. */
   #taken = 0;
   #writing = false;
-  #gone = false;
   #onCaughtUp: (() => void)[] = [];
 
   constructor(name: string, conn: Deno.Conn) {
@@ -192,7 +184,8 @@ class Member {
    * lasts until the next: one buffer for all makes a busy room a fifth faster.
    */
   marked(said: Uint8Array): Uint8Array {
-    const safe = isPrintable(said)
+    // Most is ASCII that needs no change.
+    const safe = said.every((byte) => byte >= 0x20 && byte <= 0x7e)
       ? said
       : roomEncoder.encode(safeLine(roomDecoder.decode(said)));
     const length = this.#mark.length + safe.length;
@@ -206,7 +199,6 @@ class Member {
 
   /** Queues lines, which others may share; never waits. */
   send(lines: Uint8Array): void {
-    if (this.#gone || lines.length === 0) return;
     this.#queue.push(lines);
     this.#queued += lines.length;
     if (!this.#writing) this.#write();
@@ -214,21 +206,19 @@ class Member {
 
   /** Waits until little is queued; drops the member if it does not read. */
   async caughtUp(): Promise<void> {
-    while (this.behind && !this.#gone) {
+    while (this.behind) {
       const before = this.#taken;
       const { promise, resolve } = Promise.withResolvers<void>();
       using _timer = after(STALL_TIMEOUT, resolve);
       this.#onCaughtUp.push(resolve);
       await promise;
-      if (!this.behind || this.#taken > before) continue;
-      this.dropped = true;
-      this.leave();
+      this.dropped ||= this.behind && this.#taken === before;
+      if (this.dropped) this.leave();
     }
   }
 
   /** Closes its connection; what waits is lost. */
   leave(): void {
-    this.#gone = true;
     this.#queue = [];
     this.#queued = 0;
     this.#wake();
@@ -251,7 +241,7 @@ class Member {
       }
     } catch (error) {
       // Its reads end as well, and end its stay.
-      this.failure = error;
+      this.failure ??= error;
       this.leave();
     }
     this.#writing = false;
@@ -259,22 +249,14 @@ class Member {
 
   /** Takes short lines in one piece; a block that all share stays as it is. */
   #nextPiece(): Uint8Array {
-    let count = 0;
-    for (let length = 0; count < this.#queue.length; count++) {
-      length += this.#queue[count].length;
-      if (count > 0 && length > WRITE_LIMIT) break;
-    }
-    const lines = this.#queue.splice(0, count);
-    return count === 1 ? lines[0] : concatenate(lines);
+    let length = 0;
+    const isTooMuch = (it: Uint8Array) => (length += it.length) > WRITE_LIMIT;
+    const count = this.#queue.findIndex(isTooMuch);
+    const lines = this.#queue.splice(0, count < 0 ? Infinity : count || 1);
+    return lines.length === 1 ? lines[0] : concatenate(lines);
   }
 
   #wake(): void {
     for (const resolve of this.#onCaughtUp.splice(0)) resolve();
   }
-}
-
-/** Whether all is ASCII that needs no change to be safe, as most is. */
-function isPrintable(bytes: Uint8Array): boolean {
-  for (const byte of bytes) if (byte < 0x20 || byte > 0x7e) return false;
-  return true;
 }
