@@ -136,8 +136,8 @@ export async function serve(
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) break;
       if (error instanceof Deno.errors.Interrupted) break;
-      report(error);
       if (isGonePeer(error)) continue;
+      report(error);
       using _timer = after(ACCEPT_PAUSE, () => wake());
       await change();
     }
