@@ -109,7 +109,7 @@ test("tcp_server.ts shows each message and sends each answer when a Python clien
   });
   for (let turn = 1; turn <= 3; turn++) {
     await client.type(`message ${turn}\n`);
-    await server.stdout(`message ${turn}\n`);
+    await server.stdout(`message ${turn}`);
     await server.type(`answer ${turn}\n`);
     await client.stdout(`from the server: answer ${turn}\n`);
   }
