@@ -106,7 +106,7 @@ export class Room implements AsyncDisposable {
   async #tell(from: Member | undefined, lines: Uint8Array): Promise<void> {
     if (lines.length === 0) return;
     const others = [...this.#members].filter((member) => member !== from);
-    await Promise.all(others.map((member) => member.caughtUp()));
+    for (const member of others) if (member.behind) await member.caughtUp();
     if (from) await this.relay?.caughtUp();
     for (const member of others) member.send(lines);
   }
@@ -162,6 +162,8 @@ class Member {
   failure: unknown;
   #queue: Uint8Array[] = [];
   #queued = 0;
+  /** When it was last not behind, or took anything. */
+  #since = 0;
   #isWriting = false;
 
   constructor(readonly conn: Deno.Conn) {}
@@ -173,6 +175,7 @@ class Member {
 
   /** Queues lines, which others may share; never waits. */
   send(lines: Uint8Array): void {
+    if (!this.behind) this.#since = performance.now();
     this.#queue.push(lines);
     this.#queued += lines.length;
     if (!this.#isWriting) this.#write();
@@ -180,13 +183,10 @@ class Member {
 
   /** Waits until little is queued; drops the member if it does not read. */
   async caughtUp(): Promise<void> {
-    let [before, since] = [0, 0];
     while (this.behind) {
-      if (this.#queued !== before) since = performance.now();
-      before = this.#queued;
-      this.dropped ||= performance.now() - since > STALL_TIMEOUT;
+      this.dropped ||= performance.now() - this.#since > STALL_TIMEOUT;
       if (this.dropped) this.leave();
-      else await pause(2);
+      else await pause(5);
     }
   }
 
@@ -214,6 +214,7 @@ class Member {
           const taken = await this.conn.write(rest);
           rest = rest.subarray(taken);
           this.#queued -= taken;
+          this.#since = performance.now();
         }
       }
     } catch (error) {
