@@ -87,7 +87,7 @@ export async function generateCharacters(conn: Deno.Conn): Promise<void> {
     for (;;) await writeAll(conn, pattern);
   } catch (error) {
     // Going away is the only way a client has to end this.
-    const gone = error instanceof Deno.errors.BrokenPipe || isGonePeer(error);
-    if (!gone) throw error;
+    if (error instanceof Deno.errors.BrokenPipe || isGonePeer(error)) return;
+    throw error;
   }
 }

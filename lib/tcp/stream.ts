@@ -26,9 +26,8 @@ const LARGEST_BUFFER = 262_144;
 const LARGEST_CHUNK = 65_536;
 
 /**
- * Gives the buffer for the next read: a larger one after a read that filled it,
- * a small one after a read that used little of it. So a bulk stream gets
- * 256 KiB, and each of ten thousand idle connections 1 KiB.
+ * Gives the buffer for the next read. So a bulk stream gets 256 KiB, and each
+ * of ten thousand idle connections 1 KiB.
  */
 function nextBuffer(
   buffer: Uint8Array<ArrayBuffer>,
@@ -125,16 +124,15 @@ export async function* chunks(
   from: Reader,
   options: ChunkOptions = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  const { reuse = false } = options;
   let buffer = new Uint8Array(SMALLEST_BUFFER);
   for (;;) {
     const length = await from.read(buffer);
     if (length === null) return;
     yield buffer.subarray(0, length);
-    if (reuse) buffer = nextBuffer(buffer, length, LARGEST_CHUNK);
+    if (options.reuse) buffer = nextBuffer(buffer, length, LARGEST_CHUNK);
+    // Small reads share one piece of memory, each taking the next part.
     else if (length < buffer.length) buffer = buffer.subarray(length);
     else {
-      // Small reads have shared one piece of memory; this one was full.
       const next = Math.max(4 * length, SMALLEST_BUFFER);
       buffer = new Uint8Array(Math.min(next, LARGEST_CHUNK));
     }
