@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { FrameBatch } from "../framing/batch.ts";
 import type { Framing } from "../framing.ts";
-import { chunks, concatenate, pause, turn } from "../tcp/stream.ts";
+import { concatenate, pause } from "../tcp/stream.ts";
 import { safeLine } from "../text.ts";
+import { answer } from "./services.ts";
 
 const roomEncoder = new TextEncoder();
 const roomDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -51,35 +51,20 @@ export class Room implements AsyncDisposable {
   async join(conn: Deno.Conn): Promise<void> {
     const name = `user${++this.#count}${this.relay?.suffix ?? ""}`;
     const mark = roomEncoder.encode(`<${name}> `);
-    const lines = new FrameBatch(this.#framing);
     const member = new Member(conn);
-
-    /** Passes on what it says; what comes before a bad line too. */
-    const pass = async (said: Iterable<Uint8Array>) => {
-      try {
-        for (const words of said) {
-          const line = marked(mark, words);
-          this.relay?.say(line.slice());
-          if (!lines.add(line)) continue;
-          await this.#tell(member, lines.take());
-          await turn();
-        }
-      } finally {
-        await this.#tell(member, lines.take());
-      }
+    const reply = (words: Uint8Array) => {
+      const line = marked(mark, words);
+      this.relay?.say(line.slice());
+      return line;
     };
-
     this.#members.add(member);
     this.#onEvent("joined", name, conn);
     try {
       const count = this.size + (this.relay?.members ?? 0);
       member.send(this.#encoded(`* you are ${name}, ${count} here`));
       this.#announce(member, `* ${name} joined`);
-      const decoder = this.#framing.createDecoder();
-      for await (const chunk of chunks(conn, { reuse: true })) {
-        await pass(decoder.push(chunk));
-      }
-      await pass(decoder.finish());
+      const tell = (lines: Uint8Array) => this.#tell(member, lines);
+      await answer(conn, this.#framing, reply, tell);
     } catch (error) {
       if (!member.dropped) throw member.failure ?? error;
     } finally {
@@ -151,7 +136,7 @@ function marked(mark: Uint8Array, words: Uint8Array): Uint8Array {
 const WRITE_LIMIT = 65_536;
 /** The most bytes that wait for one member, before others wait too. */
 const MEMBER_QUEUE_LIMIT = 1_048_576;
-/** Then it has so many ms to take any; a kernel takes more when megabytes have been read. */
+/** It has to take some then, in ms. A kernel does so some megabytes at a time. */
 const STALL_TIMEOUT = 3000;
 
 /** One connection of a room, and the lines that wait for it. */

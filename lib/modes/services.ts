@@ -16,11 +16,15 @@ export type Reply = (message: Uint8Array) => Uint8Array;
 /** The reply of an echo. For this one `answer` decodes and encodes nothing. */
 export const unchanged: Reply = (message) => message;
 
-/** Answers every message; those before a bad one, too, which is then thrown. */
+/**
+ * Answers every message; those before a bad one, too, which is then thrown.
+ * `send` gets the replies, framed, many at a time.
+ */
 export async function answer(
   conn: Deno.Conn,
   framing: Framing,
   reply: Reply,
+  send = (replies: Uint8Array) => writeAll(conn, replies),
 ): Promise<unknown> {
   const isEcho = reply === unchanged;
   if (isEcho && framing.name === "raw") return await copy(conn, conn);
@@ -32,11 +36,11 @@ export async function answer(
     try {
       for (const message of messages) {
         if (!replies.add(reply(message))) continue;
-        await writeAll(conn, replies.take());
+        await send(replies.take());
         await turn();
       }
     } finally {
-      await writeAll(conn, replies.take()); // one write for many replies
+      await send(replies.take()); // one write for many replies
     }
   }
 
@@ -46,7 +50,7 @@ export async function answer(
       ? wholeLines(chunk, inLine, framing.maxFrameLength)
       : [0, 0];
     if (start > 0) await answerEach(decoder.push(chunk.subarray(0, start)));
-    if (end > start) await writeAll(conn, chunk.subarray(start, end));
+    if (end > start) await send(chunk.subarray(start, end));
     if (end < chunk.length) await answerEach(decoder.push(chunk.subarray(end)));
     inLine = chunk.at(-1) !== FEED;
   }
