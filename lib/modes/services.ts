@@ -16,19 +16,15 @@ export type Reply = (message: Uint8Array) => Uint8Array;
 /** The reply of an echo. For this one `answer` decodes and encodes nothing. */
 export const unchanged: Reply = (message) => message;
 
-/**
- * Answers every message; those before a bad one, too, which is then thrown.
- * `send` gets the replies, framed, many at a time.
- */
+/** Answers every message, those before a bad one too; `send` gets replies. */
 export async function answer(
   conn: Deno.Conn,
   framing: Framing,
   reply: Reply,
   send = (replies: Uint8Array) => writeAll(conn, replies),
 ): Promise<unknown> {
-  const isEcho = reply === unchanged;
-  if (isEcho && framing.name === "raw") return await copy(conn, conn);
-  const isEchoOfLines = isEcho && framing.name === "lines";
+  const echoed = reply === unchanged ? framing.name : undefined;
+  if (echoed === "raw") return await copy(conn, conn);
   const decoder = framing.createDecoder();
   const replies = new FrameBatch(framing);
 
@@ -46,7 +42,7 @@ export async function answer(
 
   let inLine = false;
   for await (const chunk of chunks(conn, { reuse: true })) {
-    const [start, end] = isEchoOfLines
+    const [start, end] = echoed === "lines"
       ? wholeLines(chunk, inLine, framing.maxFrameLength)
       : [0, 0];
     if (start > 0) await answerEach(decoder.push(chunk.subarray(0, start)));
@@ -58,10 +54,7 @@ export async function answer(
 }
 
 /** Sends a greeting, and closes. */
-export async function greet(
-  conn: Deno.Conn,
-  greeting: Uint8Array,
-): Promise<void> {
+export async function greet(conn: Deno.Conn, greeting: Uint8Array) {
   await writeAll(conn, greeting);
   await conn.closeWrite();
   // Closing on unread bytes resets the connection, and on some systems a reset

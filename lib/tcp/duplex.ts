@@ -17,10 +17,7 @@ export interface DuplexOptions {
   signal?: AbortSignal;
   /** Takes no more from the second end, as though it had ended. */
   stop?: AbortSignal;
-  /**
-   * How long the second end may be silent, in milliseconds, once the first has
-   * ended: gone, it looks the same as half-closed. @default {2 ** 31 - 1}
-   */
+  /** Most silence of the second after the first, ms. @default {2 ** 31 - 1} */
   linger?: number;
 }
 
@@ -84,8 +81,7 @@ export async function duplex(
 ): Promise<{ sent: number; received: number; cut: boolean }> {
   const { signal, stop, linger = 2 ** 31 - 1 } = options;
   signal?.throwIfAborted();
-  const sending = new Direction();
-  const receiving = new Direction();
+  const [sending, receiving] = [new Direction(), new Direction()];
   const aborted = Promise.withResolvers<never>();
   let cut = false;
 
@@ -94,11 +90,11 @@ export async function duplex(
     const [from, to, back] = way === sending
       ? [b, a, receiving]
       : [a, b, sending];
-    const { signal } = way.over;
+    const over = way.over.signal;
     try {
       const source = "read" in from ? chunks(from, { reuse: true }) : from;
       for await (const chunk of source) {
-        if (signal.aborted) return;
+        if (over.aborted) return;
         way.waiting = false;
         await writeAll(to, chunk);
         way.waiting = true;
@@ -106,7 +102,7 @@ export async function duplex(
         way.bytes += chunk.length;
         if (way === sending && stop?.aborted) break;
       }
-      if (signal.aborted) return;
+      if (over.aborted) return;
       way.waiting = false;
       await to.closeWrite();
     } catch (error) {

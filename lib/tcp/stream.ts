@@ -25,10 +25,7 @@ const LARGEST_BUFFER = 262_144;
 /** What is looked at byte by byte is no faster for coming in larger pieces. */
 const LARGEST_CHUNK = 65_536;
 
-/**
- * Gives the buffer for the next read. So a bulk stream gets 256 KiB, and each
- * of ten thousand idle connections 1 KiB.
- */
+/** The buffer for the next read: large in a bulk stream, small when idle. */
 function nextBuffer(
   buffer: Uint8Array<ArrayBuffer>,
   used: number,
