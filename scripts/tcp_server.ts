@@ -105,6 +105,7 @@ Examples:
     const greeting = usage(() => framing.encode(bytes));
 
     function tell(event: string, conn: Deno.Conn, more = "", details = {}) {
+      if (log.quiet) return;
       // The other end of a unix socket mostly has no name.
       const nameless = "path" in conn.remoteAddr && !conn.remoteAddr.path;
       const peer = nameless ? "a local client" : formatAddress(conn.remoteAddr);

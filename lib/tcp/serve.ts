@@ -100,10 +100,10 @@ export async function serve(
   /** Carries on one conversation, whatever its handler does. */
   async function converse(conn: Deno.Conn): Promise<void> {
     open.set(conn, undefined);
+    const idle = sweep?.watch(conn, () => {
+      close(conn, "it was silent too long");
+    });
     try {
-      using _idle = sweep?.watch(conn, () => {
-        close(conn, "it was silent too long");
-      });
       // A message must not wait for the acknowledgement of the one before it.
       if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay();
       if ("handshake" in conn) {
@@ -118,6 +118,7 @@ export async function serve(
       const reason = open.get(conn);
       report(reason ? new Deno.errors.TimedOut(reason) : error, conn);
     } finally {
+      idle?.[Symbol.dispose]();
       open.delete(conn);
       conn[Symbol.dispose]();
       wake();
