@@ -7,36 +7,20 @@ import { type Address, formatAddress, permissionFor } from "./address.ts";
 import { describeError } from "./tcp/errors.ts";
 
 export { connect, type ConnectOptions } from "./tcp/connect.ts";
-export { isGonePeer } from "./tcp/errors.ts";
+export { duplex, type DuplexEnd, type DuplexOptions } from "./tcp/duplex.ts";
 export { type Handler, serve, type ServeOptions } from "./tcp/serve.ts";
-export {
-  type ChunkOptions,
-  chunks,
-  concatenate,
-  copy,
-  type Reader,
-  writeAll,
-  type Writer,
-} from "./tcp/stream.ts";
+export { type ChunkOptions, chunks, copy } from "./tcp/stream.ts";
+export { type Reader, writeAll, type Writer } from "./tcp/stream.ts";
 
 /** Options for {@linkcode listen}. */
 export interface ListenOptions {
-  /**
-   * How many connections may wait to be accepted. Deno's own 511 makes clients
-   * wait a second and more where 2,000 come at once.
-   *
-   * @default {4096}
-   */
+  /** Connections that may wait; Deno's own 511 are few. @default {4096} */
   backlog?: number;
   /** The certificate for TLS, as PEM text. */
   cert?: string;
   /** The private key that belongs to it, as PEM text. */
   key?: string;
-  /**
-   * Lets several processes listen on one port; Linux deals connections out.
-   *
-   * @default {false}
-   */
+  /** Several processes listen on one port (Linux). @default {false} */
   reusePort?: boolean;
 }
 
@@ -52,11 +36,7 @@ export interface ListenOptions {
  *
  * @example
  * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const address = { transport: "tcp" as const, hostname: "127.0.0.1", port: 0 };
- * using listener = listen(address);
- * assertEquals(listener.addr.transport, "tcp");
+ * using _listener = listen({ transport: "tcp", hostname: "127.0.0.1", port: 0 });
  * ```
  */
 export function listen(
@@ -64,6 +44,7 @@ export function listen(
   options: ListenOptions = {},
 ): Deno.Listener {
   const { backlog = 4096, cert, key, reusePort = false } = options;
+  let why: string | undefined;
   try {
     if (address.transport === "unix") {
       return Deno.listen({ transport: "unix", path: address.path });
@@ -85,20 +66,15 @@ export function listen(
     }
     return Deno.listenTls({ ...common, cert, key });
   } catch (error) {
-    throw describeError(
-      error,
-      `listen on ${formatAddress(address)}`,
-      permissionFor(address),
-      address.transport === "unix" ? whyNoUnixSocket(error) : undefined,
-    );
+    const isFile = address.transport === "unix";
+    if (isFile && error instanceof Deno.errors.NotFound) {
+      why = "there is no such folder";
+    }
+    if (isFile && error instanceof Deno.errors.AddrInUse) {
+      why =
+        "the file is there: another server's, or left behind by one that was killed; then remove it";
+    }
+    const attempt = `listen on ${formatAddress(address)}`;
+    throw describeError(error, attempt, permissionFor(address), why);
   }
-}
-
-function whyNoUnixSocket(error: unknown): string | undefined {
-  if (error instanceof Deno.errors.AddrInUse) {
-    return "the file is there: another server's, or left behind by one that was killed; then remove it";
-  }
-  return error instanceof Deno.errors.NotFound
-    ? "there is no such folder"
-    : undefined;
 }

@@ -21,7 +21,7 @@ import { chat } from "../lib/modes/chat.ts";
 import { Room } from "../lib/modes/room.ts";
 import { answer, unchanged } from "../lib/modes/services.ts";
 import { discard, generateCharacters, greet } from "../lib/modes/services.ts";
-import { type Handler, isGonePeer, listen, serve } from "../lib/tcp.ts";
+import { type Handler, listen, serve } from "../lib/tcp.ts";
 import { readCertificate, readText } from "../lib/tcp/certificates.ts";
 import { reasonFor } from "../lib/tcp/errors.ts";
 import { ProxyError, readProxyHeader } from "../lib/tcp/proxy_protocol.ts";
@@ -100,9 +100,10 @@ Examples:
     });
     if (options.cert && transport === "tcp") address.transport = "tls";
     const framing = usage(() => parseFraming(name, { maxFrameLength }));
-    const words = options.greeting ?? (mode === "greet" ? GREETING : "");
+    const words = mode === "greet" ? options.greeting ?? GREETING : "";
     const bytes = new TextEncoder().encode(words);
     const greeting = usage(() => framing.encode(bytes));
+
     function tell(event: string, conn: Deno.Conn, more = "", details = {}) {
       if (log.quiet) return;
       // The other end of a unix socket mostly has no name.
@@ -110,6 +111,7 @@ Examples:
       const peer = nameless ? "a local client" : formatAddress(conn.remoteAddr);
       log.info(event, `${peer} ${event}${more}`, { peer, ...details });
     }
+
     await using room = new Room(framing, (event, name, conn) => {
       tell(event, conn, ` as ${name}`, { name });
     });
@@ -134,10 +136,8 @@ Examples:
     const listening = { address: where, mode, framing: name };
     log.info("listening", `Listening on ${where} (${what})`, listening);
     hint(log, HINT);
-    stop.addEventListener("abort", () => {
-      const text = `Stopping: open connections have ${grace / 1000}s to end`;
-      log.info("stopping", text);
-    });
+    const stopping = `Stopping: open connections have ${grace / 1000}s to end`;
+    stop.addEventListener("abort", () => log.info("stopping", stopping));
 
     await using prompt = mode === "chat" ? await openPrompt(log) : undefined;
     // What happens on a connection. With another function than `unchanged`,
@@ -163,15 +163,13 @@ Examples:
       signal: stop,
       maxConnections: mode === "chat" ? 1 : options.maxConnections,
       onError(error, conn) {
-        const reason = reasonFor(error);
         if (error instanceof OutputError) throw error; // its screen is gone
-        if (error instanceof ProxyError) {
+        const reason = reasonFor(error);
+        if (!conn) log.error(`Cannot accept a connection: ${reason}`);
+        else if (error instanceof ProxyError) {
           const text = `: ${reason} (${++refused} refused so far)`;
-          tell("refused", conn!, text, { reason, refused });
-        } else if (conn) tell("dropped", conn, `: ${reason}`, { reason });
-        else if (isGonePeer(error)) {
-          log.debug("gone", "A client was gone at once");
-        } else log.error(`Cannot accept a connection: ${reason}`);
+          tell("refused", conn, text, { reason, refused });
+        } else tell("dropped", conn, `: ${reason}`, { reason });
       },
     });
   },

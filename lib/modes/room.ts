@@ -3,23 +3,13 @@
  *
  * @module
  */
-import { FrameBatch } from "../framing/batch.ts";
 import type { Framing } from "../framing.ts";
-import { after, chunks, concatenate, turn } from "../tcp/stream.ts";
+import { concatenate, pause } from "../tcp/stream.ts";
 import { safeLine } from "../text.ts";
+import { answer } from "./services.ts";
 
 const roomEncoder = new TextEncoder();
 const roomDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-/** Told who comes and goes; a member that stops reading is dropped. */
-export type RoomListener = (
-  event: "joined" | "left" | "dropped",
-  name: string,
-  conn: Deno.Conn,
-) => void;
-
-/** A room as its relay knows it. */
-export type RelayedRoom = Pick<Room, "size" | "hear">;
 
 /** Carries what is said in a room to rooms elsewhere, and back. */
 export interface RoomRelay extends AsyncDisposable {
@@ -27,11 +17,17 @@ export interface RoomRelay extends AsyncDisposable {
   readonly suffix: string;
   /** How many members there are elsewhere. */
   readonly members: number;
-  /** Passes a line on; never waits. */
+  /** Passes a line on, which it may keep; never waits. */
   say(line: Uint8Array): void;
   /** Waits until little of what was said is on its way. */
   caughtUp(): Promise<void>;
 }
+
+/** A room as its relay knows it. */
+export type RelayedRoom = Pick<Room, "size" | "hear">;
+
+/** Told who has joined, left, or was dropped as it did not read. */
+type RoomListener = (event: string, name: string, conn: Deno.Conn) => void;
 
 /** Members who hear each other: slow ones slow the speakers down. */
 export class Room implements AsyncDisposable {
@@ -47,7 +43,6 @@ export class Room implements AsyncDisposable {
     this.#onEvent = onEvent;
   }
 
-  /** How many members it has. */
   get size(): number {
     return this.#members.size;
   }
@@ -55,19 +50,21 @@ export class Room implements AsyncDisposable {
   /** Lets a member in until it leaves, says too much in a line, or is dropped. */
   async join(conn: Deno.Conn): Promise<void> {
     const name = `user${++this.#count}${this.relay?.suffix ?? ""}`;
-    const member = new Member(name, conn);
+    const mark = roomEncoder.encode(`<${name}> `);
+    const member = new Member(conn);
+    const reply = (words: Uint8Array) => {
+      const line = marked(mark, words);
+      this.relay?.say(line.slice());
+      return line;
+    };
     this.#members.add(member);
     this.#onEvent("joined", name, conn);
     try {
       const count = this.size + (this.relay?.members ?? 0);
       member.send(this.#encoded(`* you are ${name}, ${count} here`));
       this.#announce(member, `* ${name} joined`);
-      const decoder = this.#framing.createDecoder();
-      const lines = new FrameBatch(this.#framing);
-      for await (const chunk of chunks(conn, { reuse: true })) {
-        await this.#pass(member, decoder.push(chunk), lines);
-      }
-      await this.#pass(member, decoder.finish(), lines);
+      const tell = (lines: Uint8Array) => this.#tell(member, lines);
+      await answer(conn, this.#framing, reply, tell);
     } catch (error) {
       if (!member.dropped) throw member.failure ?? error;
     } finally {
@@ -79,25 +76,17 @@ export class Room implements AsyncDisposable {
   }
 
   /**
-   * Tells all members what was said elsewhere, control characters shown here
-   * too; gives how many lines no frame can carry, or nobody can have said whose
-   * name ends with `suffix`.
+   * Tells all what was said elsewhere; gives how many lines are too long, or
+   * nobody can have said whose name ends with `suffix`.
    */
   async hear(said: Iterable<string>, suffix?: string): Promise<number> {
     const name = `user\\d{1,15}${suffix}`;
     const shape = new RegExp(`^(<${name}> |\\* ${name} (joined|left)$)`);
-    const lines = new FrameBatch(this.#framing);
-    let refused = 0;
-    for (const line of said) {
-      try {
-        if (suffix && !shape.test(line)) refused++;
-        else lines.add(roomEncoder.encode(safeLine(line)));
-      } catch {
-        refused++;
-      }
-    }
-    await this.#tell(undefined, lines.take());
-    return refused;
+    const genuine = [...said].filter((line) => !suffix || shape.test(line));
+    const lines = genuine.map((line) => this.#encoded(safeLine(line)));
+    await this.#tell(undefined, concatenate(lines));
+    const told = lines.filter((line) => line.length > 0);
+    return [...said].length - told.length;
   }
 
   /** Lets go of the relay. */
@@ -105,34 +94,11 @@ export class Room implements AsyncDisposable {
     await this.relay?.[Symbol.asyncDispose]();
   }
 
-  /** Passes on what a member says; what comes before a bad line too. */
-  async #pass(
-    from: Member,
-    said: Iterable<Uint8Array>,
-    lines: FrameBatch,
-  ): Promise<void> {
-    try {
-      for (const words of said) {
-        const line = from.marked(words);
-        const full = lines.add(line);
-        this.relay?.say(line);
-        if (!full) continue;
-        await this.#tell(from, lines.take());
-        await turn();
-      }
-    } finally {
-      await this.#tell(from, lines.take());
-    }
-  }
-
-  /** Tells the others, who share one copy of what is said. */
+  /** Tells the others; the speaker, not our memory, holds what is said next. */
   async #tell(from: Member | undefined, lines: Uint8Array): Promise<void> {
     if (lines.length === 0) return;
     const others = [...this.#members].filter((member) => member !== from);
-    // Members that are behind are waited for, so that the speaker, and not
-    // the memory of the server, holds what is said next.
-    const behind = others.filter((member) => member.behind);
-    await Promise.all(behind.map((member) => member.caughtUp()));
+    for (const member of others) if (member.behind) await member.caughtUp();
     if (from) await this.relay?.caughtUp();
     for (const member of others) member.send(lines);
   }
@@ -146,20 +112,38 @@ export class Room implements AsyncDisposable {
     }
   }
 
+  /** A line as members hear it; nothing if it is too long for the framing. */
   #encoded(text: string): Uint8Array {
-    return this.#framing.encode(roomEncoder.encode(text));
+    try {
+      return this.#framing.encode(roomEncoder.encode(text));
+    } catch {
+      return new Uint8Array(0);
+    }
   }
 }
 
-/** The most that may wait for one member, in bytes, before others wait too. */
-const MEMBER_QUEUE_LIMIT = 1_048_576;
-/** The most that one write puts together, in bytes. */
+/** The last line that was marked: one buffer makes a room a fifth faster. */
+let roomLine = new Uint8Array(0);
+
+/** Puts a name before words made safe to look at; lasts until the next. */
+function marked(mark: Uint8Array, words: Uint8Array): Uint8Array {
+  let isSafe = true; // as most is: ASCII without controls
+  for (const byte of words) isSafe &&= byte >= 0x20 && byte <= 0x7e;
+  const safe = isSafe
+    ? words
+    : roomEncoder.encode(safeLine(roomDecoder.decode(words)));
+  const length = mark.length + safe.length;
+  if (length > roomLine.length) roomLine = new Uint8Array(2 * length);
+  roomLine.set(mark);
+  roomLine.set(safe, mark.length);
+  return roomLine.subarray(0, length);
+}
+
+/** The most bytes that one write puts together. */
 const WRITE_LIMIT = 65_536;
-/**
- * How long a member over its limit may take nothing, in milliseconds. A kernel
- * takes more only when a good part of its own buffer, some megabytes, has been
- * read: a shorter time would drop members that are merely slow.
- */
+/** The most bytes that wait for one member, before others wait too. */
+const MEMBER_QUEUE_LIMIT = 1_048_576;
+/** It has to take some then, in ms. A kernel does so some megabytes at a time. */
 const STALL_TIMEOUT = 3000;
 
 /** One connection of a room, and the lines that wait for it. */
@@ -168,115 +152,68 @@ class Member {
   dropped = false;
   /** Why nothing could be written to it any more. */
   failure: unknown;
-  #conn: Deno.Conn;
-  #mark: Uint8Array;
-  #line = new Uint8Array(0);
   #queue: Uint8Array[] = [];
   #queued = 0;
-  /** Bytes that the connection has taken: it stands still when nobody reads. */
-  #taken = 0;
-  #writing = false;
-  #gone = false;
-  #onCaughtUp: (() => void)[] = [];
+  /** When it was last not behind, or took anything. */
+  #since = 0;
+  #isWriting = false;
 
-  constructor(name: string, conn: Deno.Conn) {
-    this.#conn = conn;
-    this.#mark = roomEncoder.encode(`<${name}> `);
-  }
+  constructor(readonly conn: Deno.Conn) {}
 
   /** Whether so much waits for it that others have to wait. */
   get behind(): boolean {
     return this.#queued > MEMBER_QUEUE_LIMIT;
   }
 
-  /**
-   * Puts its name before what it says, which is made safe to look at. The line
-   * lasts until the next: one buffer for all makes a busy room a fifth faster.
-   */
-  marked(said: Uint8Array): Uint8Array {
-    const safe = isPrintable(said)
-      ? said
-      : roomEncoder.encode(safeLine(roomDecoder.decode(said)));
-    const length = this.#mark.length + safe.length;
-    if (length > this.#line.length) {
-      this.#line = new Uint8Array(2 * length);
-      this.#line.set(this.#mark);
-    }
-    this.#line.set(safe, this.#mark.length);
-    return this.#line.subarray(0, length);
-  }
-
   /** Queues lines, which others may share; never waits. */
   send(lines: Uint8Array): void {
-    if (this.#gone || lines.length === 0) return;
+    if (!this.behind) this.#since = performance.now();
     this.#queue.push(lines);
     this.#queued += lines.length;
-    if (!this.#writing) this.#write();
+    if (!this.#isWriting) this.#write();
   }
 
   /** Waits until little is queued; drops the member if it does not read. */
   async caughtUp(): Promise<void> {
-    while (this.behind && !this.#gone) {
-      const before = this.#taken;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      using _timer = after(STALL_TIMEOUT, resolve);
-      this.#onCaughtUp.push(resolve);
-      await promise;
-      if (!this.behind || this.#taken > before) continue;
-      this.dropped = true;
-      this.leave();
+    while (this.behind) {
+      this.dropped ||= performance.now() - this.#since > STALL_TIMEOUT;
+      if (this.dropped) this.leave();
+      else await pause(5);
     }
   }
 
   /** Closes its connection; what waits is lost. */
   leave(): void {
-    this.#gone = true;
     this.#queue = [];
     this.#queued = 0;
-    this.#wake();
-    this.#conn[Symbol.dispose]();
+    this.conn[Symbol.dispose]();
   }
 
-  /** Writes what is queued until nothing is. */
   async #write(): Promise<void> {
-    this.#writing = true;
+    this.#isWriting = true;
     try {
       while (this.#queue.length > 0) {
-        const lines = this.#nextPiece();
-        for (let written = 0; written < lines.length;) {
-          const taken = await this.#conn.write(lines.subarray(written));
-          written += taken;
-          this.#taken += taken;
-          this.#queued -= taken;
+        // Short lines go in one piece; a block that all share stays as it is.
+        let [count, length] = [0, 0];
+        for (const lines of this.#queue) {
+          length += lines.length;
+          if (count > 0 && length > WRITE_LIMIT) break;
+          count++;
         }
-        if (!this.behind) this.#wake();
+        const pieces = this.#queue.splice(0, count);
+        let rest = pieces.length > 1 ? concatenate(pieces) : pieces[0];
+        while (rest.length > 0) {
+          const taken = await this.conn.write(rest);
+          rest = rest.subarray(taken);
+          this.#queued -= taken;
+          this.#since = performance.now();
+        }
       }
     } catch (error) {
       // Its reads end as well, and end its stay.
-      this.failure = error;
+      this.failure ??= error;
       this.leave();
     }
-    this.#writing = false;
+    this.#isWriting = false;
   }
-
-  /** Takes short lines in one piece; a block that all share stays as it is. */
-  #nextPiece(): Uint8Array {
-    let count = 0;
-    for (let length = 0; count < this.#queue.length; count++) {
-      length += this.#queue[count].length;
-      if (count > 0 && length > WRITE_LIMIT) break;
-    }
-    const lines = this.#queue.splice(0, count);
-    return count === 1 ? lines[0] : concatenate(lines);
-  }
-
-  #wake(): void {
-    for (const resolve of this.#onCaughtUp.splice(0)) resolve();
-  }
-}
-
-/** Whether all is ASCII that needs no change to be safe, as most is. */
-function isPrintable(bytes: Uint8Array): boolean {
-  for (const byte of bytes) if (byte < 0x20 || byte > 0x7e) return false;
-  return true;
 }

@@ -16,66 +16,50 @@ export type Reply = (message: Uint8Array) => Uint8Array;
 /** The reply of an echo. For this one `answer` decodes and encodes nothing. */
 export const unchanged: Reply = (message) => message;
 
-/** Answers every message; those before a bad one, too, which is then thrown. */
-export function answer(
+/** Answers every message, those before a bad one too; `send` gets replies. */
+export async function answer(
   conn: Deno.Conn,
   framing: Framing,
   reply: Reply,
+  send = (replies: Uint8Array) => writeAll(conn, replies),
 ): Promise<unknown> {
-  if (framing.name !== "raw") return answerMessages(conn, framing, reply);
-  if (reply === unchanged) return copy(conn, conn);
-  return writeEach(conn, reply);
-}
-
-async function writeEach(conn: Deno.Conn, reply: Reply): Promise<void> {
-  for await (const chunk of chunks(conn)) await writeAll(conn, reply(chunk));
-}
-
-async function answerMessages(
-  conn: Deno.Conn,
-  framing: Framing,
-  reply: Reply,
-): Promise<void> {
+  const echoed = reply === unchanged ? framing.name : undefined;
+  if (echoed === "raw") return await copy(conn, conn);
   const decoder = framing.createDecoder();
   const replies = new FrameBatch(framing);
+
   async function answerEach(messages: Iterable<Uint8Array>): Promise<void> {
     try {
       for (const message of messages) {
         if (!replies.add(reply(message))) continue;
-        await writeAll(conn, replies.take());
+        await send(replies.take());
         await turn();
       }
     } finally {
-      await writeAll(conn, replies.take()); // one write for many replies
+      await send(replies.take()); // one write for many replies
     }
   }
-  const isEchoOfLines = framing.name === "lines" && reply === unchanged;
+
   let inLine = false;
   for await (const chunk of chunks(conn, { reuse: true })) {
-    const [start, end] = isEchoOfLines
+    const [start, end] = echoed === "lines"
       ? wholeLines(chunk, inLine, framing.maxFrameLength)
       : [0, 0];
     if (start > 0) await answerEach(decoder.push(chunk.subarray(0, start)));
-    if (end > start) await writeAll(conn, chunk.subarray(start, end));
+    if (end > start) await send(chunk.subarray(start, end));
     if (end < chunk.length) await answerEach(decoder.push(chunk.subarray(end)));
     inLine = chunk.at(-1) !== FEED;
   }
   await answerEach(decoder.finish());
 }
 
-/** How long a greeted client may keep its end open, in milliseconds. */
-const GREETING_LINGER = 1000;
-
 /** Sends a greeting, and closes. */
-export async function greet(
-  conn: Deno.Conn,
-  greeting: Uint8Array,
-): Promise<void> {
+export async function greet(conn: Deno.Conn, greeting: Uint8Array) {
   await writeAll(conn, greeting);
   await conn.closeWrite();
   // Closing on unread bytes resets the connection, and on some systems a reset
   // takes the greeting away from a client that has not read it yet.
-  using _timer = after(GREETING_LINGER, () => conn[Symbol.dispose]());
+  using _timer = after(1000, () => conn[Symbol.dispose]());
   await discard(conn).catch(() => {}); // it has the greeting, however it leaves
 }
 
@@ -89,18 +73,18 @@ export async function discard(conn: Deno.Conn): Promise<void> {
 
 /** Sends printable characters until the client goes. */
 export async function generateCharacters(conn: Deno.Conn): Promise<void> {
-  const codes = Array.from({ length: 95 }, (_, i) => 0x20 + i);
-  const twice = String.fromCharCode(...codes, ...codes);
   // Each line starts one character later, so that after 95 all comes again.
-  const lines = codes.map((_, i) => `${twice.slice(i, i + 72)}\r\n`);
-  const pattern = new TextEncoder().encode(lines.join("").repeat(9));
+  const pattern = Uint8Array.from({ length: 9 * 95 * 74 }, (_, i) => {
+    const [line, column] = [Math.floor(i / 74), i % 74];
+    return column < 72 ? 0x20 + (line + column) % 95 : [13, 10][column - 72];
+  });
   // What a client says meanwhile is thrown away; its end is no reason to stop.
   discard(conn).catch(() => {});
   try {
     for (;;) await writeAll(conn, pattern);
   } catch (error) {
     // Going away is the only way a client has to end this.
-    const gone = error instanceof Deno.errors.BrokenPipe || isGonePeer(error);
-    if (!gone) throw error;
+    if (error instanceof Deno.errors.BrokenPipe || isGonePeer(error)) return;
+    throw error;
   }
 }

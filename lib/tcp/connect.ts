@@ -11,28 +11,19 @@ import { pause } from "./stream.ts";
 export interface ConnectOptions {
   /** Gives up when aborted; what is connected by then stays so. */
   signal?: AbortSignal;
-  /**
-   * How long resolving, connecting and the TLS handshake may take together, in
-   * milliseconds; each attempt has as long.
-   *
-   * @default {10_000}
-   */
+  /** Time for an attempt, with name and TLS, in ms. @default {10_000} */
   timeout?: number;
   /** Certificates of authorities to trust besides the usual, as PEM text. */
   caCerts?: string[];
   /** The name that the peer's certificate must be for, if not the host's. */
   serverName?: string;
-  /**
-   * How often to try again, after a pause that doubles each time.
-   *
-   * @default {0}
-   */
+  /** How often to try again; each pause is twice the last. @default {0} */
   retries?: number;
   /** Told why an attempt failed, before the next. */
   onRetry?: (error: Error) => void;
 }
 
-/** How long to wait before the first retry, in milliseconds; then twice that. */
+/** How long to wait before the first retry, and at most, in milliseconds. */
 const RETRY_PAUSE = 250;
 const LONGEST_RETRY_PAUSE = 8000;
 
@@ -58,38 +49,27 @@ export async function connect(
   address: Address | Deno.NetAddr,
   options: ConnectOptions = {},
 ): Promise<Deno.Conn> {
-  const { signal, retries = 0, onRetry } = options;
+  const { signal, timeout = 10_000, retries = 0, onRetry } = options;
   for (let attempt = 0;; attempt++) {
     signal?.throwIfAborted();
+    // Not setTimeout: its first use alone takes Deno 5 ms, and a client that
+    // sends one message is done in less.
+    const deadline = AbortSignal.timeout(timeout);
+    const either = AbortSignal.any(signal ? [signal, deadline] : [deadline]);
     try {
-      return await connectOnce(address, options);
+      return await openConnection(address, options, either);
     } catch (error) {
       signal?.throwIfAborted();
-      if (attempt === retries) throw error;
-      onRetry?.(error as Error);
+      const cause = deadline.aborted
+        ? new Deno.errors.TimedOut(`no answer within ${timeout / 1000}s`)
+        : error;
+      const tried = `connect to ${formatAddress(address)}`;
+      const failure = describeError(cause, tried, permissionFor(address));
+      if (attempt === retries) throw failure;
+      onRetry?.(failure);
       const pauseLength = RETRY_PAUSE * 2 ** attempt;
       await pause(Math.min(pauseLength, LONGEST_RETRY_PAUSE), signal);
     }
-  }
-}
-
-async function connectOnce(
-  address: Address | Deno.NetAddr,
-  options: ConnectOptions,
-): Promise<Deno.Conn> {
-  const { signal, timeout = 10_000 } = options;
-  // Not setTimeout: its first use alone takes Deno 5 ms, and a client that
-  // sends one message is done in less.
-  const deadline = AbortSignal.timeout(timeout);
-  const either = AbortSignal.any(signal ? [signal, deadline] : [deadline]);
-  try {
-    return await openConnection(address, options, either);
-  } catch (error) {
-    const cause = deadline.aborted
-      ? new Deno.errors.TimedOut(`no answer within ${timeout / 1000}s`)
-      : error;
-    const attempt = `connect to ${formatAddress(address)}`;
-    throw describeError(cause, attempt, permissionFor(address));
   }
 }
 
@@ -110,28 +90,24 @@ async function openConnection(
   if (address.transport === "tcp") return conn;
   const name = serverName ?? hostname;
   const tls = await Deno.startTls(conn, { hostname: name, caCerts });
-  try {
-    await handshake(tls, signal);
-    return tls;
-  } catch (error) {
-    tls[Symbol.dispose]();
-    throw error;
-  }
+  await handshake(tls, signal);
+  return tls;
 }
 
-/**
- * Shakes hands until the signal is aborted; then the connection is closed.
- * Deno's own `handshake` takes no signal, but closing the connection ends it.
- */
+/** Shakes hands; closes the connection if that fails, or a signal is aborted. */
 export async function handshake(
   conn: Deno.TlsConn,
   signal: AbortSignal,
 ): Promise<void> {
+  // Deno's own takes no signal, but closing the connection ends it.
   const close = () => conn[Symbol.dispose]();
-  signal.addEventListener("abort", close, { once: true });
+  signal.addEventListener("abort", close);
   try {
     if (signal.aborted) close();
     await conn.handshake();
+  } catch (error) {
+    close();
+    throw error;
   } finally {
     signal.removeEventListener("abort", close);
   }

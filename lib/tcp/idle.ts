@@ -12,7 +12,7 @@ const SWEEPS_PER_TIMEOUT = 16;
  * notes the count. Asking the clock each time would make reads twice as dear.
  */
 export class IdleSweep implements Disposable {
-  #watched = new Map<Deno.Conn, { lastUse: number; onIdle: () => void }>();
+  #watched = new Set<{ lastUse: number; onIdle: () => void }>();
   #sweeps = 0;
   #timer: ReturnType<typeof setInterval>;
 
@@ -20,16 +20,14 @@ export class IdleSweep implements Disposable {
   constructor(timeout: number) {
     this.#timer = setInterval(() => {
       this.#sweeps++;
-      for (const [conn, { lastUse, onIdle }] of this.#watched) {
-        if (this.#sweeps - lastUse <= SWEEPS_PER_TIMEOUT) continue;
-        this.forget(conn);
-        onIdle();
+      for (const { lastUse, onIdle } of this.#watched) {
+        if (this.#sweeps - lastUse > SWEEPS_PER_TIMEOUT) onIdle();
       }
     }, timeout / SWEEPS_PER_TIMEOUT);
   }
 
-  /** Watches a connection; `onIdle`, called once, may close it. */
-  watch(conn: Deno.Conn, onIdle: () => void): void {
+  /** Watches a connection until disposed; `onIdle` may be called repeatedly. */
+  watch(conn: Deno.Conn, onIdle: () => void): Disposable {
     const watched = { lastUse: this.#sweeps, onIdle };
     const { read, write } = conn;
     // The next read starts when the last one is done, so its start tells of it.
@@ -41,15 +39,10 @@ export class IdleSweep implements Disposable {
       watched.lastUse = this.#sweeps;
       return write.call(conn, bytes);
     };
-    this.#watched.set(conn, watched);
+    this.#watched.add(watched);
+    return { [Symbol.dispose]: () => this.#watched.delete(watched) };
   }
 
-  /** Watches a connection no longer. */
-  forget(conn: Deno.Conn): void {
-    this.#watched.delete(conn);
-  }
-
-  /** Stops. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }

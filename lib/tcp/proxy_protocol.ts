@@ -3,11 +3,10 @@
  * say whose connection it passes on. Version 1 is a line, version 2 is binary:
  *
  *     PROXY TCP4 192.0.2.1 192.0.2.9 56324 1234\r\n
- *     0d 0a 0d 0a 00 0d 0a 51 55 49 54 0a    signature
- *     21       version 2; LOCAL (0) or PROXY (1)
- *     11       IPv4 (1), IPv6 (2) or unix (3); stream (1) or datagram (2)
- *     00 0c    length of what follows: hosts, ports, then vectors
- *              (a type, a length in two bytes, so many bytes)
+ *     SIGNATURE 21    version 2; LOCAL (0) or PROXY (1)
+ *     11              IPv4 (1), IPv6 (2), unix (3); stream (1), datagram (2)
+ *     00 0c           length of what follows: hosts, ports, then vectors
+ *                     (a type, a length in two bytes, so many bytes)
  *
  * @see {@link https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt}
  * @module
@@ -27,19 +26,13 @@ const LINE_REGEXP =
   /^PROXY (?:UNKNOWN(?: .*)?|TCP([46]) ([\da-fA-F.:]+) ([\da-fA-F.:]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4}))\r\n$/s;
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 
-/**
- * Reads the PROXY header of a connection; from then on `remoteAddr` is the
- * client's address. Not a byte beyond the header is read, so the connection
- * stays as fast as it is. In 3 s TCP can send a lost segment again.
- */
-export async function readProxyHeader(
-  conn: Deno.Conn,
-  timeout = 3000,
-): Promise<void> {
+/** Reads a header and not a byte more; `remoteAddr` becomes the client's. */
+export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
   let bytes = new Uint8Array(1024);
   let length = 0;
   let found: ProxySource | number = SHORTEST_LINE;
   let late = false;
+  // In 3 s TCP can send a lost segment again.
   using _timer = after(timeout, () => {
     late = true;
     conn[Symbol.dispose]();
@@ -60,10 +53,7 @@ export async function readProxyHeader(
   if (found) Object.defineProperty(conn, "remoteAddr", { value: found });
 }
 
-/**
- * Reads what has come so far: gives the client's address if it is all there,
- * or how many bytes are missing at least. Throws if this is no header.
- */
+/** Gives the client's address, or how many bytes are missing at least. */
 export function parseProxyHeader(bytes: Uint8Array): ProxySource | number {
   const start = String.fromCharCode(...bytes.subarray(0, SIGNATURE.length));
   const mayBe = (word: string) => word.startsWith(start.slice(0, word.length));
@@ -103,9 +93,9 @@ function parseVersion2(bytes: Uint8Array): ProxySource | number {
   const [family, transport] = [bytes[13] >> 4, bytes[13] & 15];
   const isKnown = command === 1 && family < 4 && transport < 3;
   if (version !== 2 || command !== 0 && !isKnown) {
-    throw new ProxyError(
-      `its PROXY header has version ${version}, command ${command}, address family ${family}, transport ${transport}`,
-    );
+    const parts = `version ${version}, command ${command}`;
+    const kind = `address family ${family}, transport ${transport}`;
+    throw new ProxyError(`its PROXY header has ${parts}, ${kind}`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const length = 16 + view.getUint16(14);
@@ -118,27 +108,28 @@ function parseVersion2(bytes: Uint8Array): ProxySource | number {
   if (transport === 2) return undefined; // a datagram did not come this way
   const path = new TextDecoder().decode(host).replace(/\0.*/s, "");
   if (family === 3) return { transport: "unix", path };
-  const groups = host.toHex().replace(/.{4}(?!$)/g, "$&:");
-  const hostname = family === 1 ? host.join(".") : hostOf("6", groups)!;
+  const hostname = family === 1
+    ? host.join(".")
+    : hostOf("6", host.toHex().replace(/.{4}(?!$)/g, "$&:"))!;
   return { transport: "tcp", hostname, port: view.getUint16(ports) };
 }
 
 /** Checks that vectors fill the rest of a header, and its CRC32C. */
 function checkVectors(header: Uint8Array<ArrayBuffer>, start: number): void {
   const view = new DataView(header.buffer);
-  const sums: [at: number, length: number][] = [];
+  const sums: number[] = [];
   while (start + 3 <= header.length) {
-    const length = view.getUint16(start + 1);
-    if (header[start] === 3) sums.push([start + 3, length]);
-    start += 3 + length;
+    if (header[start] === 3) sums.push(start + 1);
+    start += 3 + view.getUint16(start + 1);
   }
   if (start !== header.length) {
     throw new ProxyError("a part of its PROXY header goes beyond its end");
   }
   if (sums.length === 0) return;
-  const [[at, length]] = sums;
-  const said = sums.length === 1 && length === 4 && view.getUint32(at);
-  header.fill(0, at, at + length); // as it was when the sum was taken
+  const [at] = sums;
+  const isOne = sums.length === 1 && view.getUint16(at) === 4;
+  const said = isOne && view.getUint32(at + 2);
+  header.fill(0, at + 2, at + 6); // as it was when the sum was taken
   let sum = ~0;
   for (const byte of header) {
     sum ^= byte;

@@ -10,45 +10,25 @@ import { after } from "./stream.ts";
 /** Carries on one conversation; the connection is closed when it returns. */
 export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
 
-/** Options for {@linkcode serve}. */
+/** Options for {@linkcode serve}; times are in milliseconds. */
 export interface ServeOptions {
   /** Stops accepting when aborted; open conversations go on to their end. */
   signal?: AbortSignal;
-  /**
-   * How long they may go on, in milliseconds; then they are cut.
-   *
-   * @default {Infinity}
-   */
+  /** How long they may go on; then they are cut. @default {Infinity} */
   grace?: number;
-  /**
-   * How many conversations there may be at a time; more clients wait.
-   *
-   * @default {1000}
-   */
+  /** Conversations at a time; more clients wait. @default {1000} */
   maxConnections?: number;
-  /** Closes a connection that is silent for so long, in milliseconds. */
+  /** Closes a connection that is silent for so long. @default {Infinity} */
   idleTimeout?: number;
-  /**
-   * How long a TLS client may take to shake hands, in milliseconds.
-   *
-   * @default {10_000}
-   */
-  handshakeTimeout?: number;
-  /**
-   * Accepts one connection only.
-   *
-   * @default {false}
-   */
+  /** Accepts one connection only. @default {false} */
   once?: boolean;
-  /**
-   * Told of what went wrong: with one conversation, or with accepting. What it
-   * throws ends the server.
-   */
+  /** Told of errors, with the connection if there is one; may throw to stop. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
 }
 
 /** How long to wait where accepting fails, out of descriptors for instance. */
 const ACCEPT_PAUSE = 1000;
+const HANDSHAKE_TIMEOUT = 10_000;
 
 /**
  * Accepts connections and hands each to the handler, until it is told to stop.
@@ -65,17 +45,10 @@ const ACCEPT_PAUSE = 1000;
  *
  * @example
  * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * const stop = new AbortController();
- * const served = serve(listener, async (conn) => {
- *   await conn.write(new TextEncoder().encode("hello"));
- * }, { signal: stop.signal });
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const greeting = new TextEncoder().encode("hello");
+ * const served = serve(listener, (conn) => conn.write(greeting), { once: true });
  * using conn = await Deno.connect({ port: listener.addr.port });
- * const buffer = new Uint8Array(16);
- * assertEquals(await conn.read(buffer), 5);
- * stop.abort();
  * await served;
  * ```
  */
@@ -85,33 +58,17 @@ export async function serve(
   options: ServeOptions = {},
 ): Promise<void> {
   const { signal, grace = Infinity, maxConnections = 1000 } = options;
-  const { idleTimeout, handshakeTimeout = 10_000 } = options;
-  const { once = false, onError = () => {} } = options;
+  const { idleTimeout, once = false, onError = () => {} } = options;
   /** Every open connection, and why we have closed it, if we have. */
   const open = new Map<Deno.Conn, string | undefined>();
   using sweep = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
-  let wake = () => {};
+  using cleanup = new DisposableStack();
   let failure: { error: unknown } | undefined;
-  let graceTimer: ReturnType<typeof setTimeout> | undefined;
+  let wake = () => {};
 
-  /** Carries on one conversation, whatever its handler does. */
-  async function converse(conn: Deno.Conn): Promise<void> {
-    open.set(conn, undefined);
-    sweep?.watch(conn, () => close(conn, "it was silent too long"));
-    try {
-      // A message must not wait for the acknowledgement of the one before it.
-      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay();
-      if ("handshake" in conn) await shakeHands(conn as Deno.TlsConn);
-      await handler(conn);
-    } catch (error) {
-      const reason = open.get(conn);
-      onError(reason ? new Deno.errors.TimedOut(reason) : error, conn);
-    } finally {
-      open.delete(conn);
-      sweep?.forget(conn);
-      conn[Symbol.dispose]();
-      wake();
-    }
+  /** Waits until a conversation ends, or something else calls `wake`. */
+  function change(): Promise<void> {
+    return new Promise((resolve) => wake = resolve);
   }
 
   /** Closes a connection; its handler finds out by its next call. */
@@ -120,69 +77,73 @@ export async function serve(
     conn[Symbol.dispose]();
   }
 
-  /**
-   * A client that does not finish its handshake gives its place to another.
-   * Deno 2.9 keeps its descriptor, though, until it goes: closing a connection
-   * in the middle of the handshake does not close the socket.
-   */
-  async function shakeHands(conn: Deno.TlsConn): Promise<void> {
-    using _late = after(handshakeTimeout, () => {
-      close(conn, "it did not finish the TLS handshake");
-    });
-    await conn.handshake();
-  }
-
-  /** Waits until a conversation ends, we are to stop, or the time is over. */
-  async function change(most?: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    wake = resolve;
-    using _timer = most ? after(most, resolve) : undefined;
-    await promise;
-  }
-
+  /** Accepts nobody any more. */
   function stop(): void {
     listener[Symbol.dispose]();
     wake();
     if (grace === Infinity) return;
-    graceTimer ??= setTimeout(() => {
+    cleanup.use(after(grace, () => {
       for (const conn of open.keys()) close(conn, "the server stops");
-    }, grace);
+    }));
   }
 
-  /** Stops, as what tells of errors has failed itself. */
-  function fail(error: unknown): void {
-    failure ??= { error };
-    stop();
+  /** Tells of an error; stops where even that fails. */
+  function report(error: unknown, conn?: Deno.Conn): void {
+    try {
+      onError(error, conn);
+    } catch (error) {
+      failure ??= { error };
+      stop();
+    }
+  }
+
+  /** Carries on one conversation, whatever its handler does. */
+  async function converse(conn: Deno.Conn): Promise<void> {
+    open.set(conn, undefined);
+    const idle = sweep?.watch(conn, () => {
+      close(conn, "it was silent too long");
+    });
+    try {
+      // A message must not wait for the acknowledgement of the one before it.
+      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay();
+      if ("handshake" in conn) {
+        // Until the client goes, Deno 2.9 keeps the descriptor all the same.
+        using _late = after(HANDSHAKE_TIMEOUT, () => {
+          close(conn, "it did not finish the TLS handshake");
+        });
+        await (conn as Deno.TlsConn).handshake();
+      }
+      await handler(conn);
+    } catch (error) {
+      const reason = open.get(conn);
+      report(reason ? new Deno.errors.TimedOut(reason) : error, conn);
+    } finally {
+      idle?.[Symbol.dispose]();
+      open.delete(conn);
+      conn[Symbol.dispose]();
+      wake();
+    }
   }
 
   if (signal?.aborted) stop();
-  signal?.addEventListener("abort", stop, { once: true });
-  try {
-    while (!signal?.aborted) {
-      if (open.size >= maxConnections) {
-        await change();
-        continue;
-      }
-      try {
-        converse(await listener.accept()).catch(fail);
-      } catch (error) {
-        if (isClosed(error)) break;
-        onError(error);
-        if (!isGonePeer(error)) await change(ACCEPT_PAUSE);
-        continue;
-      }
+  signal?.addEventListener("abort", stop);
+  cleanup.defer(() => signal?.removeEventListener("abort", stop));
+  // Once the listener is closed, accepting fails: that ends the loop.
+  for (;;) {
+    while (open.size >= maxConnections) await change();
+    try {
+      converse(await listener.accept());
       if (once) break;
+    } catch (error) {
+      if (error instanceof Deno.errors.BadResource) break;
+      if (error instanceof Deno.errors.Interrupted) break;
+      if (isGonePeer(error)) continue;
+      report(error);
+      using _timer = after(ACCEPT_PAUSE, () => wake());
+      await change();
     }
-    listener[Symbol.dispose]();
-    while (open.size > 0) await change();
-    if (failure) throw failure.error;
-  } finally {
-    clearTimeout(graceTimer);
-    signal?.removeEventListener("abort", stop);
   }
-}
-
-function isClosed(error: unknown): boolean {
-  return error instanceof Deno.errors.BadResource ||
-    error instanceof Deno.errors.Interrupted;
+  listener[Symbol.dispose]();
+  while (open.size > 0) await change();
+  if (failure) throw failure.error;
 }

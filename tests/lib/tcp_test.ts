@@ -55,6 +55,18 @@ function serving(handler: Handler, options: ServeOptions = {}) {
   };
 }
 
+/** Lets timers of ten seconds and more fire after 200 ms. */
+function impatiently(): Disposable {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout =
+    ((act: () => void, milliseconds: number) =>
+      setTimeout(
+        act,
+        milliseconds < 10_000 ? milliseconds : 200,
+      )) as typeof setTimeout;
+  return { [Symbol.dispose]: () => void (globalThis.setTimeout = setTimeout) };
+}
+
 /** Sends a text to an echo server and gives what comes back. */
 async function ask(port: number, question: string): Promise<string> {
   using conn = await Deno.connect({ port });
@@ -338,7 +350,8 @@ Deno.test("serve() waits and goes on when accepting fails", async () => {
     onError: (error) => errors.push(error),
   });
   assertEquals(await ask(real.addr.port, "hello"), "hello");
-  assertEquals(errors.length, 3);
+  // A client that is gone is nobody's fault.
+  assertEquals(errors.map((error) => (error as Error).message), ["too many"]);
   // Three failures, one connection, and the wait for the next: no spinning.
   assertEquals(accepts, 5);
   stop.abort();
@@ -437,9 +450,10 @@ Deno.test(
     const stop = new AbortController();
     const errors: string[] = [];
     const bothDropped = Promise.withResolvers<void>();
+    // Ten seconds is how long it waits, and more than a test should.
+    using _impatient = impatiently();
     const served = serve(listener, echo, {
       signal: stop.signal,
-      handshakeTimeout: 200,
       onError(error) {
         if (errors.push(String(error)) === 2) bothDropped.resolve();
       },
