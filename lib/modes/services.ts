@@ -17,14 +17,14 @@ export type Reply = (message: Uint8Array) => Uint8Array;
 export const unchanged: Reply = (message) => message;
 
 /** Answers every message, those before a bad one too; `send` gets replies. */
-export async function answer(
+export function answer(
   conn: Deno.Conn,
   framing: Framing,
   reply: Reply,
   send = (replies: Uint8Array) => writeAll(conn, replies),
 ): Promise<unknown> {
   const echoed = reply === unchanged ? framing.name : undefined;
-  if (echoed === "raw") return await copy(conn, conn);
+  if (echoed === "raw") return copy(conn, conn);
   const decoder = framing.createDecoder();
   const replies = new FrameBatch(framing);
 
@@ -40,17 +40,24 @@ export async function answer(
     }
   }
 
-  let inLine = false;
-  for await (const chunk of chunks(conn, { reuse: true })) {
-    const [start, end] = echoed === "lines"
-      ? wholeLines(chunk, inLine, framing.maxFrameLength)
-      : [0, 0];
-    if (start > 0) await answerEach(decoder.push(chunk.subarray(0, start)));
-    if (end > start) await send(chunk.subarray(start, end));
-    if (end < chunk.length) await answerEach(decoder.push(chunk.subarray(end)));
-    inLine = chunk.at(-1) !== FEED;
+  // A function of its own: an idle connection in `raw` does without its memory.
+  async function answerAll(): Promise<void> {
+    let inLine = false;
+    for await (const chunk of chunks(conn, { reuse: true })) {
+      const [start, end] = echoed === "lines"
+        ? wholeLines(chunk, inLine, framing.maxFrameLength)
+        : [0, 0];
+      if (start > 0) await answerEach(decoder.push(chunk.subarray(0, start)));
+      if (end > start) await send(chunk.subarray(start, end));
+      if (end < chunk.length) {
+        await answerEach(decoder.push(chunk.subarray(end)));
+      }
+      inLine = chunk.at(-1) !== FEED;
+    }
+    await answerEach(decoder.finish());
   }
-  await answerEach(decoder.finish());
+
+  return answerAll();
 }
 
 /** Sends a greeting, and closes. */

@@ -77,6 +77,14 @@ export async function serve(
     conn[Symbol.dispose]();
   }
 
+  /** Until a late client goes, Deno 2.9 keeps its descriptor all the same. */
+  async function shakeHands(conn: Deno.TlsConn): Promise<void> {
+    using _late = after(HANDSHAKE_TIMEOUT, () => {
+      close(conn, "it did not finish the TLS handshake");
+    });
+    await conn.handshake();
+  }
+
   /** Accepts nobody any more. */
   function stop(): void {
     listener[Symbol.dispose]();
@@ -106,13 +114,7 @@ export async function serve(
     try {
       // A message must not wait for the acknowledgement of the one before it.
       if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay();
-      if ("handshake" in conn) {
-        // Until the client goes, Deno 2.9 keeps the descriptor all the same.
-        using _late = after(HANDSHAKE_TIMEOUT, () => {
-          close(conn, "it did not finish the TLS handshake");
-        });
-        await (conn as Deno.TlsConn).handshake();
-      }
+      if ("handshake" in conn) await shakeHands(conn as Deno.TlsConn);
       await handler(conn);
     } catch (error) {
       const reason = open.get(conn);

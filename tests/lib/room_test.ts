@@ -132,6 +132,25 @@ Deno.test("Room.join() lets nobody speak in another's name", async (t) => {
   assertEquals(await bob.line(), "<user1> \ufffdA");
 });
 
+Deno.test("Room.join() gives its relay lines that stay as they are", async () => {
+  await using gathering = new Gathering();
+  const said: Uint8Array[] = [];
+  gathering.room.relay = {
+    suffix: "",
+    members: 0,
+    say: (line) => void said.push(line),
+    caughtUp: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const ann = await gathering.join();
+  const bob = await gathering.join();
+  await ann.say("one\ntwo\n");
+  assertEquals(await bob.line(), "<user1> one");
+  assertEquals(await bob.line(), "<user1> two");
+  const lines = said.map((line) => new TextDecoder().decode(line));
+  assertEquals(lines.slice(2), ["<user1> one", "<user1> two"]);
+});
+
 Deno.test("Room.join() shows a line feed inside a frame, and adds none", async () => {
   const framing = parseFraming("u8");
   const room = new Room(framing);
