@@ -258,7 +258,7 @@ export async function readStatusLine(
   for (let end = 0;; length = await from.read(answer.subarray(end))) {
     end += length ?? 0;
     const text = new TextDecoder().decode(answer.subarray(0, end));
-    const status = /^HTTP\/\d(\.\d)? [1-5]\d\d( .*?)?(?=\r?\n)/.exec(text);
+    const status = /^HTTP\/\d(\.\d)? [1-5]\d\d( [^\n]*?)?(?=\r?\n)/.exec(text);
     if (status) return safeLine(status[0]);
     const [line, rest] = text.split(/\r?\n/, 2);
     const isHttp = rest === undefined && "HTTP/".startsWith(line.slice(0, 5));
