@@ -27,7 +27,7 @@ const COMMON = {
   help: toggle("  -h --help", "h"),
   version: toggle("  -V --version", "V"),
 
-  // On request: not in a copy.
+  // On request: `eject` leaves a paragraph that begins like this out of copies.
   explain: toggle("\n  --explain (tell each socket call)"),
 };
 

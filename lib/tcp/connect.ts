@@ -54,7 +54,7 @@ export async function connect(
     signal?.throwIfAborted();
     // Not setTimeout: its first use alone takes Deno 5 ms, and a client that
     // sends one message is done in less.
-    const deadline = AbortSignal.timeout(timeout);
+    const deadline = AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1));
     const either = AbortSignal.any(signal ? [signal, deadline] : [deadline]);
     try {
       return await openConnection(address, options, either);

@@ -18,7 +18,7 @@ export interface ServeOptions {
   grace?: number;
   /** Conversations at a time; more clients wait. @default {1000} */
   maxConnections?: number;
-  /** Closes a connection that is silent for so long. @default {Infinity} */
+  /** Closes a connection that is silent for so long, if given. */
   idleTimeout?: number;
   /** Accepts one connection only. @default {false} */
   once?: boolean;
@@ -61,7 +61,9 @@ export async function serve(
   const { idleTimeout, once = false, onError = () => {} } = options;
   /** Every open connection, and why we have closed it, if we have. */
   const open = new Map<Deno.Conn, string | undefined>();
-  using sweep = idleTimeout ? new IdleSweep(idleTimeout) : undefined;
+  using sweep = idleTimeout && idleTimeout < Infinity
+    ? new IdleSweep(idleTimeout)
+    : undefined;
   using cleanup = new DisposableStack();
   let failure: { error: unknown } | undefined;
   let wake = () => {};

@@ -16,6 +16,7 @@ import {
   type ServeOptions,
   writeAll,
 } from "../../lib/tcp.ts";
+import { pause } from "../../lib/tcp/stream.ts";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import {
   bytes,
@@ -551,4 +552,23 @@ Deno.test("connect() says that it was the handshake when the peer closes in it",
     "the peer closed in the middle of the TLS handshake",
   );
   await closing;
+});
+
+Deno.test("serve() and connect() wait for ever when their limits are infinite", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const errors: unknown[] = [];
+  const served = serve(listener, (conn) => copy(conn, conn), {
+    once: true,
+    idleTimeout: Infinity,
+    onError: (error) => errors.push(error),
+  });
+  using conn = await connect(listener.addr as Deno.NetAddr, {
+    timeout: Infinity,
+  });
+  await pause(20);
+  await conn.write(bytes("still there"));
+  assertEquals(await conn.read(new Uint8Array(99)), 11);
+  conn.close();
+  await served;
+  assertEquals(errors, []);
 });
