@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parseAddress } from "./address.ts";
+import { type NetAddress, parseAddress } from "./address.ts";
 
 /** Lets in these addresses, of any port or one, and networks; or everybody. */
 export function peerFilter(
@@ -11,18 +11,14 @@ export function peerFilter(
 ): (peer: Deno.NetAddr) => boolean {
   if (texts.length === 0) return () => true;
   const wanted = texts.map((text) => {
-    const [place, length] = text.replace(/^\w+:\/\//, "").split(/\/(.*)/s);
-    // A network of IPv6 has no port, so it needs no brackets.
-    const bare = length !== undefined && /^[^[]*:.*:/.test(place);
+    const [, place, length] = /^(.*?)(?:\/(\d+))?$/s.exec(text)!;
+    const bare = /^[^[]*:[^/]*:/.test(place);
     const address = parseAddress(bare ? `[${place}]` : place, { port: 0 });
+    const { hostname = "", port = 0 } = address as Partial<NetAddress>;
     // What comes carries addresses, so a name would never match.
-    if ("hostname" in address && /^[\d.]+$|:/.test(address.hostname)) {
-      const { hostname, port } = address;
-      const bits = bitsOf(hostname);
-      const end = length === undefined ? bits.length : 2 + Number(length);
-      const isLength = /^\d+$/.test(length ?? "0") && end <= bits.length;
-      if (isLength) return { bits: bits.slice(0, end), port };
-    }
+    const bits = /^[\d.]+$|:/.test(hostname) ? bitsOf(hostname) : "";
+    const end = length === undefined ? bits.length : 2 + Number(length);
+    if (bits && end <= bits.length) return { bits: bits.slice(0, end), port };
     throw new SyntaxError(
       `Cannot hear "${text}" only: it must be an IP address, as in 10.0.0.1 or [::1]:5000, or a network, as in 10.0.0.0/8`,
     );

@@ -21,7 +21,6 @@ import { describeError } from "./tcp/errors.ts";
  * @param defaults What to fill in where the text is silent.
  * @returns The address.
  * @throws {SyntaxError} If the text is not an address, or not one of UDP.
- * @throws {RangeError} If the port is above 65,535.
  *
  * @example
  * ```ts
@@ -89,8 +88,6 @@ export class UdpSocket implements Disposable {
   readonly address: Deno.NetAddr;
   /** Deno's own socket, for what this class does not do: groups. */
   readonly conn: Deno.DatagramConn;
-  /** Longest payload that it sends, in bytes: 65,535 less the headers. */
-  readonly limit: number;
   #asked: NetAddress;
   #closed = false;
 
@@ -126,11 +123,10 @@ export class UdpSocket implements Disposable {
       });
     } catch (error) {
       const attempt = `listen on ${formatAddress(address)}`;
-      const others = to ? [to] : [];
-      throw describeError(error, attempt, permissionFor(address, ...others));
+      const permission = permissionFor(address, ...to ? [to] : []);
+      throw describeError(error, attempt, permission);
     }
     this.address = this.conn.addr as Deno.NetAddr;
-    this.limit = this.address.hostname.includes(":") ? 65_527 : 65_507;
   }
 
   /**
@@ -149,20 +145,14 @@ export class UdpSocket implements Disposable {
     try {
       await this.conn.send(payload, address);
     } catch (error) {
+      const { code = "" } = error as { code?: string };
       const own = formatAddress(this.address);
-      const other = own.includes("[") ? "0.0.0.0" : "[::]";
-      const reasons: Record<string, string> = {
-        EAFNOSUPPORT:
-          `the socket is bound to ${own} and speaks another version of IP; bind it to ${other}:0 (--bind)`,
-        EINVAL:
-          `from ${own} no way leads there; bind the socket to another address (--bind)`,
-        EMSGSIZE: `the datagram is too long for the way to ${hostname}`,
-        EPERM: "this machine's firewall does not let it out",
-      };
+      const why = /EAFNOSUPPORT|EINVAL/.test(code)
+        ? `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`
+        : undefined;
       const attempt = `send to ${formatAddress(address)}`;
       const permission = permissionFor(this.#asked, address);
-      const { code = "" } = error as { code?: string };
-      throw describeError(error, attempt, permission, reasons[code]);
+      throw describeError(error, attempt, permission, why);
     }
   }
 
@@ -177,7 +167,7 @@ export class UdpSocket implements Disposable {
    * @throws {Deno.errors.TimedOut} If none comes for `timeout`; the socket is
    * closed then.
    */
-  receive(options: ReceiveOptions = {}): AsyncIterableIterator<Datagram, void> {
+  receive(options: ReceiveOptions = {}): AsyncIterable<Datagram> {
     const { maxSize = 65_535, signal, timeout } = options;
     // A longer datagram is cut in silence; that one byte more came tells of it.
     const buffer = new Uint8Array(65_536);
@@ -212,15 +202,12 @@ export class UdpSocket implements Disposable {
           throw describeError(error, attempt, "");
         }
       }
-      if (looks <= LOOKS_PER_TIMEOUT) return await end();
-      end();
+      const ended = await end();
+      if (looks <= LOOKS_PER_TIMEOUT) return ended;
       const seconds = timeout! / 1000;
       throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
     };
-    const datagrams: AsyncIterableIterator<Datagram, void> = {
-      ...{ next, return: end, [Symbol.asyncIterator]: () => datagrams },
-    };
-    return datagrams;
+    return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
   }
 
   /** Closes the socket, which may have been done before. */

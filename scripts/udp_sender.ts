@@ -78,13 +78,16 @@ Examples:
       "; the address comes before the messages",
     );
     refuse({ "port 0 is only for listening": to.port === 0 });
-    const hostname = to.hostname.includes(":") ? "::" : "0.0.0.0";
+    // A datagram holds 65,535 bytes less the headers.
+    const [hostname, limit] = to.hostname.includes(":")
+      ? ["::", 65_527]
+      : ["0.0.0.0", 65_507];
     const from = usage(() => parseUdpAddress(bind, { hostname, port: 0 }));
     const stop = stopSignal();
     using socket = new UdpSocket(from, { to });
     const header = number ? HEADER_LENGTH : 0;
     const { total, datagrams } = usage(() =>
-      seriesOf({ ...options, texts }, header, Deno.stdin, socket.limit)
+      seriesOf({ ...options, texts }, header, Deno.stdin, limit)
     );
     if (total === 0 && Deno.stdin.isTerminal()) {
       hint(

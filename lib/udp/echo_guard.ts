@@ -4,10 +4,6 @@
  * @module
  */
 
-/** Services that answer whatever they get: an answer to them makes a loop. */
-const ANSWERING_PORTS = new Map(
-  Object.entries({ 7: "echo", 13: "daytime", 17: "qotd", 19: "chargen" }),
-);
 /** How often equal datagrams of one peer are answered before one is not. */
 const ANSWERS = 32;
 /** How many different datagrams are remembered. */
@@ -20,27 +16,25 @@ const REMEMBERED = 4096;
  * not, which ends a loop of it; a peer that is no echo misses one in 33.
  */
 export class EchoGuard {
-  #isOwn: (peer: Deno.NetAddr) => boolean;
   /** How often each was answered, the least recent first. */
   #answered = new Map<string, number>();
 
-  constructor(own: Deno.NetAddr) {
-    // Bound to all addresses, it has those of the loopback for certain.
-    const all = /^(0\.0\.0\.0|::)$/.test(own.hostname);
-    this.#isOwn = ({ hostname, port }) =>
-      port === own.port && (hostname === own.hostname ||
-        all && /^(::ffff:)?127\.|^::1$/.test(hostname));
-  }
+  constructor(readonly own: Deno.NetAddr) {}
 
   /** Says why a datagram must not be answered, or takes note that it is. */
   objection(payload: Uint8Array, peer: Deno.NetAddr): string | undefined {
-    const service = ANSWERING_PORTS.get(`${peer.port}`);
-    if (service) return `port ${peer.port} is the ${service} service's`;
-    if (this.#isOwn(peer)) return "it is its own address";
+    const { hostname, port } = peer;
+    // echo, daytime, qotd and chargen
+    if ([7, 13, 17, 19].includes(port)) return `port ${port} answers anything`;
+    // Bound to all addresses, it has those of the loopback for certain.
+    const isOwn = hostname === this.own.hostname ||
+      /^(0\.0\.0\.0|::)$/.test(this.own.hostname) &&
+        /^(::ffff:)?127\.|^::1$/.test(hostname);
+    if (port === this.own.port && isOwn) return "it is its own address";
     // FNV-1a, 32 bits: equal for equal payloads.
     let hash = 0x811c9dc5;
     for (const byte of payload) hash = Math.imul(hash ^ byte, 0x01000193);
-    const key = `${peer.hostname} ${peer.port} ${payload.length} ${hash}`;
+    const key = `${hostname} ${port} ${payload.length} ${hash}`;
     const answers = this.#answered.get(key) ?? 0;
     this.#answered.delete(key);
     if (answers === ANSWERS) {
