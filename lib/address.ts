@@ -6,26 +6,19 @@
  * @module
  */
 
-/** A host and a port, and what is spoken there. */
-export interface NetAddress {
-  /** Stream (`tcp`), encrypted stream (`tls`) or datagrams (`udp`). */
+/**
+ * A host and a port, and what is spoken there: a stream (`tcp`), an encrypted
+ * one (`tls`) or datagrams (`udp`). The host is a name, an IPv4 address, or an
+ * IPv6 address without brackets; port 0 asks the system for any free one.
+ */
+export type NetAddress = {
   transport: "tcp" | "tls" | "udp";
-  /** A name, an IPv4 address, or an IPv6 address without brackets. */
   hostname: string;
-  /** 0 to 65,535; 0 asks the system for any free port. */
   port: number;
-}
+};
 
-/** A socket in the file system. */
-export interface UnixAddress {
-  /** Always a stream. */
-  transport: "unix";
-  /** Where the socket file is. */
-  path: string;
-}
-
-/** Where a socket is bound or connected to. */
-export type Address = NetAddress | UnixAddress;
+/** Where a socket is bound or connected to, which may be in the file system. */
+export type Address = NetAddress | { transport: "unix"; path: string };
 
 const SCHEMES = ["tcp", "tls", "udp"] as const;
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;

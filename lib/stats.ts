@@ -81,25 +81,19 @@ function numberAt(bytes: Uint8Array, start: number): number {
     bytes[start + 2] << 8 | bytes[start + 3]) >>> 0;
 }
 
-/** What became of the datagrams, of one sender or of all. */
-export interface Report {
-  /** Different datagrams that came: received and lost are all that were sent. */
-  received: number;
-  /** Numbers that are missing. */
-  lost: number;
-  /** Copies of datagrams that had come before. */
-  duplicated: number;
-  /** Datagrams that came after one with a higher number (RFC 4737). */
-  reordered: number;
-  /** Interarrival jitter (RFC 3550 6.4.1) of the worst run, in milliseconds. */
-  jitter: number;
-  /** Datagrams without a number; they count as received. */
-  unnumbered: number;
-  /** Bytes of all that came, headers and copies too. */
-  bytes: number;
-  /** Time from the first datagram to the last, in seconds. */
-  seconds: number;
-}
+/**
+ * What became of the datagrams, of one sender or of all.
+ *
+ * Received are all different ones that came, unnumbered ones too; with those
+ * that are lost they are all that were sent. Duplicated are copies of what had
+ * come before; reordered is what came after a higher number (RFC 4737). Jitter
+ * is the interarrival jitter (RFC 3550 6.4.1) of the worst run, in
+ * milliseconds. Bytes are those of all that came, headers and copies too, and
+ * seconds the time from the first datagram to the last.
+ */
+export type Report =
+  & Record<"received" | "lost" | "duplicated" | "reordered", number>
+  & Record<"jitter" | "unnumbered" | "bytes" | "seconds", number>;
 
 /** How far back a datagram is known to have come or not. */
 const KNOWN_NUMBERS = 16_384;

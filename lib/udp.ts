@@ -41,25 +41,26 @@ export function parseUdpAddress(
   );
 }
 
-/** A datagram that came. */
-export interface Datagram {
-  /** What it holds. The next datagram overwrites it. */
+/**
+ * A datagram that came, and from whom. The next one overwrites the payload.
+ * `cut`: it was longer than what was asked for, and lost its end.
+ */
+export type Datagram = {
   payload: Uint8Array;
-  /** Who sent it, as {@linkcode UdpSocket.send} takes it. */
   peer: Deno.NetAddr;
-  /** Whether it was longer than what was asked for, and lost its end. */
   cut: boolean;
-}
+};
 
-/** Options for {@linkcode UdpSocket.receive}. */
-export interface ReceiveOptions {
-  /** Longest payload that is taken whole, in bytes; 65,535 if not given. */
+/**
+ * Options for {@linkcode UdpSocket.receive}: the longest payload that is taken
+ * whole, in bytes (65,535); how long to wait for a datagram, in milliseconds
+ * (for ever); and what ends the loop, and closes the socket.
+ */
+export type ReceiveOptions = {
   maxSize?: number;
-  /** Ends the loop, and closes the socket. */
-  signal?: AbortSignal;
-  /** How long to wait for a datagram, in milliseconds; for ever if not given. */
   timeout?: number;
-}
+  signal?: AbortSignal;
+};
 
 /** On Windows, receiving tells what became of a datagram that *we* sent. */
 const OF_EARLIER_SEND = /^Connection(Reset|Refused)\b|os error 10052\b/;
@@ -102,10 +103,9 @@ export class UdpSocket implements Disposable {
    */
   constructor(
     address: NetAddress,
-    options: { shared?: boolean; to?: NetAddress } = {},
+    { shared, to }: { shared?: boolean; to?: NetAddress } = {},
   ) {
     const { hostname, port } = this.#asked = address;
-    const { shared, to } = options;
     // In Deno 2 the function is there only with the flag, or deno.json's.
     if (typeof Deno.listenDatagram !== "function") {
       throw new Error(

@@ -16,33 +16,16 @@
  * @module
  */
 import { formatAddress } from "../lib/address.ts";
-import {
-  type Command,
-  hint,
-  runCommand,
-  stopSignal,
-} from "../lib/command/command.ts";
-import {
-  duration,
-  integer,
-  list,
-  option,
-  refuse,
-  size,
-  toggle,
-  usage,
-} from "../lib/command/options.ts";
+import type { Command } from "../lib/command/command.ts";
+import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { duration, integer, list, option } from "../lib/command/options.ts";
+import { refuse, size, toggle, usage } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
-import { peerFilter } from "../lib/peers.ts";
 import { Statistics } from "../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { EchoGuard } from "../lib/udp/echo_guard.ts";
-import {
-  addressForGroups,
-  isMulticast,
-  joinGroup,
-  parseGroup,
-} from "../lib/udp/group.ts";
+import { addressForGroups, isMulticast } from "../lib/udp/group.ts";
+import { joinGroup, parseGroup } from "../lib/udp/group.ts";
+import { EchoGuard, peerFilter } from "../lib/udp/peers.ts";
 import { Histogram, logReport } from "../lib/udp/report.ts";
 
 const OPTIONS = {
@@ -135,20 +118,18 @@ Examples:
           const text = `${bytes} bytes from ${from}`;
           log.debug("datagram", text, { peer: from, bytes });
         }
+        const objection = echo && !cut && guard.objection(payload, peer);
         if (cut) {
-          const what = `The datagram from ${from} is longer than ${maxSize}`;
-          const text = `${what} bytes: its end is lost (--max-size)`;
+          const text =
+            `The datagram from ${from} is longer than ${maxSize} bytes: its end is lost (--max-size)`;
           log.error(text, { peer: from, bytes });
+        } else if (objection) {
+          const text = `${from} gets no answer: ${objection}`;
+          log.info("unanswered", text, { peer: from });
         } else if (echo) {
-          const objection = guard.objection(payload, peer);
-          if (objection === undefined) {
-            // One peer that cannot be reached is no reason to leave the others.
-            await socket.send(payload, peer)
-              .catch(({ message }) => log.error(message, { peer: from }));
-          } else {
-            const text = `${from} gets no answer: ${objection}`;
-            log.info("unanswered", text, { peer: from });
-          }
+          // One peer that cannot be reached is no reason to leave the others.
+          await socket.send(payload, peer)
+            .catch(({ message }) => log.error(message, { peer: from }));
         }
         if (shown) await output.datagram(payload.subarray(header));
         if (++received === options.count) break;

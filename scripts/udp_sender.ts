@@ -14,23 +14,11 @@
  */
 import { format } from "@std/fmt/bytes";
 import { formatAddress } from "../lib/address.ts";
-import {
-  type Command,
-  hint,
-  runCommand,
-  stopSignal,
-} from "../lib/command/command.ts";
+import type { Command } from "../lib/command/command.ts";
+import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import type { Log } from "../lib/command/log.ts";
-import {
-  duration,
-  integer,
-  option,
-  refuse,
-  size,
-  text,
-  toggle,
-  usage,
-} from "../lib/command/options.ts";
+import { duration, integer, option, refuse } from "../lib/command/options.ts";
+import { size, text, toggle, usage } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
 import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
