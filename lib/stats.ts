@@ -187,11 +187,8 @@ export class Statistics {
   #run: Run | undefined;
 
   /**
-   * Counts a datagram.
+   * Counts a datagram that came at a time in milliseconds.
    *
-   * @param datagram What it holds.
-   * @param sender Who sent it.
-   * @param arrival When it came, in milliseconds.
    * @returns How many bytes of it are its header: 20, or none.
    */
   record(
@@ -232,7 +229,6 @@ export class Statistics {
    *
    * @param now The time, in milliseconds.
    * @param sender Whose datagrams; everybody's, if not given.
-   * @returns The sums; the jitter is the worst run's.
    */
   report(now: number = performance.now(), sender?: string): Report {
     const runs = [...this.#runs.values()]

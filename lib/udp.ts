@@ -133,26 +133,25 @@ export class UdpSocket implements Disposable {
    * Sends one datagram. That it is sent does not mean that anybody gets it.
    *
    * @param payload What it holds; no bytes are a datagram too.
-   * @param to Who shall get it.
+   * @param to Who shall get it: an address of UDP.
    * @throws {Error} If the system refuses.
    */
-  async send(
-    payload: Uint8Array,
-    to: NetAddress | Deno.NetAddr,
-  ): Promise<void> {
-    const { hostname, port } = to;
-    const address = { transport: "udp" as const, hostname, port };
+  async send(payload: Uint8Array, to: NetAddress): Promise<void> {
     try {
-      await this.conn.send(payload, address);
+      await this.conn.send(payload, to as Deno.NetAddr);
     } catch (error) {
       const { code = "" } = error as { code?: string };
       const own = formatAddress(this.address);
       const why = /EAFNOSUPPORT|EINVAL/.test(code)
         ? `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`
         : undefined;
-      const attempt = `send to ${formatAddress(address)}`;
-      const permission = permissionFor(this.#asked, address);
-      throw describeError(error, attempt, permission, why);
+      const permission = permissionFor(this.#asked, to);
+      throw describeError(
+        error,
+        `send to ${formatAddress(to)}`,
+        permission,
+        why,
+      );
     }
   }
 
@@ -198,8 +197,7 @@ export class UdpSocket implements Disposable {
         } catch (error) {
           if (this.#closed || OF_EARLIER_SEND.test(`${error}`)) continue;
           end();
-          const attempt = `receive on ${formatAddress(this.address)}`;
-          throw describeError(error, attempt, "");
+          throw describeError(error, "receive a datagram", "");
         }
       }
       const ended = await end();

@@ -22,49 +22,41 @@ export function seriesOf(
       throw new RangeError(`--size must be ${header} or more with --number`);
     }
     if (length > limit) {
-      const most = `over ${
-        limit === 65_507 ? "IPv4" : "IPv6"
-      } it holds at most`;
+      const version = limit === 65_507 ? "IPv4" : "IPv6";
       throw new RangeError(
-        `Cannot send a datagram of ${length} bytes: ${most} ${limit}`,
+        `Cannot send a datagram of ${length} bytes: over ${version} it holds at most ${limit}`,
       );
     }
     const datagram = new Uint8Array(length);
     const body = datagram.subarray(header);
-    body.forEach((_, i) => body[i] = 97 + i % 26); // from a to z, and again
     body.set(message.subarray(0, body.length));
+    for (let i = message.length; i < body.length; i++) body[i] = 97 + i % 26;
     return datagram;
   };
-  if (texts.length === 0 && (count ?? size) === undefined) {
-    return { total: 0, datagrams: linesOf(input.readable, limit, datagramOf) };
+  async function* lines() {
+    let rest = new Uint8Array(0);
+    const upTo = (end: number) =>
+      datagramOf(rest.subarray(0, rest[end - 1] === 0x0d ? end - 1 : end));
+    for await (const chunk of input.readable) {
+      rest = concatenate([rest, chunk]);
+      for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
+        yield upTo(end);
+        rest = rest.subarray(end + 1);
+      }
+      if (rest.length > limit) datagramOf(rest); // or it would grow without end
+    }
+    if (rest.length > 0) yield upTo(rest.length);
   }
-  if (texts.length === 0) [texts, size] = [[""], size ?? 64];
+  if (texts.length === 0) {
+    if ((count ?? size) === undefined) return { total: 0, datagrams: lines() };
+    [texts, size] = [[""], size ?? 64];
+  }
   const made = texts.map((text) => datagramOf(new TextEncoder().encode(text)));
   const total = (count ?? 1) * made.length;
-  return { total, datagrams: repeated(made, total) };
-}
-
-async function* repeated(made: Uint8Array[], total: number) {
-  for (let i = 0; i < total; i++) yield made[i % made.length];
-}
-
-async function* linesOf(
-  input: AsyncIterable<Uint8Array>,
-  limit: number,
-  datagramOf: (message: Uint8Array) => Uint8Array,
-) {
-  const withoutCr = (line: Uint8Array) =>
-    line.at(-1) === 0x0d ? line.subarray(0, -1) : line;
-  let rest = new Uint8Array(0);
-  for await (const chunk of input) {
-    rest = concatenate([rest, chunk]);
-    for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
-      yield datagramOf(withoutCr(rest.subarray(0, end)));
-      rest = rest.subarray(end + 1);
-    }
-    if (rest.length > limit) datagramOf(rest); // or it would grow without end
+  async function* repeated() {
+    for (let i = 0; i < total; i++) yield made[i % made.length];
   }
-  if (rest.length > 0) yield datagramOf(withoutCr(rest));
+  return { total, datagrams: repeated() };
 }
 
 /** A timer of Deno's is late by up to this, in milliseconds. */

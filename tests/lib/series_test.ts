@@ -86,8 +86,8 @@ Deno.test("seriesOf() refuses a line that is too long, after those before it", a
 const never = new AbortController().signal;
 
 Deno.test("paceOf() is never early and never in a burst", async () => {
-  const pace = paceOf(2, never);
   const start = performance.now();
+  const pace = paceOf(2, never);
   const times: number[] = [];
   for (let turn = 0; turn < 200; turn++) {
     await pace();
