@@ -197,10 +197,11 @@ export class Statistics {
     arrival: number = performance.now(),
   ): number {
     const header = readHeader(datagram);
-    if (this.#run?.sender !== sender || this.#run.run !== header?.run) {
-      this.#run = this.#find(sender, header?.run, arrival);
+    let run = this.#run;
+    if (run?.sender !== sender || run.run !== header?.run) {
+      run = this.#run = this.#find(sender, header?.run, arrival);
     }
-    this.#run.record(header, datagram.length, arrival);
+    run.record(header, datagram.length, arrival);
     return header === undefined ? 0 : HEADER_LENGTH;
   }
 

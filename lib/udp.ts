@@ -89,23 +89,20 @@ export class UdpSocket implements Disposable {
   readonly address: Deno.NetAddr;
   /** Deno's own socket, for what this class does not do: groups. */
   readonly conn: Deno.DatagramConn;
-  #asked: NetAddress;
   #closed = false;
 
   /**
    * Opens a socket.
    *
-   * @param address Where to bind it; port 0 is any free one.
-   * @param options Whether other sockets may have the port too, as those that
-   * hear the same multicast group need it; and who shall be sent to, so that an
-   * error can name the permission for all of it.
+   * @param asked Where to bind it; port 0 is any free one.
+   * @param options Whether others share the port, to hear the same group; and
+   * who shall be sent to, so that an error names the permission for all of it.
    * @throws {Error} If the system refuses, or Deno has not been asked for UDP.
    */
   constructor(
-    address: NetAddress,
+    private readonly asked: NetAddress,
     { shared, to }: { shared?: boolean; to?: NetAddress } = {},
   ) {
-    const { hostname, port } = this.#asked = address;
     // In Deno 2 the function is there only with the flag, or deno.json's.
     if (typeof Deno.listenDatagram !== "function") {
       throw new Error(
@@ -114,16 +111,15 @@ export class UdpSocket implements Disposable {
     }
     try {
       this.conn = Deno.listenDatagram({
+        ...asked,
         transport: "udp",
-        hostname,
-        port,
         reuseAddress: shared,
         // Off, nobody on this machine would hear what it sends to a group.
         loopback: true,
       });
     } catch (error) {
-      const attempt = `listen on ${formatAddress(address)}`;
-      const permission = permissionFor(address, ...to ? [to] : []);
+      const permission = permissionFor(asked, ...to ? [to] : []);
+      const attempt = `listen on ${formatAddress(asked)}`;
       throw describeError(error, attempt, permission);
     }
     this.address = this.conn.addr as Deno.NetAddr;
@@ -145,13 +141,9 @@ export class UdpSocket implements Disposable {
       const why = /EAFNOSUPPORT|EINVAL/.test(code)
         ? `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`
         : undefined;
-      const permission = permissionFor(this.#asked, to);
-      throw describeError(
-        error,
-        `send to ${formatAddress(to)}`,
-        permission,
-        why,
-      );
+      const permission = permissionFor(this.asked, to);
+      const attempt = `send to ${formatAddress(to)}`;
+      throw describeError(error, attempt, permission, why);
     }
   }
 
@@ -161,10 +153,7 @@ export class UdpSocket implements Disposable {
    * All of them are read into one buffer. Whoever takes long over a datagram
    * makes the system drop those that come meanwhile; memory does not grow.
    *
-   * @param options What to wait for, and how long.
-   * @returns The datagrams, until the signal.
-   * @throws {Deno.errors.TimedOut} If none comes for `timeout`; the socket is
-   * closed then.
+   * @throws {Deno.errors.TimedOut} If none comes for `timeout`; it is closed then.
    */
   receive(options: ReceiveOptions = {}): AsyncIterable<Datagram> {
     const { maxSize = 65_535, signal, timeout } = options;
