@@ -20,12 +20,9 @@ export type NetAddress = {
 /** Where a socket is bound or connected to, which may be in the file system. */
 export type Address = NetAddress | { transport: "unix"; path: string };
 
-const SCHEMES = ["tcp", "tls", "udp"] as const;
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
 const HOST_NAME = /^(?!.*\.\.|.{254})[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
 const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
-/** A last label that is a number makes every resolver think of IPv4. */
-const NUMERIC_NAME = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/i;
 
 /**
  * Reads an address.
@@ -61,9 +58,9 @@ export function parseAddress(
     throw wrong('the path is missing, as in "unix:/tmp/socket"');
   }
   const [, scheme = defaults.transport ?? "tcp", rest] =
-    /^(?:(.*?):\/\/)?(.*)$/s.exec(text)!;
-  const transport = SCHEMES.find((name) => name === scheme.toLowerCase());
-  if (transport === undefined || rest.includes("://")) {
+    /^(?:(tcp|tls|udp):\/\/)?(.*)$/is.exec(text)!;
+  const transport = scheme.toLowerCase() as NetAddress["transport"];
+  if (rest.includes("://")) {
     throw wrong(
       'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone',
     );
@@ -81,10 +78,10 @@ export function parseAddress(
   if (port > 65_535) {
     throw wrong(`the port must be 0 to 65535, not ${digits}`);
   }
-  if (ipv6 === undefined && name === "") {
-    return { transport, hostname: defaults.hostname ?? "127.0.0.1", port };
-  }
-  const hostname = ipv6 === undefined ? asciiName(name) : canonicalIp(ipv6);
+  const fallback = defaults.hostname ?? "127.0.0.1";
+  const hostname = ipv6 === undefined
+    ? (name === "" ? fallback : asciiName(name))
+    : canonicalIp(ipv6);
   if (hostname !== undefined) return { transport, hostname, port };
   throw wrong(
     ipv6 === undefined
@@ -167,16 +164,12 @@ function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
 
 /** Gives the ASCII form of a name, or an IPv4 address; nothing if it is neither. */
 function asciiName(name: string): string | undefined {
-  // The usual case first: what follows takes longer. No leading zeros: to some
-  // they mean octal.
-  const parts = name.split(".");
-  const isByte = (part: string) => part === String(Number(part) & 255);
-  if (parts.length === 4 && parts.every(isByte)) return name;
-  const ascii = HOST_NAME.test(name)
-    ? name
-    : INTERNATIONAL_NAME.test(name) && URL.parse(`http://${name}`)?.hostname;
-  // Resolvers read "127.1", "0x7f000001" and "0" as IPv4 too: too surprising.
-  if (ascii && HOST_NAME.test(ascii) && !NUMERIC_NAME.test(ascii)) return ascii;
+  if (!INTERNATIONAL_NAME.test(name)) return undefined;
+  const ascii = URL.parse(`http://${name}`)?.hostname ?? "";
+  // "127.1", "0x7f000001" and "010.0.0.1" are IPv4 too: too surprising.
+  const isSurprising = /^[\d.]+$/.test(ascii) && ascii !== name;
+  if (isSurprising || !HOST_NAME.test(ascii)) return undefined;
+  return /^[\w.-]+$/.test(name) ? name : ascii;
 }
 
 /**

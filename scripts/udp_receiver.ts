@@ -1,15 +1,13 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net --unstable-net
 /**
- * Receives datagrams over UDP from everybody, and prints, counts or echoes
- * them.
+ * Receives datagrams over UDP from everybody, and prints, counts or echoes them.
  *
  *     deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
  *     deno run --unstable-net --allow-net=0.0.0.0:0,127.0.0.1:8080 scripts/udp_sender.ts 127.0.0.1:8080 "Hello, my name is Henry"
  *
  * On a terminal each datagram is a line, or several. A program that reads
- * standard output gets the bytes as they came, with nothing between two
- * datagrams; where they end, `--verbose` says on standard error.
- *
+ * standard output gets the bytes as they came, with nothing between two;
+ * `--verbose` says on standard error where they end.
  * Listens on loopback unless told otherwise; `0.0.0.0:8080` exposes it to the
  * network. `--echo` needs permission to send to who is answered: `--allow-net`.
  *
