@@ -66,9 +66,7 @@ export function writeHeader(
  * @returns The header; `undefined` if the datagram has none.
  */
 export function readHeader(datagram: Uint8Array): Header | undefined {
-  if (datagram.length < HEADER_LENGTH || numberAt(datagram, 0) !== MARK) {
-    return undefined;
-  }
+  if (datagram.length < HEADER_LENGTH || numberAt(datagram, 0) !== MARK) return;
   const [run, sequence] = [numberAt(datagram, 4), numberAt(datagram, 8)];
   const [total, time] = [numberAt(datagram, 12), numberAt(datagram, 16)];
   const possible = total === 0 || sequence < total || sequence === STOPPED;
@@ -191,11 +189,7 @@ export class Statistics {
    *
    * @returns How many bytes of it are its header: 20, or none.
    */
-  record(
-    datagram: Uint8Array,
-    sender: string,
-    arrival: number = performance.now(),
-  ): number {
+  record(datagram: Uint8Array, sender: string, arrival: number): number {
     const header = readHeader(datagram);
     let run = this.#run;
     if (run?.sender !== sender || run.run !== header?.run) {

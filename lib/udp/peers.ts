@@ -8,9 +8,7 @@ import { type NetAddress, parseAddress } from "../address.ts";
 import { describeError } from "../tcp/errors.ts";
 
 /** Lets in these addresses, of any port or one, and networks; or everybody. */
-export function peerFilter(
-  texts: readonly string[],
-): (peer: Deno.NetAddr) => boolean {
+export function peerFilter(texts: string[]): (peer: Deno.NetAddr) => boolean {
   if (texts.length === 0) return () => true;
   const wanted = texts.map((text) => {
     const [, place, length] = /^(.*?)(?:\/(\d+))?$/s.exec(text)!;

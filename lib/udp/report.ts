@@ -7,11 +7,7 @@ import type { Log } from "../command/log.ts";
 import type { Report, Statistics } from "../stats.ts";
 
 /** Says what became of the datagrams: of all, and of each of several senders. */
-export function logReport(
-  statistics: Statistics,
-  gaps: Histogram,
-  log: Log,
-): void {
+export function logReport(statistics: Statistics, gaps: Histogram, log: Log) {
   const now = performance.now();
   const total = statistics.report(now);
   log.info("stats", describeReport(total), { ...total });

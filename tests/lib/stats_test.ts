@@ -284,7 +284,7 @@ Deno.test("report() has the jitter of RFC 3550 6.4.1", () => {
 Deno.test("report() counts datagrams without a number as received", () => {
   const statistics = new Statistics();
   for (const text of ["Hello, my name is Henry", "", "x"]) {
-    assertEquals(statistics.record(bytes(text), "peer"), 0);
+    assertEquals(statistics.record(bytes(text), "peer", 0), 0);
   }
   const report = statistics.report();
   assertEquals(counted(report), [3, 0, 0, 0]);
@@ -313,7 +313,7 @@ Deno.test("record() gives the length of the header", () => {
   const space = new Uint8Array(HEADER_LENGTH + 2);
   space.set(bytes("hi"), HEADER_LENGTH);
   writeHeader(space, { run: 1, sequence: 0, total: 1 });
-  assertEquals(new Statistics().record(space, "peer"), HEADER_LENGTH);
+  assertEquals(new Statistics().record(space, "peer", 0), HEADER_LENGTH);
 });
 
 Deno.test("report() tells senders apart", () => {
