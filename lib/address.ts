@@ -6,33 +6,23 @@
  * @module
  */
 
-/** A host and a port, and what is spoken there. */
-export interface NetAddress {
-  /** Stream (`tcp`), encrypted stream (`tls`) or datagrams (`udp`). */
+/**
+ * A host and a port, and what is spoken there: a stream (`tcp`), an encrypted
+ * one (`tls`) or datagrams (`udp`). The host is a name, an IPv4 address, or an
+ * IPv6 address without brackets; port 0 asks the system for any free one.
+ */
+export type NetAddress = {
   transport: "tcp" | "tls" | "udp";
-  /** A name, an IPv4 address, or an IPv6 address without brackets. */
   hostname: string;
-  /** 0 to 65,535; 0 asks the system for any free port. */
   port: number;
-}
+};
 
-/** A socket in the file system. */
-export interface UnixAddress {
-  /** Always a stream. */
-  transport: "unix";
-  /** Where the socket file is. */
-  path: string;
-}
+/** Where a socket is bound or connected to, which may be in the file system. */
+export type Address = NetAddress | { transport: "unix"; path: string };
 
-/** Where a socket is bound or connected to. */
-export type Address = NetAddress | UnixAddress;
-
-const SCHEMES = ["tcp", "tls", "udp"] as const;
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
-const HOST_NAME = /^(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
+const HOST_NAME = /^(?!.*\.\.|.{254})[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
 const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
-/** A last label that is a number makes every resolver think of IPv4. */
-const NUMERIC_NAME = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/i;
 
 /**
  * Reads an address.
@@ -46,7 +36,6 @@ const NUMERIC_NAME = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/i;
  * a transport (tcp), and a port, which the text must name if there is none here.
  * @returns The address.
  * @throws {SyntaxError} If the text is not an address; the message says why.
- * @throws {RangeError} If the port is above 65,535.
  *
  * @example
  * ```ts
@@ -62,15 +51,43 @@ export function parseAddress(
   text: string,
   defaults: Partial<NetAddress> = {},
 ): Address {
-  try {
-    return text.startsWith("unix:")
-      ? { transport: "unix", path: parsePath(text.slice("unix:".length)) }
-      : parseNetAddress(text, defaults);
-  } catch (error) {
-    const { message } = error as Error;
-    (error as Error).message = `Cannot parse address "${text}": ${message}`;
-    throw error;
+  const wrong = (reason: string) =>
+    new SyntaxError(`Cannot parse address "${text}": ${reason}`);
+  if (text.startsWith("unix:")) {
+    if (text !== "unix:") return { transport: "unix", path: text.slice(5) };
+    throw wrong('the path is missing, as in "unix:/tmp/socket"');
   }
+  const [, scheme = defaults.transport ?? "tcp", rest] =
+    /^(?:(tcp|tls|udp):\/\/)?(.*)$/is.exec(text)!;
+  const transport = scheme.toLowerCase() as NetAddress["transport"];
+  if (rest.includes("://")) {
+    throw wrong(
+      'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone',
+    );
+  }
+  if (rest === "") throw wrong("it names no host and no port");
+  const parts = HOST_PORT.exec(/^\d+$/.test(rest) ? `:${rest}` : rest);
+  if (parts === null) {
+    throw wrong('an IPv6 address needs brackets, as in "[::1]:1234"');
+  }
+  const [, ipv6, name, digits = defaults.port] = parts;
+  if (digits === undefined) {
+    throw wrong(`the port is missing, as in "${rest}:1234"`);
+  }
+  const port = /^\d+$/.test(`${digits}`) ? Number(digits) : Infinity;
+  if (port > 65_535) {
+    throw wrong(`the port must be 0 to 65535, not ${digits}`);
+  }
+  const fallback = defaults.hostname ?? "127.0.0.1";
+  const hostname = ipv6 === undefined
+    ? (name === "" ? fallback : asciiName(name))
+    : canonicalIp(ipv6);
+  if (hostname !== undefined) return { transport, hostname, port };
+  throw wrong(
+    ipv6 === undefined
+      ? `"${name}" is neither a host name nor an IPv4 address, four numbers from 0 to 255`
+      : `"${ipv6}" is not an IPv6 address, as in "[fe80::1%eth0]:1234"`,
+  );
 }
 
 /**
@@ -130,9 +147,7 @@ export function permissionFor(
   ...others: { hostname: string; port: number }[]
 ): string {
   if (address.transport === "unix") {
-    const path = address.path.startsWith("/")
-      ? address.path
-      : `${Deno.cwd()}/${address.path}`;
+    const path = address.path.replace(/^(?!\/)/, () => `${Deno.cwd()}/`);
     return `--allow-net=unix:${path} --allow-read=${path} --allow-write=${path}`;
   }
   const places = [address, ...others].map(({ hostname, port }) =>
@@ -142,108 +157,31 @@ export function permissionFor(
 }
 
 function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
-  const host = /^::ffff:/i.test(hostname) ? canonicalIp(hostname) : hostname;
+  const ip = /^::ffff:/i.test(hostname) ? canonicalIp(hostname) : undefined;
+  const host = ip ?? hostname;
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function parsePath(path: string): string {
-  if (path !== "" && !path.includes("\0")) return path;
-  throw new SyntaxError(
-    path === ""
-      ? 'the path is missing, as in "unix:/tmp/socket"'
-      : "a path cannot hold a NUL character",
-  );
-}
-
-function parseNetAddress(
-  text: string,
-  { transport = "tcp", hostname = "127.0.0.1", port }: Partial<NetAddress>,
-): NetAddress {
-  const [, scheme, rest] = /^(.*?):\/\/(.*)/s.exec(text) ?? [, transport, text];
-  const known = SCHEMES.find((name) => name === scheme!.toLowerCase());
-  if (known === undefined || rest.includes("://")) {
-    throw new SyntaxError(
-      'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone',
-    );
-  }
-  transport = known;
-  if (rest === "") throw new SyntaxError("it names no host and no port");
-  if (/^\d+$/.test(rest)) return { transport, hostname, port: parsePort(rest) };
-  const parts = HOST_PORT.exec(rest);
-  if (parts === null) {
-    const problem = /[[\]]/.test(rest)
-      ? "brackets go around an IPv6 address only"
-      : "an IPv6 address needs brackets";
-    throw new SyntaxError(`${problem}, as in "[::1]:1234"`);
-  }
-  const [, ipv6, name, digits] = parts;
-  if (ipv6 !== undefined) hostname = parseIpv6(ipv6);
-  else if (name !== "") hostname = parseName(name);
-  if (digits !== undefined) port = parsePort(digits);
-  if (port !== undefined) return { transport, hostname, port };
-  throw new SyntaxError(`the port is missing, as in "${rest}:1234"`);
-}
-
-function parsePort(digits: string): number {
-  if (/^\d+$/.test(digits)) {
-    const port = Number(digits);
-    if (port <= 65_535) return port;
-    throw new RangeError(`the port must be 0 to 65535, not ${digits}`);
-  }
-  throw new SyntaxError(
-    digits === ""
-      ? "the port after the colon is missing"
-      : `the port must be a number, not "${digits}"`,
-  );
-}
-
-function parseName(name: string): string {
-  // The usual case first: what follows takes longer. No leading zeros: to some
-  // they mean octal.
-  const parts = name.split(".");
-  const isByte = (part: string) => part === String(Number(part) & 255);
-  if (parts.length === 4 && parts.every(isByte)) return name;
-  const ascii = HOST_NAME.test(name)
-    ? name
-    : INTERNATIONAL_NAME.test(name) && URL.parse(`http://${name}`)?.hostname;
-  if (!ascii || !HOST_NAME.test(ascii)) {
-    throw new SyntaxError(`"${name}" is not a host name`);
-  }
-  if (NUMERIC_NAME.test(ascii)) {
-    // Resolvers read "127.1", "0x7f000001" and "0" as IPv4 too: too surprising.
-    throw new SyntaxError(
-      `"${name}" is not an IPv4 address: four numbers from 0 to 255`,
-    );
-  }
-  const { length } = ascii;
-  if (length <= 253) return ascii;
-  throw new SyntaxError(
-    `a host name has at most 253 characters, not ${length}`,
-  );
-}
-
-function parseIpv6(host: string): string {
-  const [address, zone] = host.split(/%(.*)/s);
-  // The URL parser would pass over tabs and line ends.
-  if (!/^[\da-f.:]+$/i.test(address) || !URL.canParse(`http://[${address}]`)) {
-    throw new SyntaxError(`"${address}" is not an IPv6 address`);
-  }
-  if (!/^[\w.~-]+$/.test(zone ?? "none")) {
-    const example = "[fe80::1%eth0]:1234";
-    throw new SyntaxError(`"${zone}" is not a zone, as in "${example}"`);
-  }
-  const ip = canonicalIp(address);
-  return zone && ip.includes(":") ? `${ip}%${zone}` : ip;
+/** Gives the ASCII form of a name, or an IPv4 address; nothing if it is neither. */
+function asciiName(name: string): string | undefined {
+  if (!INTERNATIONAL_NAME.test(name)) return undefined;
+  const ascii = URL.parse(`http://${name}`)?.hostname ?? "";
+  // "127.1", "0x7f000001" and "010.0.0.1" are IPv4 too: too surprising.
+  const isSurprising = /^[\d.]+$/.test(ascii) && ascii !== name;
+  if (isSurprising || !HOST_NAME.test(ascii)) return undefined;
+  return /^[\w.-]+$/.test(name) ? name : ascii;
 }
 
 /**
  * Gives an IPv6 address its one shortest form, which the URL parser writes, and
  * one that maps an IPv4 address (`::ffff:a.b.c.d`) that address.
  */
-function canonicalIp(address: string): string {
-  const shortest = URL.parse(`http://[${address}]`)?.hostname.slice(1, -1);
+function canonicalIp(text: string): string | undefined {
+  // The URL parser would pass over tabs and line ends.
+  const [, ip, zone = ""] = /^([\da-f.:]+)(%[\w.~-]+)?$/i.exec(text) ?? [];
+  const shortest = URL.parse(`http://[${ip}]`)?.hostname.slice(1, -1);
   const mapped = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(shortest ?? "");
-  if (mapped === null) return shortest ?? address;
+  if (mapped === null) return shortest && shortest + zone;
   const [high, low] = mapped.slice(1).map((digits) => parseInt(digits, 16));
   return [high >> 8, high & 255, low >> 8, low & 255].join(".");
 }

@@ -26,17 +26,8 @@ export const STOPPED: number = 2 ** 32 - 1;
 
 const MARK = 0x4e554d31; // NUM1
 
-/** What the first 20 bytes of a numbered datagram say. */
-export interface Header {
-  /** Number of the run, the same in all its datagrams. */
-  run: number;
-  /** Number of the datagram, from 0, or {@linkcode STOPPED}. */
-  sequence: number;
-  /** How many datagrams there will be; 0 if that is not known. */
-  total: number;
-  /** When it was sent, in microseconds modulo 2^32. */
-  time: number;
-}
+/** What the first 20 bytes of a numbered datagram say, as above. */
+export type Header = Record<"run" | "sequence" | "total" | "time", number>;
 
 /**
  * Writes a header.
@@ -75,9 +66,7 @@ export function writeHeader(
  * @returns The header; `undefined` if the datagram has none.
  */
 export function readHeader(datagram: Uint8Array): Header | undefined {
-  if (datagram.length < HEADER_LENGTH || numberAt(datagram, 0) !== MARK) {
-    return undefined;
-  }
+  if (datagram.length < HEADER_LENGTH || numberAt(datagram, 0) !== MARK) return;
   const [run, sequence] = [numberAt(datagram, 4), numberAt(datagram, 8)];
   const [total, time] = [numberAt(datagram, 12), numberAt(datagram, 16)];
   const possible = total === 0 || sequence < total || sequence === STOPPED;
@@ -90,81 +79,59 @@ function numberAt(bytes: Uint8Array, start: number): number {
     bytes[start + 2] << 8 | bytes[start + 3]) >>> 0;
 }
 
-/** What became of the datagrams, of one sender or of all. */
-export interface Report {
-  /** Different datagrams that came: received and lost are all that were sent. */
-  received: number;
-  /** Numbers that are missing. */
-  lost: number;
-  /** Of those, the ones after the last that came. */
-  lostAtEnd: number;
-  /** Copies of datagrams that had come before. */
-  duplicated: number;
-  /** Datagrams that came after one with a higher number (RFC 4737). */
-  reordered: number;
-  /** Interarrival jitter (RFC 3550 6.4.1) of the worst run, in milliseconds. */
-  jitter: number;
-  /** Datagrams without a number; they count as received. */
-  unnumbered: number;
-  /** Bytes of all that came, headers and copies too. */
-  bytes: number;
-  /** Time from the first datagram to the last, in seconds. */
-  seconds: number;
-  /** Bytes a second; 0 if there was but one datagram. */
-  rate: number;
-}
+/**
+ * What became of the datagrams, of one sender or of all.
+ *
+ * Received are all different ones that came, unnumbered ones too; with those
+ * that are lost they are all that were sent. Duplicated are copies of what had
+ * come before; reordered is what came after a higher number (RFC 4737). Jitter
+ * is the interarrival jitter (RFC 3550 6.4.1) of the worst run, in
+ * milliseconds. Bytes are those of all that came, headers and copies too, and
+ * seconds the time from the first datagram to the last.
+ */
+export type Report =
+  & Record<"received" | "lost" | "duplicated" | "reordered", number>
+  & Record<"jitter" | "unnumbered" | "bytes" | "seconds", number>;
 
 /** How far back a datagram is known to have come or not. */
 const KNOWN_NUMBERS = 16_384;
 /** How many runs are told apart: 16 MiB. Only they get the second half. */
 const MOST_APART = 256;
 
-/** What is added up over runs. */
-const SUMS = [
-  ...["received", "unnumbered", "lost", "lostAtEnd"] as const,
-  ...["duplicated", "reordered", "bytes"] as const,
-];
-
 /** One run of one sender, or what it sent without numbers. */
 class Run {
-  readonly sender: string;
-  readonly run: number | undefined;
-  readonly first: number;
-  last = 0;
   received = 0;
   unnumbered = 0;
-  lost = 0;
-  lostAtEnd = 0;
   duplicated = 0;
   reordered = 0;
-  bytes = 0;
   jitter = 0;
-  #total = 0;
-  #sent: number | undefined;
+  bytes = 0;
+  last = 0;
+  #total = Infinity;
   #highest = -1;
-  #highestArrival = 0;
   #delay = 0;
   /** By sequence modulo the length: the last sequence that came, and one. */
   #came = new Uint32Array(KNOWN_NUMBERS);
 
-  constructor(sender: string, run: number | undefined, arrival: number) {
-    this.sender = sender;
-    this.run = run;
-    this.first = arrival;
-  }
+  constructor(
+    readonly sender: string,
+    readonly run: number | undefined,
+    readonly first: number,
+  ) {}
 
   /** Counts one datagram, in a time that no number makes longer. */
-  record(header: Header | undefined, arrival: number): void {
+  record(header: Header | undefined, bytes: number, arrival: number): void {
+    this.last = arrival;
+    this.bytes += bytes;
     if (header === undefined || this.run === undefined) {
       this.received++;
       this.unnumbered++;
       return;
     }
     const { sequence, total, time } = header;
-    if (sequence === STOPPED) {
-      this.#sent = total;
-      return;
-    }
+    // A run that was stopped has sent less than what it said before.
+    if (total > 0 && total < this.#total) this.#total = total;
+    if (sequence === STOPPED) return;
     const place = sequence % KNOWN_NUMBERS;
     // It has come before, or is so far back that nobody knows any more.
     if (this.#came[place] > sequence) {
@@ -172,16 +139,11 @@ class Run {
       return;
     }
     this.#came[place] = sequence + 1;
-    this.#total = total;
-    this.received++;
     if (sequence < this.#highest) this.reordered++;
-    else {
-      this.#highest = sequence;
-      this.#highestArrival = arrival;
-    }
+    else this.#highest = sequence;
     // In microseconds, and wrong by as much as the clocks differ.
     const delay = 1000 * arrival - time;
-    if (this.received > 1) {
+    if (this.received++ > 0) {
       const change = delay - this.#delay;
       // A clock of 32 bits starts again: the nearest time is meant.
       const nearest = change - 2 ** 32 * Math.round(change / 2 ** 32);
@@ -190,16 +152,13 @@ class Run {
     this.#delay = delay;
   }
 
-  /** Finds out how many are lost by now. */
-  settle(now: number): void {
-    const left = Math.max(0, (this.#sent ?? this.#total) - 1 - this.#highest);
+  /** How many are lost by now: the rest, if at the pace so far it had come. */
+  lost(now: number): number {
     const numbered = this.received - this.unnumbered;
-    // At the pace so far, the rest would have come by then.
-    const passed = this.#highestArrival - this.first;
-    const due = this.#highestArrival +
-      left * passed / Math.max(1, numbered - 1);
-    this.lostAtEnd = now >= due ? left : 0;
-    this.lost = this.#highest + 1 - numbered + this.lostAtEnd;
+    const pace = (this.last - this.first) / Math.max(1, numbered - 1);
+    const rest = Math.max(0, this.#total - 1 - this.#highest);
+    const isDue = now >= this.last + rest * pace;
+    return this.#highest + 1 - numbered + (isDue ? rest : 0);
   }
 }
 
@@ -226,39 +185,30 @@ export class Statistics {
   #run: Run | undefined;
 
   /**
-   * Counts a datagram.
+   * Counts a datagram that came at a time in milliseconds.
    *
-   * @param datagram What it holds.
-   * @param sender Who sent it.
-   * @param arrival When it came, in milliseconds.
    * @returns How many bytes of it are its header: 20, or none.
    */
-  record(
-    datagram: Uint8Array,
-    sender: string,
-    arrival: number = performance.now(),
-  ): number {
+  record(datagram: Uint8Array, sender: string, arrival: number): number {
     const header = readHeader(datagram);
     let run = this.#run;
     if (run?.sender !== sender || run.run !== header?.run) {
       run = this.#run = this.#find(sender, header?.run, arrival);
     }
-    run.last = arrival;
-    run.bytes += datagram.length;
-    run.record(header, arrival);
+    run.record(header, datagram.length, arrival);
     return header === undefined ? 0 : HEADER_LENGTH;
   }
 
   /** Finds a run or makes a place for it; those that are too many share one. */
   #find(sender: string, run: number | undefined, arrival: number): Run {
-    const key = `${sender} ${run}`;
-    const known = this.#runs.get(key);
-    if (known !== undefined) return known;
     const most = run === undefined ? MOST_APART / 2 : MOST_APART;
-    if (this.#runs.size >= most && sender !== "others") {
-      return this.#find("others", undefined, arrival);
+    let key = `${sender} ${run}`;
+    if (this.#runs.size >= most && !this.#runs.has(key)) {
+      [key, sender, run] = ["others", "others", undefined];
     }
-    return this.#runs.set(key, new Run(sender, run, arrival)).get(key)!;
+    const known = this.#runs.get(key) ?? new Run(sender, run, arrival);
+    this.#runs.set(key, known);
+    return known;
   }
 
   /** Who has sent something, in the order of their first datagrams. */
@@ -274,22 +224,23 @@ export class Statistics {
    *
    * @param now The time, in milliseconds.
    * @param sender Whose datagrams; everybody's, if not given.
-   * @returns The sums; the jitter is the worst run's.
    */
   report(now: number = performance.now(), sender?: string): Report {
-    const zeros = Object.fromEntries(SUMS.map((name) => [name, 0]));
-    const report = { ...zeros, jitter: 0, seconds: 0, rate: 0 } as Report;
-    let [first, last] = [Infinity, -Infinity];
-    for (const run of this.#runs.values()) {
-      if (sender !== undefined && run.sender !== sender) continue;
-      run.settle(now);
-      for (const name of SUMS) report[name] += run[name];
-      report.jitter = Math.max(report.jitter, run.jitter);
-      first = Math.min(first, run.first);
-      last = Math.max(last, run.last);
-    }
-    report.seconds = Math.max(0, last - first) / 1000;
-    if (report.seconds > 0) report.rate = report.bytes / report.seconds;
-    return report;
+    const runs = [...this.#runs.values()]
+      .filter((run) => run.sender === (sender ?? run.sender));
+    const sum = (count: (run: Run) => number) =>
+      runs.reduce((total, run) => total + count(run), 0);
+    const first = Math.min(...runs.map(({ first }) => first));
+    const last = Math.max(...runs.map(({ last }) => last));
+    return {
+      received: sum(({ received }) => received),
+      lost: sum((run) => run.lost(now)),
+      duplicated: sum(({ duplicated }) => duplicated),
+      reordered: sum(({ reordered }) => reordered),
+      jitter: Math.max(0, ...runs.map(({ jitter }) => jitter)),
+      unnumbered: sum(({ unnumbered }) => unnumbered),
+      bytes: sum(({ bytes }) => bytes),
+      seconds: Math.max(0, last - first) / 1000,
+    };
   }
 }

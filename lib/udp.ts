@@ -21,7 +21,6 @@ import { describeError } from "./tcp/errors.ts";
  * @param defaults What to fill in where the text is silent.
  * @returns The address.
  * @throws {SyntaxError} If the text is not an address, or not one of UDP.
- * @throws {RangeError} If the port is above 65,535.
  *
  * @example
  * ```ts
@@ -42,25 +41,26 @@ export function parseUdpAddress(
   );
 }
 
-/** A datagram that came. */
-export interface Datagram {
-  /** What it holds. The next datagram overwrites it. */
+/**
+ * A datagram that came, and from whom. The next one overwrites the payload.
+ * `cut`: it was longer than what was asked for, and lost its end.
+ */
+export type Datagram = {
   payload: Uint8Array;
-  /** Who sent it, as {@linkcode UdpSocket.send} takes it. */
   peer: Deno.NetAddr;
-  /** Whether it was longer than what was asked for, and lost its end. */
   cut: boolean;
-}
+};
 
-/** Options for {@linkcode UdpSocket.receive}. */
-export interface ReceiveOptions {
-  /** Longest payload that is taken whole, in bytes; 65,535 if not given. */
+/**
+ * Options for {@linkcode UdpSocket.receive}: the longest payload that is taken
+ * whole, in bytes (65,535); how long to wait for a datagram, in milliseconds
+ * (for ever); and what ends the loop, and closes the socket.
+ */
+export type ReceiveOptions = {
   maxSize?: number;
-  /** Ends the loop, and closes the socket. */
-  signal?: AbortSignal;
-  /** How long to wait for a datagram, in milliseconds; for ever if not given. */
   timeout?: number;
-}
+  signal?: AbortSignal;
+};
 
 /** On Windows, receiving tells what became of a datagram that *we* sent. */
 const OF_EARLIER_SEND = /^Connection(Reset|Refused)\b|os error 10052\b/;
@@ -89,26 +89,20 @@ export class UdpSocket implements Disposable {
   readonly address: Deno.NetAddr;
   /** Deno's own socket, for what this class does not do: groups. */
   readonly conn: Deno.DatagramConn;
-  /** Longest payload that it sends, in bytes: 65,535 less the headers. */
-  readonly limit: number;
-  #asked: NetAddress;
   #closed = false;
 
   /**
    * Opens a socket.
    *
-   * @param address Where to bind it; port 0 is any free one.
-   * @param options Whether other sockets may have the port too, as those that
-   * hear the same multicast group need it; and who shall be sent to, so that an
-   * error can name the permission for all of it.
+   * @param asked Where to bind it; port 0 is any free one.
+   * @param options Whether others share the port, to hear the same group; and
+   * who shall be sent to, so that an error names the permission for all of it.
    * @throws {Error} If the system refuses, or Deno has not been asked for UDP.
    */
   constructor(
-    address: NetAddress,
-    options: { shared?: boolean; to?: NetAddress } = {},
+    private readonly asked: NetAddress,
+    { shared, to }: { shared?: boolean; to?: NetAddress } = {},
   ) {
-    const { hostname, port } = this.#asked = address;
-    const { shared, to } = options;
     // In Deno 2 the function is there only with the flag, or deno.json's.
     if (typeof Deno.listenDatagram !== "function") {
       throw new Error(
@@ -117,52 +111,39 @@ export class UdpSocket implements Disposable {
     }
     try {
       this.conn = Deno.listenDatagram({
+        ...asked,
         transport: "udp",
-        hostname,
-        port,
         reuseAddress: shared,
         // Off, nobody on this machine would hear what it sends to a group.
         loopback: true,
       });
     } catch (error) {
-      const attempt = `listen on ${formatAddress(address)}`;
-      const others = to ? [to] : [];
-      throw describeError(error, attempt, permissionFor(address, ...others));
+      const permission = permissionFor(asked, ...to ? [to] : []);
+      const attempt = `listen on ${formatAddress(asked)}`;
+      throw describeError(error, attempt, permission);
     }
     this.address = this.conn.addr as Deno.NetAddr;
-    this.limit = this.address.hostname.includes(":") ? 65_527 : 65_507;
   }
 
   /**
    * Sends one datagram. That it is sent does not mean that anybody gets it.
    *
    * @param payload What it holds; no bytes are a datagram too.
-   * @param to Who shall get it.
+   * @param to Who shall get it: an address of UDP.
    * @throws {Error} If the system refuses.
    */
-  async send(
-    payload: Uint8Array,
-    to: NetAddress | Deno.NetAddr,
-  ): Promise<void> {
-    const { hostname, port } = to;
-    const address = { transport: "udp" as const, hostname, port };
+  async send(payload: Uint8Array, to: NetAddress): Promise<void> {
     try {
-      await this.conn.send(payload, address);
+      await this.conn.send(payload, to as Deno.NetAddr);
     } catch (error) {
-      const own = formatAddress(this.address);
-      const other = own.includes("[") ? "0.0.0.0" : "[::]";
-      const reasons: Record<string, string> = {
-        EAFNOSUPPORT:
-          `the socket is bound to ${own} and speaks another version of IP; bind it to ${other}:0 (--bind)`,
-        EINVAL:
-          `from ${own} no way leads there; bind the socket to another address (--bind)`,
-        EMSGSIZE: `the datagram is too long for the way to ${hostname}`,
-        EPERM: "this machine's firewall does not let it out",
-      };
-      const attempt = `send to ${formatAddress(address)}`;
-      const permission = permissionFor(this.#asked, address);
       const { code = "" } = error as { code?: string };
-      throw describeError(error, attempt, permission, reasons[code]);
+      const own = formatAddress(this.address);
+      const why = /EAFNOSUPPORT|EINVAL/.test(code)
+        ? `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`
+        : undefined;
+      const permission = permissionFor(this.asked, to);
+      const attempt = `send to ${formatAddress(to)}`;
+      throw describeError(error, attempt, permission, why);
     }
   }
 
@@ -172,12 +153,9 @@ export class UdpSocket implements Disposable {
    * All of them are read into one buffer. Whoever takes long over a datagram
    * makes the system drop those that come meanwhile; memory does not grow.
    *
-   * @param options What to wait for, and how long.
-   * @returns The datagrams, until the signal.
-   * @throws {Deno.errors.TimedOut} If none comes for `timeout`; the socket is
-   * closed then.
+   * @throws {Deno.errors.TimedOut} If none comes for `timeout`; it is closed then.
    */
-  receive(options: ReceiveOptions = {}): AsyncIterableIterator<Datagram, void> {
+  receive(options: ReceiveOptions = {}): AsyncIterable<Datagram> {
     const { maxSize = 65_535, signal, timeout } = options;
     // A longer datagram is cut in silence; that one byte more came tells of it.
     const buffer = new Uint8Array(65_536);
@@ -208,19 +186,15 @@ export class UdpSocket implements Disposable {
         } catch (error) {
           if (this.#closed || OF_EARLIER_SEND.test(`${error}`)) continue;
           end();
-          const attempt = `receive on ${formatAddress(this.address)}`;
-          throw describeError(error, attempt, "");
+          throw describeError(error, "receive a datagram", "");
         }
       }
-      if (looks <= LOOKS_PER_TIMEOUT) return await end();
-      end();
+      const ended = await end();
+      if (looks <= LOOKS_PER_TIMEOUT) return ended;
       const seconds = timeout! / 1000;
       throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
     };
-    const datagrams: AsyncIterableIterator<Datagram, void> = {
-      ...{ next, return: end, [Symbol.asyncIterator]: () => datagrams },
-    };
-    return datagrams;
+    return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
   }
 
   /** Closes the socket, which may have been done before. */

@@ -1,48 +1,28 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net --unstable-net
 /**
- * Receives datagrams over UDP from everybody, and prints, counts or echoes
- * them.
+ * Receives datagrams over UDP from everybody, and prints, counts or echoes them.
  *
  *     deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
  *     deno run --unstable-net --allow-net=0.0.0.0:0,127.0.0.1:8080 scripts/udp_sender.ts 127.0.0.1:8080 "Hello, my name is Henry"
  *
  * On a terminal each datagram is a line, or several. A program that reads
- * standard output gets the bytes as they came, with nothing between two
- * datagrams; where they end, `--verbose` says on standard error.
- *
+ * standard output gets the bytes as they came, with nothing between two;
+ * `--verbose` says on standard error where they end.
  * Listens on loopback unless told otherwise; `0.0.0.0:8080` exposes it to the
  * network. `--echo` needs permission to send to who is answered: `--allow-net`.
  *
  * @module
  */
 import { formatAddress } from "../lib/address.ts";
-import {
-  type Command,
-  hint,
-  runCommand,
-  stopSignal,
-} from "../lib/command/command.ts";
-import {
-  duration,
-  integer,
-  list,
-  option,
-  refuse,
-  size,
-  toggle,
-  usage,
-} from "../lib/command/options.ts";
+import type { Command } from "../lib/command/command.ts";
+import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { duration, integer, list, option } from "../lib/command/options.ts";
+import { refuse, size, toggle, usage } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
-import { peerFilter } from "../lib/peers.ts";
 import { Statistics } from "../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { EchoGuard } from "../lib/udp/echo_guard.ts";
-import {
-  addressForGroups,
-  isMulticast,
-  joinGroup,
-  parseGroup,
-} from "../lib/udp/group.ts";
+import { addressForGroups, EchoGuard, isMulticast } from "../lib/udp/peers.ts";
+import { joinGroup, parseGroup, peerFilter } from "../lib/udp/peers.ts";
 import { Histogram, logReport } from "../lib/udp/report.ts";
 
 const OPTIONS = {
@@ -135,20 +115,18 @@ Examples:
           const text = `${bytes} bytes from ${from}`;
           log.debug("datagram", text, { peer: from, bytes });
         }
+        const objection = echo && !cut && guard.objection(payload, peer);
         if (cut) {
-          const what = `The datagram from ${from} is longer than ${maxSize}`;
-          const text = `${what} bytes: its end is lost (--max-size)`;
+          const text =
+            `The datagram from ${from} is longer than ${maxSize} bytes: its end is lost (--max-size)`;
           log.error(text, { peer: from, bytes });
+        } else if (objection) {
+          const text = `${from} gets no answer: ${objection}`;
+          log.info("unanswered", text, { peer: from });
         } else if (echo) {
-          const objection = guard.objection(payload, peer);
-          if (objection === undefined) {
-            // One peer that cannot be reached is no reason to leave the others.
-            await socket.send(payload, peer)
-              .catch(({ message }) => log.error(message, { peer: from }));
-          } else {
-            const text = `${from} gets no answer: ${objection}`;
-            log.info("unanswered", text, { peer: from });
-          }
+          // One peer that cannot be reached is no reason to leave the others.
+          await socket.send(payload, peer)
+            .catch(({ message }) => log.error(message, { peer: from }));
         }
         if (shown) await output.datagram(payload.subarray(header));
         if (++received === options.count) break;

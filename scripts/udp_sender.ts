@@ -14,23 +14,11 @@
  */
 import { format } from "@std/fmt/bytes";
 import { formatAddress } from "../lib/address.ts";
-import {
-  type Command,
-  hint,
-  runCommand,
-  stopSignal,
-} from "../lib/command/command.ts";
+import type { Command } from "../lib/command/command.ts";
+import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import type { Log } from "../lib/command/log.ts";
-import {
-  duration,
-  integer,
-  option,
-  refuse,
-  size,
-  text,
-  toggle,
-  usage,
-} from "../lib/command/options.ts";
+import { duration, integer, option, refuse } from "../lib/command/options.ts";
+import { size, text, toggle, usage } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
 import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
@@ -73,18 +61,18 @@ Examples:
     const [place = "127.0.0.1:8080", ...texts] = positionals;
     const { bind = "0", number, wait = 5000, replies } = options;
     const answered = (options.wait ?? replies) !== undefined;
-    const to = usage(
-      () => parseUdpAddress(place),
-      "; the address comes before the messages",
-    );
+    const advice = "; the address comes before the messages";
+    const to = usage(() => parseUdpAddress(place), advice);
     refuse({ "port 0 is only for listening": to.port === 0 });
-    const hostname = to.hostname.includes(":") ? "::" : "0.0.0.0";
+    const isIpv6 = to.hostname.includes(":");
+    const hostname = isIpv6 ? "::" : "0.0.0.0";
+    const limit = isIpv6 ? 65_527 : 65_507; // 65,535 less the headers
     const from = usage(() => parseUdpAddress(bind, { hostname, port: 0 }));
     const stop = stopSignal();
     using socket = new UdpSocket(from, { to });
     const header = number ? HEADER_LENGTH : 0;
     const { total, datagrams } = usage(() =>
-      seriesOf({ ...options, texts }, header, Deno.stdin, socket.limit)
+      seriesOf({ ...options, texts }, header, Deno.stdin, limit)
     );
     if (total === 0 && Deno.stdin.isTerminal()) {
       hint(
@@ -102,7 +90,7 @@ Examples:
     // Or it would go on waiting for a line.
     end.addEventListener("abort", () => total > 0 || Deno.stdin.close());
 
-    const run = crypto.getRandomValues(new Uint32Array(1))[0];
+    const [run] = crypto.getRandomValues(new Uint32Array(1));
     let [sent, bytes] = [0, 0];
     const start = performance.now();
     try {
@@ -142,12 +130,11 @@ Examples:
     const timer = setTimeout(() => over.abort(), stop.aborted ? 0 : wait);
     const came = await answers.finally(() => clearTimeout(timer));
     const within = `within ${wait / 1000}s`;
-    if (came === 0 && !stop.aborted) {
-      const why = "nobody may listen there, or a datagram was lost";
-      log.info("silence", `Nobody answered ${within}: ${why}; UDP cannot tell`);
-    } else if (came < (replies ?? 0) && !stop.aborted) {
-      log.info("answers", `${came} of ${replies} answers came ${within}`);
-    }
+    if (stop.aborted || came >= (replies ?? 1)) return;
+    const text = came === 0
+      ? `Nobody answered ${within}: nobody may listen there, or a datagram was lost; UDP cannot tell`
+      : `${came} of ${replies} answers came ${within}`;
+    log.info(came === 0 ? "silence" : "answers", text);
   },
 };
 

@@ -3,16 +3,11 @@
  *
  * @module
  */
-import { format } from "@std/fmt/bytes";
 import type { Log } from "../command/log.ts";
 import type { Report, Statistics } from "../stats.ts";
 
 /** Says what became of the datagrams: of all, and of each of several senders. */
-export function logReport(
-  statistics: Statistics,
-  gaps: Histogram,
-  log: Log,
-): void {
+export function logReport(statistics: Statistics, gaps: Histogram, log: Log) {
   const now = performance.now();
   const total = statistics.report(now);
   log.info("stats", describeReport(total), { ...total });
@@ -28,22 +23,17 @@ export function logReport(
 
 /** Puts a report into one line: `4 received, 1 lost (20.00 %), …`. */
 export function describeReport(report: Report): string {
-  const { received, lost, lostAtEnd, unnumbered, jitter, seconds } = report;
-  const volume = `${format(report.bytes)} in ${seconds.toFixed(2)} s` +
-    ` (${format(Math.round(report.rate))}/s)`;
-  if (received === unnumbered && lost === 0) {
-    return `${received} received, none numbered, ${volume}`;
-  }
-  const percent = (100 * lost / (received - unnumbered + lost)).toFixed(2);
-  const end = lostAtEnd > 0 ? `, ${lostAtEnd} of them at the end` : "";
+  const { received, lost, unnumbered, bytes, seconds } = report;
+  const rate = seconds > 0 ? (bytes / seconds / 1e6).toFixed(3) : 0;
+  const volume = `${bytes} bytes in ${seconds.toFixed(2)} s (${rate} MB/s)`;
+  const numbered = received - unnumbered + lost;
+  if (numbered === 0) return `${received} received, none numbered, ${volume}`;
   const rest = unnumbered > 0 ? ` (${unnumbered} not numbered)` : "";
-  return `${received} received${rest}, ${lost} lost (${percent} %${end}), ` +
+  const percent = (100 * lost / numbered).toFixed(2);
+  return `${received} received${rest}, ${lost} lost (${percent} %), ` +
     `${report.duplicated} duplicated, ${report.reordered} reordered, ` +
-    `jitter ${jitter.toFixed(3)} ms, ${volume}`;
+    `jitter ${report.jitter.toFixed(3)} ms, ${volume}`;
 }
-
-const EIGHTHS_OF_A_BAR = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-const LONGEST_BAR = 40;
 
 /** Counts durations in ranges of 0-1 µs, 1-2 µs, 2-4 µs, 4-8 µs and so on. */
 export class Histogram {
@@ -57,27 +47,14 @@ export class Histogram {
 
   /** Gives the ranges in microseconds, with a bar for each as a line of text. */
   rows(): { from: number; to: number; count: number; line: string }[] {
-    const counts = [...this.#counts];
-    const most = Math.max(...counts);
-    const rows = counts.map((count, i) => {
-      const to = 2 ** i;
-      const from = i === 0 ? 0 : to / 2;
-      const range = `${inWords(from)} - ${inWords(to)}`.padEnd(17);
-      const number = `${count}`.padStart(`${most}`.length);
-      // A single one is seen, too.
-      const eighths = Math.round(8 * LONGEST_BAR * count / most) ||
-        Math.sign(count);
-      const bar = "█".repeat(eighths >> 3) + EIGHTHS_OF_A_BAR[eighths & 7];
-      return { from, to, count, line: `${range} ${number} ${bar}`.trimEnd() };
+    const most = Math.max(...this.#counts);
+    const rows = Array.from(this.#counts, (count, i) => {
+      const [from, to] = [Math.floor(2 ** (i - 1)), 2 ** i];
+      const range = `${from / 1000} ms - ${to / 1000} ms`.padEnd(20);
+      const bar = "█".repeat(Math.ceil(40 * count / most));
+      const line = `${range} ${`${count}`.padStart(6)} ${bar}`;
+      return { from, to, count, line };
     });
-    const first = counts.findIndex((count) => count > 0);
-    return rows.slice(first, 1 + counts.findLastIndex((count) => count > 0));
+    return rows.filter(({ count }) => count > 0);
   }
-}
-
-function inWords(microseconds: number): string {
-  const thousands = Math.floor(Math.log10(Math.max(1, microseconds)) / 3);
-  const unit = Math.min(thousands, 2);
-  const value = Number((microseconds / 1000 ** unit).toPrecision(3));
-  return `${value} ${["us", "ms", "s"][unit]}`;
 }

@@ -6,9 +6,9 @@
 import { concatenate, pause, turn } from "../tcp/stream.ts";
 
 /**
- * Gives the datagrams, each with room for a header: texts, `count`
- * times each, filled or cut to `size`; or, where nothing says what to send, lines
- * of input. `total` is how many there will be; 0 if nobody knows.
+ * Gives the datagrams, each with room for a header: texts, `count` times each,
+ * filled or cut to `size`; or, where nothing says what to send, lines of input.
+ * `total` is how many there will be; 0 if nobody knows.
  */
 export function seriesOf(
   { texts, count, size }: { texts: string[]; count?: number; size?: number },
@@ -16,78 +16,51 @@ export function seriesOf(
   input: { readonly readable: AsyncIterable<Uint8Array> },
   limit: number,
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
-  if (texts.length === 0) {
-    if ((count ?? size) === undefined) {
-      return {
-        total: 0,
-        datagrams: lineDatagrams(input.readable, header, limit),
-      };
+  const datagramOf = (message: Uint8Array) => {
+    const length = size ?? header + message.length;
+    if (length < header) {
+      throw new RangeError(`--size must be ${header} or more with --number`);
     }
+    if (length > limit) {
+      const version = limit === 65_507 ? "IPv4" : "IPv6";
+      throw new RangeError(
+        `Cannot send a datagram of ${length} bytes: over ${version} it holds at most ${limit}`,
+      );
+    }
+    const datagram = new Uint8Array(length);
+    const body = datagram.subarray(header);
+    body.set(message.subarray(0, body.length));
+    for (let i = message.length; i < body.length; i++) body[i] = 97 + i % 26;
+    return datagram;
+  };
+  async function* lines() {
+    let rest = new Uint8Array(0);
+    const upTo = (end: number) =>
+      datagramOf(rest.subarray(0, rest[end - 1] === 0x0d ? end - 1 : end));
+    for await (const chunk of input.readable) {
+      rest = concatenate([rest, chunk]);
+      for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
+        yield upTo(end);
+        rest = rest.subarray(end + 1);
+      }
+      if (rest.length > limit) datagramOf(rest); // or it would grow without end
+    }
+    if (rest.length > 0) yield upTo(rest.length);
+  }
+  if (texts.length === 0) {
+    if ((count ?? size) === undefined) return { total: 0, datagrams: lines() };
     [texts, size] = [[""], size ?? 64];
   }
-  if (size !== undefined && size < header) {
-    throw new RangeError(`--size must be ${header} or more with --number`);
-  }
-  const made = texts.map((text) =>
-    datagramOf(new TextEncoder().encode(text), header, size)
-  );
-  const longest = Math.max(...made.map(({ length }) => length));
-  if (longest > limit) {
-    const version = limit === 65_507 ? "IPv4" : "IPv6";
-    const most = `over ${version} it holds at most ${limit}`;
-    throw new RangeError(`Cannot send a datagram of ${longest} bytes: ${most}`);
-  }
+  const made = texts.map((text) => datagramOf(new TextEncoder().encode(text)));
   const total = (count ?? 1) * made.length;
-  return { total, datagrams: repeated(made, total) };
-}
-
-const FILLING = "abcdefghijklmnopqrstuvwxyz0123456789";
-
-function datagramOf(message: Uint8Array, header: number, size?: number) {
-  const datagram = new Uint8Array(size ?? header + message.length);
-  const body = datagram.subarray(header);
-  for (let i = message.length; i < body.length; i++) {
-    body[i] = FILLING.charCodeAt(i % FILLING.length);
+  async function* repeated() {
+    for (let i = 0; i < total; i++) yield made[i % made.length];
   }
-  body.set(message.subarray(0, body.length));
-  return datagram;
-}
-
-async function* repeated(made: Uint8Array[], total: number) {
-  for (let i = 0; i < total; i++) yield made[i % made.length];
-}
-
-async function* lineDatagrams(
-  input: AsyncIterable<Uint8Array>,
-  header: number,
-  limit: number,
-) {
-  const most = limit - header;
-  const fitting = (text: Uint8Array) => {
-    const line = text.at(-1) === 0x0d ? text.subarray(0, -1) : text;
-    if (line.length <= most) return line;
-    throw new RangeError(
-      `Cannot send a line of ${
-        most + 1
-      } bytes or more: a datagram holds at most ${most}`,
-    );
-  };
-  let rest = new Uint8Array(0);
-  for await (const chunk of input) {
-    rest = concatenate([rest, chunk]);
-    for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
-      yield datagramOf(fitting(rest.subarray(0, end)), header);
-      rest = rest.subarray(end + 1);
-    }
-    fitting(rest); // or it would grow without end
-  }
-  if (rest.length > 0) yield datagramOf(fitting(rest), header);
+  return { total, datagrams: repeated() };
 }
 
 /** A timer of Deno's is late by up to this, in milliseconds. */
 const TIMER_DELAY = 2.5;
-/** How many datagrams at full speed before signals and answers are heard. */
-const SENT_IN_A_ROW = 32;
 
 /**
  * Gives a function that waits for the next turn at an even pace; an aborted
@@ -102,13 +75,13 @@ export function paceOf(
   const start = performance.now();
   let [turns, last] = [0, -Infinity];
   return async () => {
-    const due = start + interval * turns++;
+    const due = Math.max(start + interval * turns++, last + interval / 4);
     if (interval === 0) {
-      if (turns % SENT_IN_A_ROW === 0) await turn();
+      // Between many at full speed, signals and answers are heard.
+      if (turns % 32 === 0) await turn();
       return;
     }
-    const at = Math.max(due, last + interval / 4);
-    const left = () => at - performance.now();
+    const left = () => due - performance.now();
     if (left() > TIMER_DELAY) await pause(left() - TIMER_DELAY, signal);
     // This sleeps as long as it should, but so does everything else.
     while (left() > 0 && !signal.aborted) {

@@ -5,15 +5,15 @@ import {
   type Group,
   isMulticast,
   parseGroup,
-} from "../../lib/udp/group.ts";
+} from "../../lib/udp/peers.ts";
 
 const GROUPS: [string, Group][] = [
   ["239.1.2.3", { hostname: "239.1.2.3", on: "0.0.0.0" }],
   ["224.0.0.1@10.0.0.1", { hostname: "224.0.0.1", on: "10.0.0.1" }],
-  ["ff02::1", { hostname: "ff02::1", on: 0 }],
-  ["[ff02::1]", { hostname: "ff02::1", on: 0 }],
-  ["ff02::1@2", { hostname: "ff02::1", on: 2 }],
-  ["[FF15::7]@::1", { hostname: "ff15::7", on: 1 }],
+  ["ff02::1", { hostname: "ff02::1", on: "0" }],
+  ["[ff02::1]", { hostname: "ff02::1", on: "0" }],
+  ["ff02::1@2", { hostname: "ff02::1", on: "2" }],
+  ["[FF15::7]@::1", { hostname: "ff15::7", on: "1" }],
 ];
 for (const [text, group] of GROUPS) {
   Deno.test(`parseGroup() reads ${text}`, () => {
@@ -26,15 +26,15 @@ const BAD_GROUPS: [string, string][] = [
   ["240.0.0.1", "a group is an address from 224.0.0.0"],
   ["fe80::1", "a group is an address from 224.0.0.0"],
   ["all.example", "a group is an address from 224.0.0.0"],
-  ["239.1.2", "is not an IPv4 address"],
-  ["ff02::1@10.0.0.1", "the interface is a number"],
-  ["ff02::1@eth0", "the interface is a number"],
-  ["ff02::1@4294967297", "the interface is a number"],
-  ["239.1.2.3@z", "the interface is an address"],
-  ["239.1.2.3@eth0", "the interface is an address"],
-  ["239.1.2.3@::1", "the interface is an address"],
-  ["239.1.2.3@", "the interface is an address"],
-  ["239.1.2.3@10.0.0.1@x", "the interface is an address"],
+  ["239.1.2", "nor an IPv4 address"],
+  ["ff02::1@10.0.0.1", "after @ its interface is"],
+  ["ff02::1@eth0", "after @ its interface is"],
+  ["ff02::1@4294967297", "after @ its interface is"],
+  ["239.1.2.3@z", "after @ its interface is"],
+  ["239.1.2.3@eth0", "after @ its interface is"],
+  ["239.1.2.3@::1", "after @ its interface is"],
+  ["239.1.2.3@", "after @ its interface is"],
+  ["239.1.2.3@10.0.0.1@x", "after @ its interface is"],
   ["", "it names no host"],
 ];
 for (const [text, message] of BAD_GROUPS) {

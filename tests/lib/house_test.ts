@@ -128,7 +128,7 @@ Deno.test("imports run one way, in at most five floors", () => {
 
 /** Rooms by floor: a module or its folder, `lib/tcp.ts` and `lib/tcp/`. */
 const ROOMS = [
-  ["address", "text", "framing", "stats", "peers", "std", "eject"],
+  ["address", "text", "framing", "stats", "std", "eject"],
   ["tcp", "explain"],
   ["udp", "command", "probe"],
   ["modes"],

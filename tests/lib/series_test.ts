@@ -78,7 +78,7 @@ Deno.test("seriesOf() refuses a line that is too long, after those before it", a
       }
     },
     RangeError,
-    "a line of 65488 bytes or more: a datagram holds at most 65487",
+    "a datagram of 65508 bytes: over IPv4 it holds at most 65507",
   );
   assertEquals(given, ["123456"]);
 });
@@ -86,8 +86,8 @@ Deno.test("seriesOf() refuses a line that is too long, after those before it", a
 const never = new AbortController().signal;
 
 Deno.test("paceOf() is never early and never in a burst", async () => {
-  const pace = paceOf(2, never);
   const start = performance.now();
+  const pace = paceOf(2, never);
   const times: number[] = [];
   for (let turn = 0; turn < 200; turn++) {
     await pace();

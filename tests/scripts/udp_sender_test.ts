@@ -344,7 +344,7 @@ Deno.test("udp_sender.ts refuses a line that is too long", async () => {
   assertEquals([code, texts(heard)], [1, ["short"]]);
   assertStringIncludes(
     stderr,
-    "65508 bytes or more: a datagram holds at most 65507",
+    "of 65508 bytes: over IPv4 it holds at most 65507",
   );
 });
 
