@@ -272,8 +272,9 @@ export async function readStatusLine(
       : length
       ? `its first line does not end within ${end} bytes`
       : `it closed the connection ${when}`;
-    const problem = "the server does not speak HTTP on this port";
-    throw Object.assign(new Error(problem), { advice });
+    throw new Error(
+      `the server does not speak HTTP on this port; ${advice}`,
+    );
   }
 }
 

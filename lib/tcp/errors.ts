@@ -88,8 +88,6 @@ const TLS_REASONS: [RegExp, string][] = [
 export function reasonFor(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { name, message, code = "" } = error as Error & { code?: string };
-  // A framing's own errors say what to do about them.
-  if ("advice" in error) return `${message}; ${error.advice}`;
   const isTls = /^(InvalidData|UnexpectedEof)$/.test(name) ||
     message.endsWith("KeyMismatch"); // which has no class of its own
   const tls = TLS_REASONS.find(([said]) => isTls && said.test(message))?.[1];
