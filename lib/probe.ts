@@ -272,7 +272,8 @@ export async function readStatusLine(
       : length
       ? `its first line does not end within ${end} bytes`
       : `it closed the connection ${when}`;
-    throw new Error(
+    // Not an Error, in whose words reasonFor() finds a failed lookup.
+    throw new SyntaxError(
       `the server does not speak HTTP on this port; ${advice}`,
     );
   }

@@ -94,7 +94,8 @@ export function reasonFor(error: unknown): string {
   const reason = REASONS[code] ?? tls ?? REASONS[name];
   if (reason !== undefined) return reason;
   // The text differs from system to system; the class is a plain Error.
-  return isLookupError(error) || /resolve/i.test(message)
+  const isPlain = name === "Error";
+  return isPlain && (isLookupError(error) || /resolve/i.test(message))
     ? "the name does not resolve to an address"
     : message;
 }
