@@ -5,35 +5,11 @@
  *
  *     deno run --allow-net --preload lib/explain.ts ANY.ts
  *
- * `stepListeners` hear each step; `printStep` is there from the beginning.
- *
  * @module
  */
 import { formatAddress } from "./address.ts";
 import { writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
-
-/** A call on a socket that is done, or has failed. */
-export interface SocketStep {
-  /** The first socket of the process is 1. */
-  socket: number;
-  /** In milliseconds since the process began. */
-  time: number;
-  /** What happens, as `bind` or `send`; to what, or how much. */
-  name: string;
-  what: string;
-  c: string;
-  python: string;
-  peer?: string;
-  /** Whether it comes from the peer. */
-  incoming: boolean;
-  /** The first bytes of what was sent or received. */
-  bytes?: Uint8Array;
-  error?: unknown;
-}
-
-/** Everything that is called with each step. */
-export const stepListeners = new Set([printStep]);
 
 // What goes through here is any program's, and may be anything.
 // deno-lint-ignore no-explicit-any
@@ -101,8 +77,6 @@ const observedSockets = new WeakMap<object, ObservedSocket>();
 
 /** A socket whose calls are told. */
 class ObservedSocket {
-  static #count = 0;
-  #number = ++ObservedSocket.#count;
   #open = true;
   #socket: Loose;
 
@@ -133,12 +107,11 @@ class ObservedSocket {
       const [data, from] = Array.isArray(result) ? result : [given.data];
       const count = Array.isArray(result) ? data.length : result ?? 0;
       const moved = data?.subarray && result !== undefined;
-      const bytes = moved ? data.slice(0, Math.min(count, 1024)) : undefined;
-      const start = new TextDecoder().decode(bytes?.subarray(0, 16))
+      const bytes = moved ? data.subarray(0, Math.min(count, 16)) : undefined;
+      const start = new TextDecoder().decode(bytes)
         .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
       const text = `"${safeLine(start)}"${count > 16 ? "…" : ""}`;
-      const incoming = /accept|read|receive/.test(method);
-      const way = incoming ? "from" : "to";
+      const way = /read|receive/.test(method) ? "from" : "to";
       // Each time anew: behind a proxy it becomes the client's.
       const accepted = method === "accept" ? result?.remoteAddr : undefined;
       const other = from ?? accepted ?? given.to ?? this.#socket?.remoteAddr;
@@ -157,7 +130,7 @@ class ObservedSocket {
         moved: given.to ? `to ${peer}` : "",
         closed: peer ? `the connection to ${peer}` : "the socket",
       };
-      if (bytes) words.moved = `${count} bytes ${way} ${peer}: ${text}`;
+      if (moved) words.moved = `${count} bytes ${way} ${peer}: ${text}`;
       if (result === null) words.moved = "the end: the peer says no more";
       const fill = (template: string) =>
         template.replace(/\{(\w+)\}/g, (_, name) => `${words[name]}`);
@@ -166,10 +139,7 @@ class ObservedSocket {
         what = `${what} fails: ${safeLine(String(error))}`.trim();
         c += ` = ${`-1 ${error.code ?? ""}`.trim()}`;
       } else if (moved) c += ` = ${count}`;
-      if (what === "") return;
-      const [socket, time] = [this.#number, performance.now()];
-      const step = { socket, time, name, what, c, python, peer, incoming };
-      for (const listener of stepListeners) listener({ ...step, bytes, error });
+      if (what !== "") printStep(name, what, c, python);
     } catch {
       // A program may call with anything; Deno says what is wrong with that.
     }
@@ -287,9 +257,9 @@ function addressOf(address: Loose) {
 }
 
 /** Writes a step to standard error at once, in lines that fit a terminal. */
-export function printStep({ time, name, what, c, python }: SocketStep): void {
+function printStep(name: string, what: string, c: string, python: string) {
   // An option takes no time: it belongs to the step before.
-  const elapsed = name === "option" ? "" : `${time.toFixed(1)} ms`;
+  const elapsed = name === "option" ? "" : `${performance.now().toFixed(1)} ms`;
   const first = `${elapsed.padStart(11)}  ${name.padEnd(10)} ${what}`;
   const indent = " ".repeat(13);
   try {

@@ -1,9 +1,8 @@
 /**
  * Where one message ends and the next begins.
  *
- * TCP carries a stream of bytes: what was sent in one piece may arrive in two,
- * and two pieces as one. A framing marks the messages in the stream. `hello`
- * and an empty message, on the wire:
+ * What was sent over TCP in one piece may arrive in two, and two pieces as one.
+ * A framing marks the messages. `hello` and an empty message, on the wire:
  *
  * ```text
  * lines      h e l l o \n | \n                          LF ends it; CRLF too
@@ -31,8 +30,6 @@ export interface Framing {
   /**
    * Puts a message into the form that it has on the wire.
    *
-   * @param payload The message.
-   * @returns Its whole form, for one write.
    * @throws {FrameTooLongError} If the message is over the limit.
    * @throws {Deno.errors.InvalidData} If the framing cannot carry it.
    */
@@ -40,60 +37,41 @@ export interface Framing {
   /**
    * Writes that form into a buffer, for one write of many messages.
    *
-   * @param payload The message.
-   * @param buffer The buffer.
-   * @param start Where in it the form begins.
-   * @returns Where the form ends. If that is beyond the buffer, there is no room
-   * for it, and what is there from `start` on means nothing.
-   * @throws What `encode` throws.
+   * @returns Where the form ends. Beyond the buffer: there is no room for it.
    */
   encodeInto(payload: Uint8Array, buffer: Uint8Array, start: number): number;
-  /**
-   * Starts reading one stream.
-   *
-   * @returns A decoder with nothing in it yet.
-   */
+  /** Starts reading one stream. */
   createDecoder(): FrameDecoder;
 }
 
 /** Reads one stream of frames. After it has thrown, it only throws again. */
 export interface FrameDecoder {
   /**
-   * Takes the next bytes of the stream and gives the frames that they end.
+   * Gives the frames that these bytes end, those before a bad one too. They must
+   * be taken before the next push. A frame that lies whole in the chunk is a
+   * view on it, and changes if the chunk does.
    *
-   * The result must be iterated to its end before the next push. A frame that
-   * lies whole in the chunk is a view on it, and changes if the chunk does.
-   *
-   * @param chunk The bytes, cut wherever the network cut them.
-   * @returns The whole frames, those before a bad one too.
    * @throws {FrameTooLongError} If a frame is over the limit.
    * @throws {Deno.errors.InvalidData} If the bytes are not of this framing.
    */
   push(chunk: Uint8Array): Iterable<Uint8Array>;
   /**
-   * Ends the stream.
+   * Ends the stream, which may end a last frame.
    *
-   * @returns The last frame, where a framing lets the end of the stream end it.
-   * @throws {Deno.errors.UnexpectedEof} If the stream ends inside a frame.
+   * @throws {Deno.errors.UnexpectedEof} If it ends inside a frame.
    */
   finish(): Iterable<Uint8Array>;
 }
 
-const FRAMING_ADVICE = "do both sides use the same framing?";
+const MISMATCH = "do both sides use the same framing?";
 
 /** A frame is longer than its limit, or would be. */
 export class FrameTooLongError extends RangeError {
-  /** What a report of this error ends with. */
-  readonly advice: string = FRAMING_ADVICE;
-
-  /**
-   * Makes the error and its message.
-   *
-   * @param length Length of the frame, in bytes, as declared or so far read.
-   * @param limit The most that a frame may have, in bytes.
-   */
+  /** Takes the length, as declared or so far read, and the limit, in bytes. */
   constructor(readonly length: number, readonly limit: number) {
-    super(`The frame is too long: ${length} bytes, the limit is ${limit}`);
+    super(
+      `The frame is too long: ${length} bytes, the limit is ${limit}; ${MISMATCH}`,
+    );
     this.name = "FrameTooLongError";
   }
 }
@@ -105,12 +83,10 @@ export const DEFAULT_MAX_FRAME_LENGTH = 65_536;
 interface FramingRules {
   /** Longest message that it can carry, in bytes. */
   most?: number;
-  /** The byte that ends a frame, as does the end of the stream. */
-  terminator?: number;
-  /** Writes what stands before a message; returns where the message begins. */
-  prefix?(length: number, buffer: Uint8Array, start: number): number;
-  /** Writes what stands after it; returns where the frame ends. */
-  suffix?(payload: Uint8Array, buffer: Uint8Array, end: number): number;
+  /** Whether a line feed ends a frame; then the end of the stream does, too. */
+  isText?: boolean;
+  /** Writes a message's form, as far as there is room; returns its end. */
+  write(message: Uint8Array, buffer: Uint8Array, start: number): number;
   /**
    * Finds the message in the frame that begins at `start`. Returns where that
    * frame ends, as far as can be told: beyond the bytes if some are missing.
@@ -119,33 +95,31 @@ interface FramingRules {
 }
 
 const NOTHING = new Uint8Array(0);
-const COMMA = 0x2c;
-const ZERO = 0x30;
-const COLON = 0x3a;
+const [COMMA, ZERO, NINE, COLON] = [0x2c, 0x30, 0x39, 0x3a];
 
 const RULES_BY_NAME: Record<string, FramingRules> = {
   raw: {
+    write: writeMessage,
     find: (bytes, start, decoder) => decoder.found(start, bytes.length - start),
   },
   lines: {
-    terminator: FEED,
-    suffix(payload, buffer, end) {
-      if (payload.includes(FEED)) {
+    isText: true,
+    write(message, buffer, start) {
+      if (message.includes(FEED)) {
         throw new Deno.errors.InvalidData("A line cannot hold a line feed");
       }
+      let end = writeMessage(message, buffer, start);
       // A line's own carriage return at its end survives only before a CRLF.
-      if (payload[payload.length - 1] === RETURN) buffer[end++] = RETURN;
+      if (message[message.length - 1] === RETURN) buffer[end++] = RETURN;
       buffer[end] = FEED;
       return end + 1;
     },
     find(bytes, start, decoder) {
-      const { limit, kept } = decoder;
-      const feed = lineFeedFrom(bytes, start + kept.length);
+      const feed = lineFeedFrom(bytes, start + decoder.searched);
       let end = feed === -1 ? bytes.length : feed;
       if (end > start && bytes[end - 1] === RETURN) end--;
-      // How long it would get is unknown; that it is one too many is not.
-      decoder.found(start, Math.min(end - start, limit + 1));
-      return feed === -1 ? start + limit + 2 : feed + 1;
+      decoder.found(start, end - start);
+      return feed === -1 ? start + decoder.limit + 2 : feed + 1;
     },
   },
   u8: integerPrefix(0),
@@ -155,12 +129,13 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
   u32le: integerPrefix(0, 1, 2, 3),
   // https://protobuf.dev/programming-guides/encoding/#varints
   varint: {
-    prefix(length, buffer, start) {
+    write(message, buffer, start) {
+      let { length } = message;
       for (; length >= 0x80; length = Math.floor(length / 0x80)) {
         buffer[start++] = length % 0x80 | 0x80;
       }
       buffer[start] = length;
-      return start + 1;
+      return writeMessage(message, buffer, start + 1);
     },
     find(bytes, start, decoder) {
       let length = 0;
@@ -176,34 +151,30 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
   },
   // https://cr.yp.to/proto/netstrings.txt
   netstring: {
-    prefix(length, buffer, start) {
-      for (const character of `${length}:`) {
+    write(message, buffer, start) {
+      for (const character of `${message.length}:`) {
         buffer[start++] = character.charCodeAt(0);
       }
-      return start;
-    },
-    suffix(_payload, buffer, end) {
+      const end = writeMessage(message, buffer, start);
       buffer[end] = COMMA;
       return end + 1;
     },
     find(bytes, start, decoder) {
-      let length = 0;
-      for (let i = start; i < bytes.length; i++) {
-        if (bytes[i] === COLON && i > start) {
-          const end = decoder.found(i + 1, length);
-          const ended = end >= bytes.length || bytes[end] === COMMA;
-          checkForm(ended, "there is no comma after its payload");
-          return end + 1;
-        }
-        const digit = bytes[i] - ZERO;
-        const isDigit = digit >= 0 && digit <= 9;
-        checkForm(isDigit, "a netstring starts with its length and a colon");
-        const follows = i > start && length === 0;
-        checkForm(!follows, "the length of a netstring has no leading zero");
-        length = length * 10 + digit;
+      let [length, i] = [0, start];
+      // Nothing but the colon may follow a leading zero.
+      while (
+        bytes[i] >= ZERO && bytes[i] <= NINE && (length > 0 || i === start)
+      ) {
+        length = length * 10 + bytes[i++] - ZERO;
         checkLength(length, decoder.limit);
       }
-      return bytes.length + 1;
+      if (i === bytes.length) return i + 1;
+      const isRight = bytes[i] === COLON && i > start;
+      checkForm(isRight, "a netstring starts with its length and a colon");
+      const end = decoder.found(i + 1, length);
+      const ended = end >= bytes.length || bytes[end] === COMMA;
+      checkForm(ended, "there is no comma after its payload");
+      return end + 1;
     },
   },
 };
@@ -216,11 +187,11 @@ function integerPrefix(...places: number[]): FramingRules {
   const width = places.length;
   return {
     most: 256 ** width - 1,
-    prefix(length, buffer, start) {
+    write(message, buffer, start) {
       for (let i = 0; i < width; i++) {
-        buffer[start + places[i]] = length >>> (8 * i);
+        buffer[start + places[i]] = message.length >>> 8 * i;
       }
-      return start + width;
+      return writeMessage(message, buffer, start + width);
     },
     find(bytes, start, decoder) {
       const middle = start + width;
@@ -238,13 +209,20 @@ function integerPrefix(...places: number[]): FramingRules {
 /** A message is cut into blocks of this length; the last one is padded. */
 function blocksOf(size: number): FramingRules {
   return {
-    suffix({ length }, buffer, end) {
-      const blocks = Math.max(1, Math.ceil(length / size));
-      buffer.fill(0, end, end + blocks * size - length);
-      return end + blocks * size - length;
+    write(message, buffer, start) {
+      const end = start + Math.ceil(message.length / size || 1) * size;
+      buffer.fill(0, writeMessage(message, buffer, start), end);
+      return end;
     },
     find: (_, start, decoder) => decoder.found(start, size),
   };
+}
+
+/** Copies a message to where there is room for it; gives its end. */
+function writeMessage(message: Uint8Array, to: Uint8Array, start: number) {
+  const end = start + message.length;
+  if (end <= to.length) to.set(message, start);
+  return end;
 }
 
 function checkLength(length: number, limit: number): void {
@@ -272,11 +250,10 @@ function checkForm(isRight: boolean, reason: string): void {
  * import { assertEquals } from "@std/assert";
  *
  * const framing = parseFraming("u16");
- * const wire = framing.encode(new TextEncoder().encode("hello"));
+ * const wire = framing.encode(new Uint8Array([104, 105]));
+ * assertEquals(wire, new Uint8Array([0, 2, 104, 105]));
  * const decoder = framing.createDecoder();
- * assertEquals([...decoder.push(wire.subarray(0, 3))], []);
- * const [frame] = decoder.push(wire.subarray(3));
- * assertEquals(new TextDecoder().decode(frame), "hello");
+ * assertEquals([...decoder.push(wire)], [new Uint8Array([104, 105])]);
  * ```
  */
 export function parseFraming(
@@ -285,28 +262,22 @@ export function parseFraming(
 ): Framing {
   const { maxFrameLength = DEFAULT_MAX_FRAME_LENGTH } = options;
   if (!Number.isSafeInteger(maxFrameLength) || maxFrameLength < 0) {
-    throw new RangeError(
-      `The maximum frame length must be a whole number of bytes, not ${maxFrameLength}`,
-    );
+    throw new RangeError(`Not a number of bytes: ${maxFrameLength}`);
   }
   const size = Number(/^fixed:(\d+)$/.exec(name)?.[1]);
   if (size > 0) checkLength(size, maxFrameLength);
-  else if (!Object.hasOwn(RULES_BY_NAME, name)) {
+  else if (!FRAMING_NAMES.includes(name)) {
     const names = FRAMING_NAMES.join(", ");
     throw new SyntaxError(
       `Cannot parse framing "${name}": it must be one of ${names}, or fixed:N with a block length from 1`,
     );
   }
-  const rules = size > 0 ? blocksOf(size) : RULES_BY_NAME[name];
+  const rules = RULES_BY_NAME[name] ?? blocksOf(size);
   const { most = Infinity } = rules;
   const limit = name === "raw" ? most : Math.min(most, maxFrameLength);
   function encodeInto(payload: Uint8Array, buffer: Uint8Array, start: number) {
-    const { length } = payload;
-    checkLength(length, limit);
-    const middle = rules.prefix?.(length, buffer, start) ?? start;
-    const end = middle + length;
-    if (end <= buffer.length) buffer.set(payload, middle);
-    return rules.suffix?.(payload, buffer, end) ?? end;
+    checkLength(payload.length, limit);
+    return rules.write(payload, buffer, start);
   }
   return {
     name,
@@ -323,8 +294,9 @@ export function parseFraming(
 
 /** Decodes by rules, as an iterator: a generator takes a fifth longer. */
 class RulesDecoder implements FrameDecoder {
-  /** What came of a frame before this chunk. */
-  kept: Uint8Array = NOTHING;
+  /** How much of the frame that is looked for has been searched in vain. */
+  searched = 0;
+  #kept: Uint8Array = NOTHING; // what of it came before this chunk
   #chunk: Uint8Array = NOTHING;
   #used = 0;
   #start = 0;
@@ -340,17 +312,15 @@ class RulesDecoder implements FrameDecoder {
   }
 
   finish(): Iterable<Uint8Array> {
-    const { kept, rules } = this;
-    const ended = kept.length === 0 || this.#failure !== undefined;
+    const ended = this.searched === 0 || this.#failure !== undefined;
     if (ended) return this.push(NOTHING);
-    if (rules.terminator) return this.push(Uint8Array.of(rules.terminator));
+    if (this.rules.isText) return this.push(Uint8Array.of(FEED));
     this.#start = 0;
-    const want = rules.find(kept, 0, this) - this.#start;
-    const have = kept.length - this.#start;
-    const error = new Deno.errors.UnexpectedEof(
-      `The stream ended inside a frame: after ${have} of ${want} bytes`,
+    const want = this.rules.find(this.#kept, 0, this) - this.#start;
+    const have = this.#kept.length - this.#start;
+    throw this.#failure = new Deno.errors.UnexpectedEof(
+      `The stream ended inside a frame: after ${have} of ${want} bytes; ${MISMATCH}`,
     );
-    throw this.#failure = Object.assign(error, { advice: FRAMING_ADVICE });
   }
 
   [Symbol.iterator](): this {
@@ -361,18 +331,19 @@ class RulesDecoder implements FrameDecoder {
     if (this.#failure !== undefined) throw this.#failure;
     try {
       while (this.#used < this.#chunk.length) {
-        const joins = this.kept.length > 0;
+        const joins = this.searched > 0;
         const bytes = joins ? this.#join() : this.#chunk;
         const start = joins ? 0 : this.#used;
         const end = this.rules.find(bytes, start, this);
         if (!joins) this.#used = end;
         if (end <= bytes.length) {
-          this.kept = NOTHING;
+          this.searched = 0;
           const value = bytes.subarray(this.#start, this.#end);
           // In this order, which V8 makes a promise of in less time.
           return { value, done: false };
         }
-        this.kept = joins ? bytes : bytes.slice(start);
+        this.searched = bytes.length - start;
+        this.#kept = joins ? bytes : bytes.slice(start);
       }
     } catch (error) {
       throw this.#failure = error;
@@ -390,19 +361,18 @@ class RulesDecoder implements FrameDecoder {
 
   /** What was kept, and what of the chunk belongs to the same frame. */
   #join(): Uint8Array {
-    const { kept, rules } = this;
-    const need = rules.find(kept, 0, this);
-    const end = rules.terminator
-      ? this.#chunk.indexOf(rules.terminator, this.#used) + 1 || undefined
-      : this.#used + need - kept.length;
-    const more = this.#chunk.subarray(this.#used, end);
+    const kept = this.#kept;
+    const need = this.rules.find(kept, 0, this);
+    const most = this.#used + need - kept.length;
+    let more = this.#chunk.subarray(this.#used, most);
+    const feed = this.rules.isText ? more.indexOf(FEED) : -1;
+    if (feed !== -1) more = more.subarray(0, feed + 1);
     this.#used += more.length;
     const length = kept.length + more.length;
     let { buffer } = kept;
     if (length > buffer.byteLength) {
       // Memory grows with what has come, not with what was announced.
-      const size = Math.max(length, Math.min(2 * length, need));
-      const grown = new Uint8Array(size);
+      const grown = new Uint8Array(Math.min(2 * length, need));
       grown.set(kept);
       buffer = grown.buffer;
     }
@@ -413,8 +383,8 @@ class RulesDecoder implements FrameDecoder {
 }
 
 /**
- * Reads frames from a source on demand: the next chunk is not asked for before
- * the frames of this one are used up. So it can be used on a socket that one
+ * Reads frames on demand: the next chunk is not asked for before the frames of
+ * this one are used up, one at a time. So it can be used on a socket that one
  * answers; a `TransformStream` reads ahead, and Deno closes at the end.
  *
  * @param source Chunks of bytes: `conn.readable`, standard input, an array.
@@ -425,22 +395,19 @@ class RulesDecoder implements FrameDecoder {
  * ```ts
  * import { assertEquals } from "@std/assert";
  *
- * const source = ["one\ntw", "o\r\nthree"]
- *   .map((text) => new TextEncoder().encode(text));
- * const lines: string[] = [];
- * for await (const line of decodeFrames(source, parseFraming("lines"))) {
- *   lines.push(new TextDecoder().decode(line));
- * }
- * assertEquals(lines, ["one", "two", "three"]);
+ * const source = [new Uint8Array([2, 104]), new Uint8Array([105, 0])];
+ * const frames = decodeFrames(source, parseFraming("u8"));
+ * const lengths = await Array.fromAsync(frames, ({ length }) => length);
+ * assertEquals(lengths, [2, 0]);
  * ```
  */
 export function decodeFrames(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
+  const decoder = framing.createDecoder();
   let frames: Iterator<Uint8Array, void> | undefined;
   async function* generate(): AsyncGenerator<Uint8Array, void> {
-    const decoder = framing.createDecoder();
     try {
       for await (const chunk of source) {
         frames = decoder.push(chunk)[Symbol.iterator]();
@@ -451,32 +418,18 @@ export function decodeFrames(
       frames = undefined;
     }
   }
-  // The generator alone would do, but it suspends itself for each frame. With
-  // all but the first frame of a chunk taken past it, twice as many come a
-  // second. While an answer of it is awaited, all that is asked for goes there.
   const generator = generate();
-  let awaited = 0;
-  function answer<T>(promise: Promise<T>): Promise<T> {
-    awaited++;
-    const came = () => void awaited--;
-    promise.then(came, came);
-    return promise;
-  }
-  return {
-    next() {
-      try {
-        const frame = awaited === 0 ? frames?.next() : undefined;
-        if (frame?.done === false) return Promise.resolve(frame);
-      } catch (error) {
-        return this.throw(error);
-      }
-      return answer(generator.next());
-    },
-    return: () => answer(generator.return()),
-    throw: (error: unknown) => answer(generator.throw(error)),
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    [Symbol.asyncDispose]: () => answer(generator.return()).then(() => {}),
+  const { next } = generator;
+  // It suspends itself for each frame. With all but the first of a chunk taken
+  // past it, twice as many come a second.
+  generator.next = () => {
+    try {
+      const frame = frames?.next();
+      if (frame?.done === false) return Promise.resolve(frame);
+    } catch (error) {
+      return generator.throw(error);
+    }
+    return next.call(generator);
   };
+  return generator;
 }

@@ -272,8 +272,10 @@ export async function readStatusLine(
       : length
       ? `its first line does not end within ${end} bytes`
       : `it closed the connection ${when}`;
-    const problem = "the server does not speak HTTP on this port";
-    throw Object.assign(new Error(problem), { advice });
+    // Not an Error, in whose words reasonFor() finds a failed lookup.
+    throw new SyntaxError(
+      `the server does not speak HTTP on this port; ${advice}`,
+    );
   }
 }
 

@@ -44,8 +44,6 @@ const OPTIONS = {
 
 const SERVER =
   "First, in another terminal: deno run --allow-net scripts/tcp_server.ts (or nc -l 1234)";
-/** How long open work has to end after SIGINT, in milliseconds. */
-const GRACE = 5000;
 
 /** The command, as its help and its tests know it. */
 export const command: Command<typeof OPTIONS> = {
@@ -91,9 +89,6 @@ Examples:
         !/^(raw|lines)$/.test(name),
       "--check sends and shows nothing": check && send.length > 0,
     });
-
-    // On request: it goes with the option.
-    refuse({ "--check sends and shows nothing": check && options.progress });
 
     const lineEnd = new Uint8Array([13, 10]);
     if (crlf) framing.encode = (text) => concatenate([text, lineEnd]);
@@ -149,9 +144,8 @@ Examples:
       } else {
         log.debug("connected", connected, about);
         stop.addEventListener("abort", () => {
-          const grace = `${GRACE / 1000}s`;
-          log.info("stopping", `Stopping: what is under way has ${grace}`);
-          setTimeout(() => end.abort(stop.reason), GRACE);
+          log.info("stopping", "Stopping: what is under way has 5s");
+          setTimeout(() => end.abort(stop.reason), 5000);
         });
         const output = new Output(options);
         await pipe(conn, framing, output, { ...options, stop, end });

@@ -8,11 +8,10 @@ import { decodeFrames, parseFraming } from "../framing.ts";
 import { chunks, pause, type Writer } from "../tcp/stream.ts";
 import type { Log } from "./log.ts";
 
-/** Gives typed lines to one chat after the other, and shows what peers say. */
+/** Gives typed lines to one chat after the other; shows what is written. */
 export interface Prompt extends Writer, AsyncDisposable {
   /** Gives what is typed for one peer, until the signal is aborted. */
   lines(signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** Says something to whoever types. */
   tell(text: string): void;
 }
 
@@ -21,8 +20,8 @@ export async function openPrompt(log: Log): Promise<Prompt> {
   if (Deno.stdin.isTerminal() && Deno.stdout.isTerminal()) {
     return await openTerminal(log);
   }
-  const limit = { maxFrameLength: Number.MAX_SAFE_INTEGER };
-  const input = decodeFrames(chunks(Deno.stdin), parseFraming("lines", limit));
+  const lines = parseFraming("lines", { maxFrameLength: 2 ** 32 });
+  const input = decodeFrames(chunks(Deno.stdin), lines);
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
   return {
     async *lines(signal) {
@@ -54,21 +53,17 @@ async function openTerminal(log: Log): Promise<Prompt> {
 
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
-  const editor = createInterface({ input, output: stdout, terminal: true });
-  editor.setPrompt("");
+  const settings = { output: stdout, terminal: true, prompt: "" };
+  const editor = createInterface({ input, ...settings });
   editor.prompt();
   // With TERM=dumb readline moves no cursor, and neither do we.
   const isDumb = !("prevRows" in editor);
-  /** Why a line that is entered now is not sent. */
-  let refusal = NOBODY;
-  /** What has come of a line whose end has not. */
-  let unfinished = "";
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let refusal = NOBODY; // why a line that is entered now is not sent
+  let unfinished = ""; // what has come of a line whose end has not
 
   editor.on("line", (line) => {
-    const why = `Not sent, ${refusal}: ${line}`;
-    if (refusal && line) draw(() => log.error(why));
-    editor.prompt();
+    if (refusal && line) tell(`Not sent, ${refusal}: ${line}`);
+    else editor.prompt();
   });
   // Ctrl-D ends the input of one chat only.
   editor.close = () => void (refusal || begin("Ctrl-D has ended the input"));
@@ -99,6 +94,10 @@ async function openTerminal(log: Log): Promise<Prompt> {
     });
   }
 
+  function tell(text: string): void {
+    draw(() => log.error(text));
+  }
+
   /** Draws something above the line that is being typed. */
   function draw(print: () => void): void {
     const up = "\x1b[A".repeat(editor.getCursorPos().rows);
@@ -118,7 +117,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
   }
 
   return {
-    tell: (text) => draw(() => log.error(text)),
+    tell,
     async *lines(signal) {
       if (signal.aborted) return;
       begin("");
@@ -126,8 +125,8 @@ async function openTerminal(log: Log): Promise<Prompt> {
         show();
         begin(NOBODY);
       });
-      const options = { close: ["end"] };
-      for await (const [line] of EventEmitter.on(editor, "line", options)) {
+      const typed = EventEmitter.on(editor, "line", { close: ["end"] });
+      for await (const [line] of typed) {
         if (signal.aborted) return;
         yield new TextEncoder().encode(line);
       }
@@ -135,10 +134,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
     write(bytes) {
       unfinished += new TextDecoder().decode(bytes);
       show(unfinished.lastIndexOf("\n") + 1);
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        show();
-      }, REST);
+      setTimeout(show, REST);
       return Promise.resolve(bytes.length);
     },
     async [Symbol.asyncDispose]() {

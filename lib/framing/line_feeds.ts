@@ -7,17 +7,11 @@
 export const FEED = 0x0a;
 export const RETURN = 0x0d;
 
-const FOUR_FEEDS = 0x0a0a0a0a;
-const SEVEN_BITS = 0x7f7f7f7f;
-
 // The bytes searched last, and the memory that they lie in, in aligned words.
 let feedBytes = new Uint8Array(0);
 let feedWords = new Int32Array(0);
 
-/**
- * What `indexOf` finds, but four bytes at a time: a call of that takes as long
- * as all else that a line of 64 bytes needs.
- */
+/** `indexOf`, but four bytes at a time: for a short line in half the time. */
 export function lineFeedFrom(bytes: Uint8Array, start: number): number {
   const { length, byteOffset } = bytes;
   if (length - start < 64) return bytes.indexOf(FEED, start);
@@ -29,24 +23,23 @@ export function lineFeedFrom(bytes: Uint8Array, start: number): number {
   const first = byteOffset + start;
   // `indexOf` finds the end of a longer line sooner.
   const end = Math.min((first >> 2) + 64, feedWords.length);
-  let mask = -1 << 8 * (first & 3); // nothing before the start
+  let before = (1 << 8 * (first & 3)) - 1; // bits, so that there is no feed
   for (let word = first >> 2; word < end; word++) {
-    const other = feedWords[word] ^ FOUR_FEEDS; // a feed is a byte of zero
-    const feeds = ~((other & SEVEN_BITS) + SEVEN_BITS | other | SEVEN_BITS);
-    if ((feeds & mask) !== 0) {
-      const bit = 31 - Math.clz32(feeds & mask & -(feeds & mask));
+    const other = feedWords[word] ^ 0x0a0a0a0a | before; // 0 where a feed is
+    const feeds = other - 0x01010101 & ~other & 0x80808080;
+    if (feeds !== 0) {
+      const bit = 31 - Math.clz32(feeds & -feeds);
       const at = 4 * word + (bit >> 3) - byteOffset;
       return at < length ? at : -1;
     }
-    mask = -1;
+    before = 0;
   }
   return bytes.indexOf(FEED, 4 * end - byteOffset);
 }
 
 /**
- * Finds the run of whole lines in a chunk that can be sent back as they lie
- * there, in a third of the time; [0, 0] if there is none. What is before and
- * after it is for the decoder. `inLine`: the chunk begins inside a line.
+ * Finds the run of whole lines that can be sent back as they lie in a chunk;
+ * [0, 0] if there is none. `inLine`: the chunk begins inside a line.
  */
 export function wholeLines(
   chunk: Uint8Array,

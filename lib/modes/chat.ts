@@ -23,18 +23,17 @@ export async function chat(
   prompt: Prompt,
   { hex = false, signal }: { hex?: boolean; signal?: AbortSignal } = {},
 ): Promise<void> {
-  const isRaw = framing.name === "raw";
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const { name, maxFrameLength } = framing;
+  const isRaw = name === "raw";
   const over = new AbortController();
+  const stop = AbortSignal.any([over.signal, ...signal ? [signal] : []]);
   let sent = 0;
   let isOpen = true;
 
   async function send(): Promise<void> {
-    const { name, maxFrameLength } = framing;
-    for await (const line of prompt.lines(over.signal)) {
+    for await (const line of prompt.lines(stop)) {
+      if (/^\s*bye\s*$/i.test(new TextDecoder().decode(line))) return;
       const { length } = line;
-      const word = length < 16 ? new TextDecoder().decode(line).trim() : "";
-      if (word.toLowerCase() === "bye") return resolve();
       if (length > maxFrameLength) {
         prompt.tell(
           `Not sent: this line has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
@@ -47,19 +46,18 @@ export async function chat(
       sent++;
     }
     isOpen = false;
-    if (!over.signal.aborted) await conn.closeWrite();
+    if (!stop.aborted) await conn.closeWrite();
+    await received;
   }
 
   async function receive(): Promise<void> {
-    const isPadded = framing.name.startsWith("fixed:") && !hex;
+    const isPadded = name.startsWith("fixed:") && !hex;
     const lineEnd = new Uint8Array(isRaw || hex ? [] : [10]);
     const safe = Deno.stdout.isTerminal() ? new SafeTextDecoder() : undefined;
     let offset = 0;
     for await (const message of decodeFrames(chunks(conn), framing)) {
-      const length = isPadded
-        ? message.findLastIndex((byte) => byte !== 0) + 1
-        : message.length;
-      const bytes = concatenate([message.subarray(0, length), lineEnd]);
+      const last = message.findLastIndex((byte) => !isPadded || byte !== 0);
+      const bytes = concatenate([message.subarray(0, last + 1), lineEnd]);
       await show(hex ? hexDump(bytes, offset) : safe?.push(bytes) ?? bytes);
       offset += bytes.length;
     }
@@ -67,25 +65,21 @@ export async function chat(
     // A peer that has ended may still listen to what a program says.
     for (let before = -1; isOpen && before !== sent;) {
       before = sent;
-      await pause(CHAT_LINGER, over.signal);
+      await pause(CHAT_LINGER, stop);
     }
   }
 
   async function show(what: string | Uint8Array): Promise<void> {
-    const bytes = typeof what === "string"
-      ? new TextEncoder().encode(what)
-      : what;
+    const isText = typeof what === "string";
+    const bytes = isText ? new TextEncoder().encode(what) : what;
     await writeAll(prompt, bytes).catch((error) => {
       throw new OutputError(error);
     });
   }
 
-  signal?.addEventListener("abort", () => resolve(), { signal: over.signal });
-  if (signal?.aborted) resolve();
-  send().catch(reject);
-  receive().then(resolve, reject);
+  const received = receive();
   try {
-    await promise;
+    await Promise.race([send(), received, pause(2 ** 31 - 1, stop)]);
   } finally {
     over.abort();
   }

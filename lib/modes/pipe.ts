@@ -8,21 +8,14 @@ import type { Output } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
 import { duplex } from "../tcp/duplex.ts";
-import { chunks, concatenate, type Reader } from "../tcp/stream.ts";
+import { chunks, concatenate } from "../tcp/stream.ts";
 
-/** What a program says to a peer, and when it ends. */
+/** Options of tcp_client, and what ends it: `stop` ends only its input. */
 export interface PipeOptions {
-  /** These texts, and no input. */
   send: readonly string[];
-  /** Nothing at all: only listen. */
   noStdin: boolean;
-  /** Whether each line of the input is a message, in `raw` too. */
   crlf: boolean;
-  /** The longest message, in bytes, if not 64 KiB. */
-  maxFrame?: number;
-  /** Takes no more input, as though it had ended. */
   stop: AbortSignal;
-  /** Ends it at once. */
   end: AbortController;
 }
 
@@ -51,9 +44,8 @@ export async function pipe(
     try {
       for (const message of messages) {
         // A person need not see the NUL bytes that pad a block.
-        const last = isBlocks && !asIs
-          ? message.findLastIndex((byte) => byte !== 0)
-          : message.length - 1;
+        const isPadded = isBlocks && !asIs;
+        const last = message.findLastIndex((byte) => !isPadded || byte !== 0);
         printed.push(message.subarray(0, last + 1), lineEnd);
       }
     } catch (error) {
@@ -76,14 +68,14 @@ export async function pipe(
     },
   };
   const linger = noStdin ? 0 : PIPE_LINGER;
-  const { signal } = end;
-  const { sent, cut } = await duplex(conn, program, { stop, signal, linger });
+  const ends = { stop, signal: end.signal, linger };
+  const { sent, cut } = await duplex(conn, program, ends);
   if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
 }
 
 /** What is sent: texts, nothing, or standard input, framed or as it is. */
 async function* inputOf(
-  { send, noStdin, crlf, maxFrame }: PipeOptions,
+  { send, noStdin, crlf }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
   const [name, blockLength] = framing.name.split(":");
@@ -97,18 +89,19 @@ async function* inputOf(
       // A peer may take what one read gives for a block.
       const size = Number(blockLength ?? 1);
       let rest = new Uint8Array(0);
-      for await (const chunk of readAhead(Deno.stdin)) {
+      for await (const chunk of readAhead()) {
         const bytes = rest.length > 0 ? concatenate([rest, chunk]) : chunk;
         const end = bytes.length - bytes.length % size;
         yield bytes.subarray(0, end);
         rest = bytes.slice(end);
       }
       if (rest.length > 0) yield framing.encode(rest);
-      return;
-    }
-    const lines = parseFraming("lines", { maxFrameLength: maxFrame });
-    for await (const line of decodeFrames(chunks(Deno.stdin), lines)) {
-      yield framing.encode(line);
+    } else {
+      const maxFrameLength = Math.min(framing.maxFrameLength, 2 ** 32);
+      const lines = parseFraming("lines", { maxFrameLength });
+      for await (const line of decodeFrames(chunks(Deno.stdin), lines)) {
+        yield framing.encode(line);
+      }
     }
   } catch (error) {
     if (!(error instanceof FrameTooLongError)) throw error;
@@ -125,13 +118,13 @@ async function* inputOf(
  * Reads on while the last chunk is being sent, into two buffers by turns: a
  * gibibyte from a pipe is sent 13 % faster than by `chunks`.
  */
-async function* readAhead(from: Reader): AsyncGenerator<Uint8Array, void> {
+async function* readAhead(): AsyncGenerator<Uint8Array, void> {
   let [buffer, other] = [new Uint8Array(65_536), new Uint8Array(65_536)];
-  let reading = from.read(buffer);
+  let reading = Deno.stdin.read(buffer);
   for (let length; (length = await reading) !== null;) {
     const chunk = buffer.subarray(0, length);
     [buffer, other] = [other, buffer];
-    reading = from.read(buffer);
+    reading = Deno.stdin.read(buffer);
     reading.catch(() => {}); // nobody may be there to hear of it
     yield chunk;
   }

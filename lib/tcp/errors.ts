@@ -88,15 +88,14 @@ const TLS_REASONS: [RegExp, string][] = [
 export function reasonFor(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { name, message, code = "" } = error as Error & { code?: string };
-  // A framing's own errors say what to do about them.
-  if ("advice" in error) return `${message}; ${error.advice}`;
   const isTls = /^(InvalidData|UnexpectedEof)$/.test(name) ||
     message.endsWith("KeyMismatch"); // which has no class of its own
   const tls = TLS_REASONS.find(([said]) => isTls && said.test(message))?.[1];
   const reason = REASONS[code] ?? tls ?? REASONS[name];
   if (reason !== undefined) return reason;
   // The text differs from system to system; the class is a plain Error.
-  return isLookupError(error) || /resolve/i.test(message)
+  const isPlain = name === "Error";
+  return isPlain && (isLookupError(error) || /resolve/i.test(message))
     ? "the name does not resolve to an address"
     : message;
 }

@@ -5,9 +5,8 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { printStep, stepListeners } from "../../lib/explain.ts";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
-import { bytes, type Ended, installed, Running } from "../support/helpers.ts";
+import { type Ended, installed, Running } from "../support/helpers.ts";
 
 const EXPLAIN = new URL("../../lib/explain.ts", import.meta.url).pathname;
 
@@ -263,33 +262,6 @@ Deno.test("explain fits the terminal when it has 80 columns", {
   assert(
     lines.includes(`${" ".repeat(13)}C: fd = socket(AF_INET, SOCK_STREAM, 0)`),
   );
-});
-
-Deno.test("stepListeners hear each step with its bytes when there are more of them", async () => {
-  const heard: [string, string | undefined][] = [];
-  const listen = ({ name, bytes }: { name: string; bytes?: Uint8Array }) => {
-    heard.push([name, bytes && new TextDecoder().decode(bytes)]);
-  };
-  const fail = () => {
-    throw new Error("a listener's own");
-  };
-  stepListeners.delete(printStep);
-  stepListeners.add(listen).add(fail);
-  try {
-    const bind = { transport: "udp", hostname: "127.0.0.1", port: 0 } as const;
-    const socket = Deno.listenDatagram(bind);
-    await socket.send(bytes("\x1b[2J"), socket.addr);
-    socket.close();
-  } finally {
-    stepListeners.delete(listen);
-    stepListeners.delete(fail);
-  }
-  assertEquals(heard, [
-    ["create", undefined],
-    ["bind", undefined],
-    ["send", "\x1b[2J"],
-    ["close", undefined],
-  ]);
 });
 
 Deno.test("explain obeys no control character when a peer sends some", async () => {

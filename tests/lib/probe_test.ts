@@ -196,9 +196,7 @@ async function readLine(reply: string, size = Infinity) {
   };
   const buffer = new Uint8Array(8192);
   const length = await source.read(buffer);
-  return await readStatusLine(source, buffer, length).catch((error) => {
-    throw new Error(`${error.message}; ${error.advice}`);
-  });
+  return await readStatusLine(source, buffer, length);
 }
 
 for (const size of [1, 2, 3, 5, 7, 100]) {
