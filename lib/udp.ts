@@ -138,12 +138,16 @@ export class UdpSocket implements Disposable {
     } catch (error) {
       const { code = "" } = error as { code?: string };
       const own = formatAddress(this.address);
-      const why = /EAFNOSUPPORT|EINVAL/.test(code)
-        ? `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`
-        : undefined;
+      const bind =
+        `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`;
+      const reasons: Record<string, string> = {
+        EAFNOSUPPORT: bind,
+        EINVAL: bind,
+        EPERM: "this machine's firewall does not let it out",
+      };
       const permission = permissionFor(this.asked, to);
       const attempt = `send to ${formatAddress(to)}`;
-      throw describeError(error, attempt, permission, why);
+      throw describeError(error, attempt, permission, reasons[code]);
     }
   }
 

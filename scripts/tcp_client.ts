@@ -18,7 +18,7 @@ import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, size, text, toggle, usage } from "../lib/command/options.ts";
 import { Output, OutputError } from "../lib/command/output.ts";
 import { connect } from "../lib/tcp/connect.ts";
-import { parseFraming } from "../lib/framing.ts";
+import { type Framing, parseFraming } from "../lib/framing.ts";
 import { pipe } from "../lib/modes/pipe.ts";
 import { describeError } from "../lib/tcp/errors.ts";
 import { concatenate } from "../lib/tcp/stream.ts";
@@ -75,8 +75,8 @@ Examples:
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const { ca, serverName, idleTimeout, send, crlf, check } = options;
     const limit = { maxFrameLength: options.maxFrame };
-    const framing = usage(() => parseFraming(options.framing, limit));
-    const { name } = framing;
+    const plain = usage(() => parseFraming(options.framing, limit));
+    const { name } = plain;
     const address = usage(() => parseAddress(place));
     const { transport } = address;
     refuse({
@@ -90,8 +90,10 @@ Examples:
       "--check sends and shows nothing": check && send.length > 0,
     });
 
-    const lineEnd = new Uint8Array([13, 10]);
-    if (crlf) framing.encode = (text) => concatenate([text, lineEnd]);
+    // On request: it goes with the option.
+    refuse({ "--check sends and shows nothing": check && options.progress });
+
+    const framing = crlf ? withCrlf(plain) : plain;
     const where = formatAddress(address);
     const stop = stopSignal();
 
@@ -157,5 +159,17 @@ Examples:
   },
 };
 
-// At once: Deno would wait for a read that goes on, and cleans up for 1 ms.
+/** Ends lines with CRLF, as `nc -C`; what the framing refuses stays refused. */
+function withCrlf(framing: Framing): Framing {
+  const lineEnd = new Uint8Array([13, 10]);
+  return {
+    ...framing,
+    encode(line) {
+      framing.encode(line);
+      return concatenate([line, lineEnd]);
+    },
+  };
+}
+
+// Not `Deno.exitCode`: Deno would wait for a read of standard input.
 if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

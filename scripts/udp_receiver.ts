@@ -21,8 +21,10 @@ import { refuse, size, toggle, usage } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
 import { Statistics } from "../lib/stats.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { addressForGroups, EchoGuard, isMulticast } from "../lib/udp/peers.ts";
-import { joinGroup, parseGroup, peerFilter } from "../lib/udp/peers.ts";
+import { EchoGuard } from "../lib/udp/echo_guard.ts";
+import { addressForGroups, isMulticast } from "../lib/udp/group.ts";
+import { joinGroup, parseGroup } from "../lib/udp/group.ts";
+import { peerFilter } from "../lib/udp/peer_filter.ts";
 import { Histogram, logReport } from "../lib/udp/report.ts";
 
 const OPTIONS = {

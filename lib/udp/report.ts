@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { format } from "@std/fmt/bytes";
 import type { Log } from "../command/log.ts";
 import type { Report, Statistics } from "../stats.ts";
 
@@ -24,8 +25,8 @@ export function logReport(statistics: Statistics, gaps: Histogram, log: Log) {
 /** Puts a report into one line: `4 received, 1 lost (20.00 %), …`. */
 export function describeReport(report: Report): string {
   const { received, lost, unnumbered, bytes, seconds } = report;
-  const rate = seconds > 0 ? (bytes / seconds / 1e6).toFixed(3) : 0;
-  const volume = `${bytes} bytes in ${seconds.toFixed(2)} s (${rate} MB/s)`;
+  const rate = format(seconds > 0 ? Math.round(bytes / seconds) : 0);
+  const volume = `${format(bytes)} in ${seconds.toFixed(2)} s (${rate}/s)`;
   const numbered = received - unnumbered + lost;
   if (numbered === 0) return `${received} received, none numbered, ${volume}`;
   const rest = unnumbered > 0 ? ` (${unnumbered} not numbered)` : "";

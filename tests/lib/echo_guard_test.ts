@@ -1,6 +1,6 @@
 /** Echoes answer people, and not one another. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { EchoGuard } from "../../lib/udp/peers.ts";
+import { EchoGuard } from "../../lib/udp/echo_guard.ts";
 import { bytes } from "../support/helpers.ts";
 
 const PEER: Deno.NetAddr = {

@@ -5,7 +5,7 @@ import {
   type Group,
   isMulticast,
   parseGroup,
-} from "../../lib/udp/peers.ts";
+} from "../../lib/udp/group.ts";
 
 const GROUPS: [string, Group][] = [
   ["239.1.2.3", { hostname: "239.1.2.3", on: "0.0.0.0" }],

@@ -7,7 +7,7 @@ import {
   UdpSocket,
 } from "../../lib/udp.ts";
 import type { NetAddress } from "../../lib/address.ts";
-import { joinGroup, parseGroup } from "../../lib/udp/peers.ts";
+import { joinGroup, parseGroup } from "../../lib/udp/group.ts";
 import { bytes, text, within } from "../support/helpers.ts";
 
 const LOOPBACK: NetAddress = parseUdpAddress("127.0.0.1:0");

@@ -1,6 +1,6 @@
 /** Which peers are let in. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { peerFilter } from "../../lib/udp/peers.ts";
+import { peerFilter } from "../../lib/udp/peer_filter.ts";
 
 // What is asked for, who comes, whether that one is let in.
 const PEERS: [string[], string, number, boolean][] = [

@@ -1,0 +1,47 @@
+/**
+ * `EchoGuard`: keeps two echoes from sending one datagram to and fro for ever.
+ *
+ * @module
+ */
+
+/** How often equal datagrams of one peer are answered before one is not. */
+const ANSWERS = 32;
+/** How many different datagrams are remembered. */
+const REMEMBERED = 4096;
+
+/**
+ * Decides what is answered: not its own address, nor a service that answers
+ * anything. A peer that echoes on another port looks like a person who repeats
+ * "hello". So of equal datagrams of one peer 32 are answered, and then one is
+ * not, which ends a loop of it; a peer that is no echo misses one in 33.
+ */
+export class EchoGuard {
+  /** How often each was answered, the least recent first. */
+  #answered = new Map<string, number>();
+
+  constructor(readonly own: Deno.NetAddr) {}
+
+  /** Says why a datagram must not be answered, or takes note that it is. */
+  objection(payload: Uint8Array, peer: Deno.NetAddr): string | undefined {
+    const { hostname, port } = peer;
+    // echo, daytime, qotd and chargen
+    if ([7, 13, 17, 19].includes(port)) return `port ${port} answers anything`;
+    // Bound to all addresses, it has those of the loopback for certain.
+    const isOwn = hostname === this.own.hostname ||
+      /^(0\.0\.0\.0|::)$/.test(this.own.hostname) &&
+        /^(::ffff:)?127\.|^::1$/.test(hostname);
+    if (port === this.own.port && isOwn) return "it is its own address";
+    // FNV-1a, 32 bits: equal for equal payloads.
+    let hash = 0x811c9dc5;
+    for (const byte of payload) hash = Math.imul(hash ^ byte, 0x01000193);
+    const key = `${hostname} ${port} ${payload.length} ${hash}`;
+    const answers = this.#answered.get(key) ?? 0;
+    this.#answered.delete(key);
+    if (answers === ANSWERS) {
+      return `${ANSWERS} equal ones were answered, and where the peer echoes too, that would never end`;
+    }
+    this.#answered.set(key, answers + 1);
+    const [oldest] = this.#answered.keys();
+    if (this.#answered.size > REMEMBERED) this.#answered.delete(oldest);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Multicast groups: how one is written, where to bind for them, and joining.
+ *
+ * @module
+ */
+import { type NetAddress, parseAddress } from "../address.ts";
+import { describeError } from "../tcp/errors.ts";
+
+/** A group, and on which interface: an IPv4 address of it, an IPv6 number. */
+export interface Group {
+  hostname: string;
+  on: string;
+}
+
+/** Tells whether an address is that of a group. */
+export function isMulticast(hostname: string): boolean {
+  return /^(22[4-9]|23\d)(\.\d+){3}$|^ff[\da-f]{2}:/i.test(hostname);
+}
+
+/** Reads `239.1.2.3`, `239.1.2.3@10.0.0.1`, `ff02::1`, `[ff02::1]@2`. */
+export function parseGroup(text: string): Group {
+  const [group, name] = text.split(/@(.*)/s);
+  const bare = group.includes(":") && !group.startsWith("[");
+  const address = parseAddress(bare ? `[${group}]` : group, { port: 0 });
+  const { hostname } = address as NetAddress;
+  const [anyInterface, form] = hostname.includes(":")
+    ? ["0", /^\d{1,9}$/]
+    : ["0.0.0.0", /^\d{1,3}(\.\d{1,3}){3}$/];
+  // By an address Deno cannot find it; the loopback interface is always 1.
+  const on = (name ?? anyInterface).replace(/^::1$/, "1");
+  if (isMulticast(hostname) && form.test(on)) return { hostname, on };
+  throw new SyntaxError(
+    `Cannot join "${text}": a group is an address from 224.0.0.0 to 239.255.255.255 or in ff00::/8, and after @ its interface is an address of it or, for IPv6, its number (\`ip address\` shows them), as in 239.1.2.3@10.0.0.1 or ff02::1@2`,
+  );
+}
+
+/**
+ * Finds out where to bind a socket that shall hear groups: to the group itself,
+ * or it hears everybody, if there is but one and the system can. Windows
+ * cannot, and none can for groups of a link (`ff02::`).
+ */
+export function addressForGroups(
+  address: NetAddress,
+  groups: readonly Group[],
+  os: string = Deno.build.os,
+): NetAddress {
+  const all = /^(0\.0\.0\.0|::)$/.test(address.hostname);
+  if (groups.length === 0 || all) return address;
+  // The same group may be joined on several interfaces.
+  const [hostname, ...others] = new Set(groups.map((group) => group.hostname));
+  const bindable = os !== "windows" && !/^ff.[12]:/.test(hostname);
+  if (others.length === 0 && bindable) return { ...address, hostname };
+  return { ...address, hostname: hostname.includes(":") ? "::" : "0.0.0.0" };
+}
+
+/** Why a group cannot be joined, by the system's code or number for it. */
+const GROUP_REASONS: [RegExp, string][] = [
+  // ENODEV on Linux, EADDRNOTAVAIL elsewhere.
+  [
+    /os error 19\b|NotAvailable/,
+    "no interface has that address or number, or it does no multicast",
+  ],
+  [/EADDRINUSE/, "it has been joined there already"],
+  [
+    /ENOBUFS/,
+    "the system lets a socket join no more groups; `sysctl net.ipv4.igmp_max_memberships` says how many",
+  ],
+  [
+    /os error 92\b|EAFNOSUPPORT/,
+    "the socket is bound to the other version of IP; one receiver hears groups of one",
+  ],
+];
+
+/** Joins a group: what is sent to it is heard from now on. */
+export async function joinGroup(
+  socket: Deno.DatagramConn,
+  { hostname, on }: Group,
+): Promise<void> {
+  try {
+    if (!hostname.includes(":")) await socket.joinMulticastV4(hostname, on);
+    else await socket.joinMulticastV6(hostname, Number(on));
+  } catch (error) {
+    const said = `${error} ${(error as { code?: string }).code}`;
+    const known = GROUP_REASONS.find(([code]) => code.test(said));
+    throw describeError(error, `join ${hostname} on ${on}`, "", known?.[1]);
+  }
+}
