@@ -116,9 +116,10 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
     },
     find(bytes, start, decoder) {
       const feed = lineFeedFrom(bytes, start + decoder.searched);
-      let end = feed === -1 ? bytes.length : feed;
-      if (end > start && bytes[end - 1] === RETURN) end--;
-      decoder.found(start, end - start);
+      const end = feed === -1 ? bytes.length : feed;
+      // Before an empty line is a line feed, or nothing.
+      const last = bytes[end - 1] === RETURN ? end - 1 : end;
+      decoder.found(start, last - start);
       return feed === -1 ? start + decoder.limit + 2 : feed + 1;
     },
   },
@@ -328,8 +329,8 @@ class RulesDecoder implements FrameDecoder {
   }
 
   next(): IteratorResult<Uint8Array, void> {
-    if (this.#failure !== undefined) throw this.#failure;
     try {
+      if (this.#failure !== undefined) throw this.#failure;
       while (this.#used < this.#chunk.length) {
         const joins = this.searched > 0;
         const bytes = joins ? this.#join() : this.#chunk;
