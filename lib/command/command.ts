@@ -14,7 +14,7 @@ import {
   UsageError,
   type Values,
 } from "./options.ts";
-import { Output, OutputError } from "./output.ts";
+import { OutputError } from "./output.ts";
 
 /** Version of the collection; deno.json has the same. */
 export const VERSION = "0.1.0";
@@ -69,10 +69,7 @@ export async function runCommand<T extends OptionTable>(
     const { values: options, positionals } = parseOptions(table, args);
     log = new Log(options);
     if (options.help || options.version) {
-      const output = new Output();
-      const version = `${name} ${VERSION}\n`;
-      await output.text(options.help ? helpText(command, table) : version);
-      await output.finish();
+      print(options.help ? helpText(command, table) : `${name} ${VERSION}\n`);
       return 0;
     }
     const extra = positionals[most];
@@ -109,6 +106,14 @@ export function stopSignal(): AbortSignal {
     });
   }
   return stop.signal;
+}
+
+function print(words: string): void {
+  try {
+    Deno.stdout.writeSync(new TextEncoder().encode(words));
+  } catch (error) {
+    throw new OutputError(error);
+  }
 }
 
 /** Says what to type in the other terminal, on a first start: no arguments. */
