@@ -197,7 +197,7 @@ function writableOf(socket: Loose): WritableStream {
   });
 }
 
-{ // A block of its own: elsewhere these are other functions.
+{ // The names stand for the real calls, in this block only.
   const { connect, connectTls, startTls, listen, listenTls, listenDatagram } =
     Deno;
   Object.assign(Deno, {

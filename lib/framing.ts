@@ -340,7 +340,7 @@ class RulesDecoder implements FrameDecoder {
         if (end <= bytes.length) {
           this.searched = 0;
           const value = bytes.subarray(this.#start, this.#end);
-          // In this order, which V8 makes a promise of in less time.
+          // `value` first: V8 makes a promise of an object in this order sooner.
           return { value, done: false };
         }
         this.searched = bytes.length - start;

@@ -91,7 +91,7 @@ export async function probe(
 ) {
   const stopwatch = new Stopwatch(tell);
   const { steps } = stopwatch;
-  // Where the name servers are silent, the system has the other half.
+  // If the name servers are silent, half of the time is left for the system.
   const addresses = await resolve(target, timeout / 2, stopwatch);
   tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
   const ways = all ? addresses.map((row) => [row]) : [addresses];

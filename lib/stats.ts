@@ -95,7 +95,7 @@ export type Report =
 
 /** How far back a datagram is known to have come or not. */
 const KNOWN_NUMBERS = 16_384;
-/** How many runs are told apart: 16 MiB. Only they get the second half. */
+/** Runs told apart, in 64 KiB each; half of them may be without numbers. */
 const MOST_APART = 256;
 
 /** One run of one sender, or what it sent without numbers. */
@@ -110,7 +110,7 @@ class Run {
   #total = Infinity;
   #highest = -1;
   #delay = 0;
-  /** By sequence modulo the length: the last sequence that came, and one. */
+  /** In the place `sequence % length`: 1 + the last sequence that came there. */
   #came = new Uint32Array(KNOWN_NUMBERS);
 
   constructor(

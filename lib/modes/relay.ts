@@ -23,7 +23,7 @@ import { describeError } from "../tcp/errors.ts";
 import { after, concatenate, pause, turn } from "../tcp/stream.ts";
 import type { RelayedRoom, RoomRelay } from "./room.ts";
 
-/** Constants: what `import()` names itself, Deno fetches without being asked. */
+/** Not written in `import()` itself: Deno would fetch them at every start. */
 export const NATS_CLIENT = "npm:@nats-io/transport-node@^3.4.0";
 export const JETSTREAM_CLIENT = "npm:@nats-io/jetstream@^3.4.0";
 

@@ -83,7 +83,7 @@ export function paceOf(
     }
     const left = () => due - performance.now();
     if (left() > TIMER_DELAY) await pause(left() - TIMER_DELAY, signal);
-    // This sleeps as long as it should, but so does everything else.
+    // Exact to the microsecond, but it stops the whole process: 1 ms at most.
     while (left() > 0 && !signal.aborted) {
       Atomics.wait(never, 0, 0, Math.min(left(), 1));
       await turn();
