@@ -21,7 +21,7 @@ import { chat } from "../lib/modes/chat.ts";
 import { Room } from "../lib/modes/room.ts";
 import { answer, unchanged } from "../lib/modes/services.ts";
 import { discard, generateCharacters, greet } from "../lib/modes/services.ts";
-import { type Handler, listen, serve } from "../lib/tcp.ts";
+import { listen, serve } from "../lib/tcp.ts";
 import { readCertificate, readText } from "../lib/tcp/certificates.ts";
 import { reasonFor } from "../lib/tcp/errors.ts";
 import { ProxyError, readProxyHeader } from "../lib/tcp/proxy_protocol.ts";
@@ -118,31 +118,32 @@ Examples:
 
     // On request: one room with those of other servers.
     if (options.relay ?? options.relayCreds) {
-      const { openRelay, readRelayAddress } = await import(
-        "../lib/modes/relay.ts"
-      );
-      const nats = usage(() => readRelayAddress(options));
-      room.relay = await openRelay(room, nats, options.relayCreds, log);
+      const relay = await import("../lib/modes/relay.ts");
+      const nats = usage(() => relay.readRelayAddress(options));
+      room.relay = await relay.openRelay(room, nats, options.relayCreds, log);
     }
 
     const cert = options.cert && await readCertificate(options.cert);
     const key = options.key && await readText(options.key);
-    // Before anyone can know that it runs, and ask it to stop.
     const stop = stopSignal();
     const listener = listen(address, { ...options, cert, key });
     const { port } = listener.addr as Deno.NetAddr; // chosen by the system for 0
     const where = formatAddress(Object.assign(address, { port }));
     const what = name === "raw" ? mode : `${mode}, ${name}`;
-    const listening = { address: where, mode, framing: name };
-    log.info("listening", `Listening on ${where} (${what})`, listening);
+    const about = { address: where, mode, framing: name };
+    log.info("listening", `Listening on ${where} (${what})`, about);
     hint(log, HINT);
-    const stopping = `Stopping: open connections have ${grace / 1000}s to end`;
-    stop.addEventListener("abort", () => log.info("stopping", stopping));
+    let [open, refused] = [0, 0];
+    const most = `${grace / 1000}s to end; a second signal ends them at once`;
+    stop.addEventListener("abort", () => {
+      if (open === 0) return;
+      log.info("stopping", `Stopping: open connections have ${most}`);
+    });
 
     await using prompt = mode === "chat" ? await openPrompt(log) : undefined;
     // What happens on a connection. With another function than `unchanged`,
     // from the bytes of a message to those of its reply, echo says other things.
-    const modes: Record<typeof mode, Handler> = {
+    const modes: Record<typeof mode, (conn: Deno.Conn) => Promise<unknown>> = {
       echo: (conn) => answer(conn, framing, unchanged),
       greet: (conn) => greet(conn, greeting),
       chat: (conn) => chat(conn, framing, prompt!, { signal: stop }),
@@ -152,11 +153,11 @@ Examples:
     };
     // Accepts one connection after the other; many can be open at a time. Each
     // is closed when this function has ended for it, whatever it throws.
-    let refused = 0;
     await serve(listener, async (conn) => {
       if (options.proxyProtocol) await readProxyHeader(conn);
       tell("connected", conn);
-      await modes[mode](conn);
+      open++;
+      await modes[mode](conn).finally(() => open--);
       tell("closed", conn);
     }, {
       ...options,
