@@ -239,9 +239,10 @@ function integerPrefix(...places: number[]): FramingRules {
 function blocksOf(size: number): FramingRules {
   return {
     suffix({ length }, buffer, end) {
-      const blocks = Math.max(1, Math.ceil(length / size));
-      buffer.fill(0, end, end + blocks * size - length);
-      return end + blocks * size - length;
+      const padding = length === 0 ? size : (size - length % size) % size;
+      // Most blocks are full, and a call costs as much as the rest of it.
+      if (padding > 0) buffer.fill(0, end, end + padding);
+      return end + padding;
     },
     find: (_, start, decoder) => decoder.found(start, size),
   };
