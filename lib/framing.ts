@@ -210,18 +210,12 @@ function integerPrefix(...places: number[]): FramingRules {
 /** A message is cut into blocks of this length; the last one is padded. */
 function blocksOf(size: number): FramingRules {
   return {
-<<<<<<< HEAD
     write(message, buffer, start) {
       const end = start + Math.ceil(message.length / size || 1) * size;
-      buffer.fill(0, writeMessage(message, buffer, start), end);
-      return end;
-=======
-    suffix({ length }, buffer, end) {
-      const padding = length === 0 ? size : (size - length % size) % size;
+      const middle = writeMessage(message, buffer, start);
       // Most blocks are full, and a call costs as much as the rest of it.
-      if (padding > 0) buffer.fill(0, end, end + padding);
-      return end + padding;
->>>>>>> r_relay
+      if (middle < end) buffer.fill(0, middle, end);
+      return end;
     },
     find: (_, start, decoder) => decoder.found(start, size),
   };
