@@ -113,7 +113,7 @@ export async function duplex(
       if (!way.waiting) await back.untilSilent(LAST_WORDS);
       throw error;
     } finally {
-      way.over.abort();
+      way.over.abort("over");
     }
   }
 
@@ -124,7 +124,7 @@ export async function duplex(
     const silence = performance.now() - sending.lastTaken;
     cut = !sending.waiting || silence < LAST_WORDS;
     if (!sending.waiting) return;
-    sending.over.abort();
+    sending.over.abort("over");
     a.closeWrite().catch((error) => sending.failure = error);
   }
 
@@ -143,8 +143,8 @@ export async function duplex(
     signal?.throwIfAborted();
     throw sending.failure ?? error;
   } finally {
-    sending.over.abort();
-    receiving.over.abort();
+    sending.over.abort("over");
+    receiving.over.abort("over");
     signal?.removeEventListener("abort", abort);
     stop?.removeEventListener("abort", stopSending);
   }

@@ -48,8 +48,8 @@ const REASONS: Record<string, string> = {
     "the system does not permit it; ports below 1024 may need more rights",
 };
 
-/** What rustls says, from the words in its message. */
-const TLS_REASONS: [RegExp, string][] = [
+/** What rustls says, from the words in its message: made when they are needed. */
+const tlsReasons = (): [RegExp, string][] => [
   [/: Expired/, "its certificate has expired"],
   [/NotValidYet/, "its certificate is not valid yet; is this clock right?"],
   [
@@ -90,8 +90,8 @@ export function reasonFor(error: unknown): string {
   const { name, message, code = "" } = error as Error & { code?: string };
   const isTls = /^(InvalidData|UnexpectedEof)$/.test(name) ||
     message.endsWith("KeyMismatch"); // which has no class of its own
-  const tls = TLS_REASONS.find(([said]) => isTls && said.test(message))?.[1];
-  const reason = REASONS[code] ?? tls ?? REASONS[name];
+  const tls = isTls && tlsReasons().find(([said]) => said.test(message))?.[1];
+  const reason = REASONS[code] ?? (tls || REASONS[name]);
   if (reason !== undefined) return reason;
   // The text differs from system to system; the class is a plain Error.
   const isPlain = name === "Error";
