@@ -22,7 +22,7 @@ import { Room } from "../lib/modes/room.ts";
 import { answer, unchanged } from "../lib/modes/services.ts";
 import { discard, generateCharacters, greet } from "../lib/modes/services.ts";
 import { listen, serve } from "../lib/tcp.ts";
-import { readCertificate, readText } from "../lib/tcp/certificates.ts";
+import { readCertificate, readKey } from "../lib/tcp/certificates.ts";
 import { reasonFor } from "../lib/tcp/errors.ts";
 import { ProxyError, readProxyHeader } from "../lib/tcp/proxy_protocol.ts";
 
@@ -124,7 +124,7 @@ Examples:
     }
 
     const cert = options.cert && await readCertificate(options.cert);
-    const key = options.key && await readText(options.key);
+    const key = options.key && await readKey(options.key);
     const stop = stopSignal();
     const listener = listen(address, { ...options, cert, key });
     const { port } = listener.addr as Deno.NetAddr; // chosen by the system for 0

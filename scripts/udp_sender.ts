@@ -26,7 +26,7 @@ import { paceOf, seriesOf } from "../lib/udp/series.ts";
 
 const OPTIONS = {
   count: option("N", "send each message N times", integer(1, STOPPED)),
-  interval: option("DURATION", "wait between two (0)", duration, 0),
+  interval: option("DURATION", "wait between two (0)", intervalOf, 0),
   size: option("SIZE", "fill or cut each datagram to this", size),
   number: toggle("start each with its number and the time"),
   wait: option("DURATION", "print answers for so long", duration),
@@ -137,6 +137,11 @@ Examples:
     log.info(came === 0 ? "silence" : "answers", text);
   },
 };
+
+/** A duration, or none. */
+function intervalOf(value: string): number {
+  return /^0(ms|s|m|h)?$/.test(value) ? 0 : duration(value);
+}
 
 /** Prints what comes back, whoever sent it; gives how many came. */
 async function printAnswers(

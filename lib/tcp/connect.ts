@@ -85,6 +85,11 @@ async function openConnection(
   const { hostname, port } = address;
   if (port === 0) throw new RangeError("port 0 is only for listening");
   const conn = await Deno.connect({ hostname, port, signal });
+  // The system may choose that very port for us, and then we meet ourselves.
+  if (formatAddress(conn.localAddr) === formatAddress(conn.remoteAddr)) {
+    conn.close();
+    throw new Deno.errors.ConnectionRefused();
+  }
   // A message must not wait for the acknowledgement of the one before it.
   conn.setNoDelay();
   if (address.transport === "tcp") return conn;

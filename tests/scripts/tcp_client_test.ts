@@ -22,6 +22,7 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
+import { canMakeNetworks, Namespace } from "../support/small_network.ts";
 import {
   echo,
   type Handler,
@@ -568,3 +569,45 @@ async function canMakeNamespaces(): Promise<boolean> {
   }).output().catch(() => ({ success: false }));
   return success;
 }
+
+Deno.test({
+  name:
+    "tcp_client.ts trusts a certificate whose file begins with a byte order mark",
+  ignore: !hasOpenssl,
+  async fn() {
+    await using made = await makeCertificates();
+    const file = `${made.directory}/marked.pem`;
+    await Deno.writeTextFile(file, `\ufeff${made.ca.cert}`);
+    using listener = Deno.listenTls({
+      ...{ hostname: "127.0.0.1", port: 0 },
+      ...{ cert: made.good.cert, key: made.good.key },
+    });
+    const accepted = listener.accept().then(async (conn) => {
+      await conn.handshake();
+      conn.close();
+    });
+    const permissions = ["--allow-net", `--allow-read=${made.directory}`];
+    const { code, stderr } = await run("tcp_client.ts", [
+      ...[`tls://127.0.0.1:${listener.addr.port}`, "--ca", file, "--check"],
+    ], { permissions });
+    assertMatch(stderr, /^Connected to tls:/);
+    assertEquals(code, 0);
+    await within(accepted);
+  },
+});
+
+Deno.test({
+  name: "tcp_client.ts --check finds nobody when it would meet itself",
+  ignore: !canMakeNetworks,
+  async fn() {
+    using namespace = new Namespace();
+    const range = "net.ipv4.ip_local_port_range=40000 40001";
+    namespace.run("sysctl", "-qw", range);
+    await using client = namespace.script(
+      ...["tcp_client.ts", "127.0.0.1:40000", "--check"] as const,
+    );
+    const { code, stderr } = await client.ended();
+    assertMatch(stderr, /nobody listens there \(connection refused\)\n$/);
+    assertEquals(code, 1);
+  },
+});

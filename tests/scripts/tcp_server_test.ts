@@ -583,3 +583,30 @@ Deno.test("tcp_server.ts prints its help when asked", async () => {
     assert(stdout.includes(flag), flag);
   }
 });
+
+Deno.test({
+  name: "tcp_server.ts says what is wrong with a key that it cannot use",
+  ignore: !hasOpenssl,
+  async fn() {
+    await using made = await makeCertificates();
+    const { certFile, keyFile } = made.good;
+    const encrypted = `${made.directory}/encrypted.pem`;
+    const args = ["pkey", "-in", keyFile, "-aes256", "-passout", "pass:secret"];
+    const { success } = await new Deno.Command("openssl", {
+      args: [...args, "-out", encrypted],
+    }).output();
+    assert(success);
+    const problems = [
+      [encrypted, "the key is encrypted; `openssl pkey` writes it plain"],
+      [certFile, "it holds no private key in PEM form"],
+    ];
+    for (const [file, problem] of problems) {
+      const permissions = ["--allow-net", `--allow-read=${made.directory}`];
+      const { code, stderr } = await run("tcp_server.ts", [
+        ...["tls://127.0.0.1:0", "--cert", certFile, "--key", file],
+      ], { permissions });
+      assertEquals(stderr, `tcp_server: Cannot use ${file}: ${problem}\n`);
+      assertEquals(code, 1);
+    }
+  },
+});

@@ -379,3 +379,8 @@ Deno.test(
     assertEquals((await sender.ended()).code, 0);
   },
 );
+
+Deno.test("udp_sender.ts takes --interval 0, as its help says", async () => {
+  const { heard, code } = await send(2, ["a", "b", "--interval", "0"]);
+  assertEquals([texts(heard), code], [["a", "b"], 0]);
+});
