@@ -91,7 +91,8 @@ Examples:
     end.addEventListener("abort", () => total > 0 || Deno.stdin.close());
 
     const [run] = crypto.getRandomValues(new Uint32Array(1));
-    let [sent, bytes] = [0, 0];
+    let [sent, dropped, bytes] = [0, 0, 0];
+    let refusal: unknown;
     const start = performance.now();
     try {
       const isDue = paceOf(options.interval, end);
@@ -106,24 +107,35 @@ Examples:
       for await (const datagram of datagrams) {
         await isDue();
         if (end.aborted) break;
-        if (number) writeHeader(datagram, { run, sequence: sent, total });
-        await socket.send(datagram, to);
+        const sequence = sent + dropped;
+        if (number) writeHeader(datagram, { run, sequence, total });
+        try {
+          await socket.send(datagram, to);
+        } catch (error) {
+          // What this machine's firewall drops does not end a series.
+          if ((error as { code?: string }).code !== "EPERM") throw error;
+          refusal = error;
+          dropped++;
+          continue;
+        }
         sent++;
         bytes += datagram.length;
       }
     } catch (error) {
       if (!end.aborted) throw error; // else a read or a send was cut short
     }
-    if (number && stop.aborted && sent !== total) {
+    const numbered = sent + dropped;
+    if (number && stop.aborted && numbered !== total) {
       // What was never sent shall not count as lost.
       const last = new Uint8Array(HEADER_LENGTH);
-      writeHeader(last, { run, sequence: STOPPED, total: sent });
+      writeHeader(last, { run, sequence: STOPPED, total: numbered });
       await socket.send(last, to);
     }
     const seconds = (performance.now() - start) / 1000;
     const what = `${sent} datagram${sent === 1 ? "" : "s"} (${format(bytes)})`;
     const sum = `${what} to ${formatAddress(to)} in ${seconds.toFixed(2)} s`;
     log.info("sent", `Sent ${sum}`, { sent, bytes, seconds });
+    if (dropped > 0) throw refusal;
 
     if (!answers) return;
     stop.addEventListener("abort", () => over.abort());

@@ -30,6 +30,7 @@ export function describeError(
 /** What Deno calls it, or the system, for what Deno has no class for. */
 const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
+  EINVAL: "the system refuses that address, or its route leads nowhere",
   EMFILE: "there are no file descriptors left; raise `ulimit -n`",
   ENETUNREACH: "no route leads there (network unreachable)",
   ENFILE: "the whole system has no file descriptors left",

@@ -1,5 +1,5 @@
 /** What a network does to datagrams, done on purpose and counted exactly. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readNumbers } from "../support/bytes.ts";
 import { run, type Running, start, within } from "../support/helpers.ts";
 import { Namespace } from "../support/small_network.ts";
@@ -88,6 +88,47 @@ for (const [name, condition] of RULES) {
     },
   });
 }
+
+Deno.test({
+  name: "udp_sender.ts goes on with a series when a firewall here drops some",
+  ignore: !namespacesWork(["nft", "list", "ruleset"]),
+  async fn() {
+    using namespace = new Namespace();
+    await using receiver = namespace.script(
+      "udp_receiver.ts",
+      "127.0.0.1:0",
+      ...STATS,
+    );
+    const port = await portOf(receiver);
+    namespace.run("nft", "add table inet faults");
+    namespace.run(
+      "nft",
+      "add chain inet faults out { type filter hook output priority 0 ; }",
+    );
+    namespace.run(
+      "nft",
+      `add rule inet faults out udp dport ${port} numgen inc mod 3 == 1 drop`,
+    );
+    await using sender = namespace.script(
+      "udp_sender.ts",
+      `127.0.0.1:${port}`,
+      ...["--number", "--count", "9", "--interval", "1ms"],
+    );
+    const { code, stderr } = await sender.ended();
+    assertMatch(stderr, /^Sent 6 datagrams /m);
+    assertMatch(stderr, /firewall/);
+    assertEquals(code, 1);
+    receiver.process.kill("SIGINT");
+    const counted = statsIn((await receiver.ended()).stderr);
+    // The rule drops the second, the fifth and the eighth.
+    assertEquals(counted, {
+      received: 6,
+      lost: 3,
+      duplicated: 0,
+      reordered: 0,
+    });
+  },
+});
 
 Deno.test("udp_receiver.ts --stats counts what a relay doubles and holds back", async () => {
   await using receiver = start("udp_receiver.ts", ["127.0.0.1:0", ...STATS]);
