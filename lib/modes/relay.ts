@@ -12,7 +12,7 @@
  *
  * @module
  */
-import type { JetStreamManager, JsMsg } from "@nats-io/jetstream";
+import type { JetStreamManager, JsMsg, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
 import { FrameBatch } from "../framing/batch.ts";
@@ -90,9 +90,7 @@ export async function openRelay(
       }) as NatsConnection;
       const options = { checkAPI: false, timeout: NATS_TIMEOUT };
       const manager: JetStreamManager = await jetstreamManager(nats, options);
-      const { streams } = manager;
-      const { config, created, state } = await streams.info(ROOM_STREAM.name)
-        .catch(() => streams.add(ROOM_STREAM));
+      const { config, created, state } = await openStream(manager);
       // A newcomer hears from now on; a stream that is another, or has lost its
       // end, is read from its beginning.
       const next = state.last_seq + 1;
@@ -277,6 +275,18 @@ export async function openRelay(
       await link.nats.close();
     },
   };
+}
+
+/** Finds the stream, or makes it. */
+async function openStream({ streams }: JetStreamManager): Promise<StreamInfo> {
+  const open = () =>
+    streams.info(ROOM_STREAM.name).catch(() => streams.add(ROOM_STREAM));
+  const stream = await open().catch(() => undefined);
+  // Of servers that make it at once, NATS 2.9 tells one of half a stream, which
+  // has no date and may stay silent, or that the other's is in the way.
+  if (stream && !stream.created.startsWith("0001")) return stream;
+  await pause(NATS_PAUSE);
+  return await open();
 }
 
 function loadClient(name: string) {
