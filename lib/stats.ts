@@ -19,6 +19,7 @@
  *
  * @module
  */
+
 /** How many bytes a datagram's number takes at its start. */
 export const HEADER_LENGTH = 20;
 /** The sequence of the datagram that says how many were sent: the highest. */

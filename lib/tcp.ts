@@ -4,7 +4,7 @@
  * @module
  */
 import { type Address, formatAddress, permissionFor } from "./address.ts";
-import { describeError } from "./tcp/errors.ts";
+import { describeError, LOW_PORT } from "./tcp/errors.ts";
 
 export { connect, type ConnectOptions } from "./tcp/connect.ts";
 export { duplex, type DuplexEnd, type DuplexOptions } from "./tcp/duplex.ts";
@@ -73,6 +73,9 @@ export function listen(
     if (isFile && error instanceof Deno.errors.AddrInUse) {
       why =
         "the file is there: another server's, or left behind by one that was killed; then remove it";
+    }
+    if (!isFile && error instanceof Deno.errors.PermissionDenied) {
+      why = LOW_PORT;
     }
     const attempt = `listen on ${formatAddress(address)}`;
     throw describeError(error, attempt, permissionFor(address), why);

@@ -12,7 +12,7 @@ import {
   parseAddress,
   permissionFor,
 } from "./address.ts";
-import { describeError } from "./tcp/errors.ts";
+import { describeError, LOW_PORT } from "./tcp/errors.ts";
 
 /**
  * Reads an address of UDP; `udp://` before it is not needed.
@@ -120,7 +120,9 @@ export class UdpSocket implements Disposable {
     } catch (error) {
       const permission = permissionFor(asked, ...to ? [to] : []);
       const attempt = `listen on ${formatAddress(asked)}`;
-      throw describeError(error, attempt, permission);
+      const isDenied = error instanceof Deno.errors.PermissionDenied;
+      const why = isDenied ? LOW_PORT : undefined;
+      throw describeError(error, attempt, permission, why);
     }
     this.address = this.conn.addr as Deno.NetAddr;
   }

@@ -90,9 +90,7 @@ function scriptName(given: string): string {
 /** Makes a handler that says what was tried when it failed. */
 function cannot(attempt: string, permission: string) {
   return (error: Error): never => {
-    const denied = error instanceof Deno.errors.PermissionDenied;
-    const why = denied ? "the system does not permit it" : undefined;
-    throw describeError(error, attempt, permission, why);
+    throw describeError(error, attempt, permission);
   };
 }
 

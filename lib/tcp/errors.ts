@@ -45,9 +45,12 @@ const REASONS: Record<string, string> = {
   ConnectionReset: "the peer cut the connection (reset)",
   NotConnected: "the peer was gone at once",
   NotFound: "there is no such file",
-  PermissionDenied:
-    "the system does not permit it; ports below 1024 may need more rights",
+  PermissionDenied: "the system does not permit it",
 };
+
+/** Why the system lets somebody read a file or connect, but not listen. */
+export const LOW_PORT =
+  "the system does not permit it; ports below 1024 may need more rights";
 
 /** What rustls says, from the words in its message: made when they are needed. */
 const tlsReasons = (): [RegExp, string][] => [

@@ -7,10 +7,9 @@ import {
   NatsServer,
   surviveKills,
 } from "../support/nats_server.ts";
+import { pause } from "../support/timing.ts";
 
 const isLinux = Deno.build.os === "linux";
-const wait = (seconds: number) =>
-  new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
 Deno.test("a room loses nothing when NATS is killed ten times", {
   ignore: MISSING,
@@ -28,7 +27,7 @@ Deno.test("a room goes on where it was when its server stood still for 15 s", {
   servers[1].process.kill("SIGSTOP");
   for (let i = 0; i < 15; i++) {
     await speaker.say(1000);
-    await wait(1);
+    await pause(1000);
   }
   assertEquals(speaker.noted("lost 20 members at @"), 1);
   const began = distant[0].say(10); // It waits, too.
@@ -55,7 +54,7 @@ Deno.test("rooms lose nothing when NATS stands still for 15 s", {
   nats.kill("SIGSTOP");
   for (let i = 0; i < 15; i++) {
     for (const member of all) await member.say(10);
-    await wait(1);
+    await pause(1000);
   }
   nats.kill("SIGCONT");
   const begin = performance.now();

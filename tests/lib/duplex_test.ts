@@ -7,75 +7,16 @@ import {
 } from "@std/assert";
 import { duplex } from "../../lib/tcp/duplex.ts";
 import {
-  concatenate,
   copy,
   type Reader,
   writeAll,
   type Writer,
 } from "../../lib/tcp/stream.ts";
+import { collecting, pair, reading } from "../support/fakes.ts";
 import { bytes, readAll, text, within } from "../support/helpers.ts";
-
-/** Two ends of a connection on loopback, closed when the test ends. */
-async function connected(): Promise<
-  { near: Deno.Conn; far: Deno.TcpConn } & Disposable
-> {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const [near, far] = await Promise.all([
-    Deno.connect({ port: listener.addr.port }),
-    listener.accept(),
-  ]);
-  return {
-    near,
-    far,
-    [Symbol.dispose]() {
-      near[Symbol.dispose]();
-      far[Symbol.dispose]();
-    },
-  };
-}
-
-/** A reader that gives these pieces, then ends. */
-function reading(pieces: Uint8Array[]) {
-  const left = [...pieces];
-  const sizes: number[] = [];
-  return {
-    sizes,
-    read(buffer: Uint8Array): Promise<number | null> {
-      sizes.push(buffer.length);
-      const piece = left.shift();
-      if (piece === undefined) return Promise.resolve(null);
-      const length = Math.min(piece.length, buffer.length);
-      buffer.set(piece.subarray(0, length));
-      if (length < piece.length) left.unshift(piece.subarray(length));
-      return Promise.resolve(length);
-    },
-  };
-}
-
-/** A writer that keeps a copy of what it takes, at most so much at a time. */
-function collecting(most = Infinity) {
-  const pieces: Uint8Array[] = [];
-  return {
-    get bytes() {
-      return concatenate(pieces);
-    },
-    write(chunk: Uint8Array): Promise<number> {
-      const length = Math.min(most, chunk.length);
-      pieces.push(chunk.slice(0, length));
-      return Promise.resolve(length);
-    },
-  };
-}
+import { noise } from "../support/peers.ts";
 
 const never = { read: () => new Promise<number | null>(() => {}) };
-
-function randomBytes(length: number): Uint8Array<ArrayBuffer> {
-  const random = new Uint8Array(length);
-  for (let start = 0; start < length; start += 65_536) {
-    crypto.getRandomValues(random.subarray(start, start + 65_536));
-  }
-  return random;
-}
 
 /** The end of a program: what it says, and where it puts what it hears. */
 function end(source: Reader, sink: Writer) {
@@ -87,11 +28,13 @@ function end(source: Reader, sink: Writer) {
 }
 
 Deno.test("duplex() carries every byte both ways when both ends stream", async () => {
-  using pair = await connected();
-  const echoing = copy(pair.far, pair.far).then(() => pair.far.closeWrite());
-  const data = randomBytes(3_000_000);
+  using ends = await pair();
+  const echoing = copy(ends.theirs, ends.theirs).then(() =>
+    ends.theirs.closeWrite()
+  );
+  const data = noise(3_000_000);
   const to = collecting();
-  const result = await within(duplex(pair.near, end(reading([data]), to)));
+  const result = await within(duplex(ends.ours, end(reading([data]), to)));
   assertEquals(result, {
     sent: data.length,
     received: data.length,
@@ -102,46 +45,46 @@ Deno.test("duplex() carries every byte both ways when both ends stream", async (
 });
 
 Deno.test("duplex() reads the answer to its end when the source has ended", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const to = collecting();
-  const talking = duplex(pair.near, end(reading([bytes("question")]), to));
-  assertEquals(text(await readAll(pair.far)), "question");
-  await writeAll(pair.far, bytes("late "));
-  await writeAll(pair.far, bytes("answer"));
-  pair.far.close();
+  const talking = duplex(ends.ours, end(reading([bytes("question")]), to));
+  assertEquals(text(await readAll(ends.theirs)), "question");
+  await writeAll(ends.theirs, bytes("late "));
+  await writeAll(ends.theirs, bytes("answer"));
+  ends.theirs.close();
   assertEquals((await within(talking)).received, 11);
   assertEquals(text(to.bytes), "late answer");
 });
 
 Deno.test("duplex() ends when the peer does and the source is silent", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const to = collecting();
-  const talking = duplex(pair.near, end(never, to), { linger: 0 });
-  await writeAll(pair.far, bytes("bye"));
-  pair.far.close();
+  const talking = duplex(ends.ours, end(never, to), { linger: 0 });
+  await writeAll(ends.theirs, bytes("bye"));
+  ends.theirs.close();
   assertEquals(await within(talking), { sent: 0, received: 3, cut: false });
 });
 
 Deno.test("duplex() sends the source to its end when the peer has only half-closed", async () => {
-  using pair = await connected();
-  await pair.far.closeWrite();
-  const data = randomBytes(8_000_000);
-  const talking = duplex(pair.near, end(reading([data]), collecting()), {
+  using ends = await pair();
+  await ends.theirs.closeWrite();
+  const data = noise(8_000_000);
+  const talking = duplex(ends.ours, end(reading([data]), collecting()), {
     linger: 0,
   });
-  const received = await within(readAll(pair.far));
+  const received = await within(readAll(ends.theirs));
   assertEquals(received.length, data.length);
   assertEquals((await talking).sent, data.length);
 });
 
 Deno.test("duplex() rejects when the peer goes before everything is sent", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const endless = {
     read: (buffer: Uint8Array) => Promise.resolve(buffer.length),
   };
-  const talking = duplex(pair.near, end(endless, collecting()));
-  await pair.far.read(new Uint8Array(1));
-  pair.far.close();
+  const talking = duplex(ends.ours, end(endless, collecting()));
+  await ends.theirs.read(new Uint8Array(1));
+  ends.theirs.close();
   const error = await assertRejects(() => within(talking));
   assert(
     error instanceof Deno.errors.BrokenPipe ||
@@ -172,61 +115,61 @@ Deno.test("duplex() still reads what the peer says when it stops reading", async
 });
 
 Deno.test("duplex() rejects with the source's error when the source fails", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const broken = {
     read: () => Promise.reject(new Deno.errors.NotFound("gone")),
   };
   await assertRejects(
-    () => within(duplex(pair.near, end(broken, collecting()))),
+    () => within(duplex(ends.ours, end(broken, collecting()))),
     Deno.errors.NotFound,
   );
 });
 
 Deno.test("duplex() rejects with the sink's error when the sink fails", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const full = {
     write: () => Promise.reject(new Deno.errors.BrokenPipe("full")),
   };
-  const talking = duplex(pair.near, end(never, full));
-  await writeAll(pair.far, bytes("x"));
+  const talking = duplex(ends.ours, end(never, full));
+  await writeAll(ends.theirs, bytes("x"));
   await assertRejects(() => within(talking), Deno.errors.BrokenPipe, "full");
 });
 
 Deno.test("duplex() rejects and closes nothing when its signal is aborted", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const abort = new AbortController();
-  const talking = duplex(pair.near, end(never, collecting()), {
+  const talking = duplex(ends.ours, end(never, collecting()), {
     signal: abort.signal,
   });
   abort.abort(new Deno.errors.TimedOut("enough"));
   await assertRejects(() => within(talking), Deno.errors.TimedOut, "enough");
-  await writeAll(pair.near, bytes("x"));
-  assertEquals(await pair.far.read(new Uint8Array(1)), 1);
+  await writeAll(ends.ours, bytes("x"));
+  assertEquals(await ends.theirs.read(new Uint8Array(1)), 1);
 });
 
 Deno.test("duplex() rejects at once when its signal is aborted already", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const signal = AbortSignal.abort(new Deno.errors.TimedOut("enough"));
   await assertRejects(
-    () => duplex(pair.near, end(never, collecting()), { signal }),
+    () => duplex(ends.ours, end(never, collecting()), { signal }),
     Deno.errors.TimedOut,
   );
 });
 
 Deno.test("duplex() half-closes when it is told to stop and the source is silent", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const stop = new AbortController();
   const to = collecting();
-  const talking = duplex(pair.near, end(never, to), { stop: stop.signal });
+  const talking = duplex(ends.ours, end(never, to), { stop: stop.signal });
   stop.abort();
-  assertEquals(text(await readAll(pair.far)), "");
-  await writeAll(pair.far, bytes("last word"));
-  pair.far.close();
+  assertEquals(text(await readAll(ends.theirs)), "");
+  await writeAll(ends.theirs, bytes("last word"));
+  ends.theirs.close();
   assertEquals(await within(talking), { sent: 0, received: 9, cut: false });
 });
 
 Deno.test("duplex() says that it was cut when it is told to stop in the middle", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const stop = new AbortController();
   let asked = 0;
   const endless = {
@@ -235,11 +178,11 @@ Deno.test("duplex() says that it was cut when it is told to stop in the middle",
       return Promise.resolve(buffer.length);
     },
   };
-  const draining = readAll(pair.far).then((all) => {
-    pair.far.close();
+  const draining = readAll(ends.theirs).then((all) => {
+    ends.theirs.close();
     return all.length;
   });
-  const talking = duplex(pair.near, end(endless, collecting()), {
+  const talking = duplex(ends.ours, end(endless, collecting()), {
     stop: stop.signal,
   });
   const { sent, cut } = await within(talking);
@@ -250,20 +193,20 @@ Deno.test("duplex() says that it was cut when it is told to stop in the middle",
 Deno.test("duplex() leaves no error behind when the connection fails at its k-th call", async (t) => {
   for (let k = 1; k <= 12; k++) {
     await t.step(`k = ${k}`, async () => {
-      using pair = await connected();
+      using ends = await pair();
       let calls = 0;
       const fails = <T>(call: () => Promise<T>) =>
         ++calls === k
           ? Promise.reject(new Deno.errors.ConnectionReset("k"))
           : call();
       const wrapped = {
-        read: (buffer: Uint8Array) => fails(() => pair.near.read(buffer)),
-        write: (chunk: Uint8Array) => fails(() => pair.near.write(chunk)),
-        closeWrite: () => fails(() => pair.near.closeWrite()),
-        close: () => pair.near.close(),
+        read: (buffer: Uint8Array) => fails(() => ends.ours.read(buffer)),
+        write: (chunk: Uint8Array) => fails(() => ends.ours.write(chunk)),
+        closeWrite: () => fails(() => ends.ours.closeWrite()),
+        close: () => ends.ours.close(),
       };
-      const echoing = copy(pair.far, pair.far).then(
-        () => pair.far.closeWrite(),
+      const echoing = copy(ends.theirs, ends.theirs).then(
+        () => ends.theirs.closeWrite(),
         () => {},
       );
       const source = reading(["a", "b", "c"].map(bytes));
@@ -273,41 +216,41 @@ Deno.test("duplex() leaves no error behind when the connection fails at its k-th
       );
       if (outcome === "done") assert(calls < k, `${calls} calls`);
       else assertInstanceOf(outcome, Deno.errors.ConnectionReset);
-      pair.near[Symbol.dispose]();
+      ends.ours[Symbol.dispose]();
       await within(echoing);
     });
   }
 });
 
 Deno.test("duplex() passes a half-close on both ways when it joins two connections", async () => {
-  using left = await connected();
-  using right = await connected();
-  const joined = duplex(left.far, right.near);
-  await writeAll(left.near, bytes("question"));
-  await left.near.closeWrite();
-  assertEquals(text(await within(readAll(right.far))), "question");
-  await writeAll(right.far, bytes("answer"));
-  await right.far.closeWrite();
-  assertEquals(text(await within(readAll(left.near))), "answer");
+  using left = await pair();
+  using right = await pair();
+  const joined = duplex(left.theirs, right.ours);
+  await writeAll(left.ours, bytes("question"));
+  await left.ours.closeWrite();
+  assertEquals(text(await within(readAll(right.theirs))), "question");
+  await writeAll(right.theirs, bytes("answer"));
+  await right.theirs.closeWrite();
+  assertEquals(text(await within(readAll(left.ours))), "answer");
   const result = await within(joined);
   assertEquals(result, { sent: 6, received: 8, cut: false });
 });
 
 Deno.test("duplex() waits for the second end when nothing limits its silence", async () => {
-  using left = await connected();
-  using right = await connected();
-  const joined = duplex(left.far, right.near);
-  await left.near.closeWrite();
-  await within(readAll(right.far));
+  using left = await pair();
+  using right = await pair();
+  const joined = duplex(left.theirs, right.ours);
+  await left.ours.closeWrite();
+  await within(readAll(right.theirs));
   await new Promise((resolve) => setTimeout(resolve, 400));
-  await writeAll(right.far, bytes("late"));
-  right.far.close();
-  assertEquals(text(await within(readAll(left.near))), "late");
+  await writeAll(right.theirs, bytes("late"));
+  right.theirs.close();
+  assertEquals(text(await within(readAll(left.ours))), "late");
   await within(joined);
 });
 
 Deno.test("duplex() takes an iterable for what an end says", async () => {
-  using pair = await connected();
+  using ends = await pair();
   const source = ReadableStream.from(["one", "two"].map(bytes));
   const to = collecting();
   const program = {
@@ -315,8 +258,8 @@ Deno.test("duplex() takes an iterable for what an end says", async () => {
     write: to.write,
     closeWrite: () => Promise.resolve(),
   };
-  const talking = duplex(pair.near, program);
-  assertEquals(text(await within(readAll(pair.far))), "onetwo");
-  pair.far.close();
+  const talking = duplex(ends.ours, program);
+  assertEquals(text(await within(readAll(ends.theirs))), "onetwo");
+  ends.theirs.close();
   assertEquals((await within(talking)).sent, 6);
 });

@@ -94,10 +94,7 @@ const REASONS: [unknown, string][] = [
   [new errors.ConnectionAborted("103"), "the connection was aborted"],
   [new errors.NotConnected("107"), "the peer was gone at once"],
   [new errors.BrokenPipe("32"), "the peer has closed the connection"],
-  [
-    new errors.PermissionDenied("13"),
-    "the system does not permit it; ports below 1024 may need more rights",
-  ],
+  [new errors.PermissionDenied("13"), "the system does not permit it"],
   [new errors.TimedOut("no answer within 2s"), "no answer within 2s"],
   [new Error("failed to lookup address information"), UNRESOLVED],
   [new Error("nodename nor servname provided"), UNRESOLVED], // macOS

@@ -8,6 +8,7 @@ import {
 import { Room } from "../../lib/modes/room.ts";
 import { writeAll } from "../../lib/tcp/stream.ts";
 import { type Pair, pair } from "../support/fakes.ts";
+import { FORGED } from "../support/forged.ts";
 import { bytes, within } from "../support/helpers.ts";
 
 /** A room with members who come one after the other. */
@@ -103,20 +104,6 @@ Deno.test("Room.join() passes a line to everyone but its speaker", async () => {
   assertEquals(await ann.line(), "<user3> without end");
   assertEquals(await ann.line(), "* user3 left");
 });
-
-/** What user1 says to look like somebody else, and what the others get. */
-const FORGED: [string, string][] = [
-  ["<user2> hi", "<user1> <user2> hi"],
-  ["* user2 left", "<user1> * user2 left"],
-  ["\r<user2> hi", "<user1> \\x0d<user2> hi"],
-  ["\x1b[2K\x1b[G<user2> hi", "<user1> \\x1b[2K\\x1b[G<user2> hi"],
-  ["\x08\x08\x08\x7f", "<user1> \\x08\\x08\\x08\\x7f"],
-  ["\x9b2K\x85<user2> hi", "<user1> \\x9b2K\\x85<user2> hi"],
-  ["\u2028<user2> hi\u2029", "<user1> \\u2028<user2> hi\\u2029"],
-  ["\u202eih >2resu<", "<user1> \\u202eih >2resu<"],
-  ["\ufeff\0", "<user1> \\ufeff\\x00"],
-  ["\ttab", "<user1> \\x09tab"],
-];
 
 Deno.test("Room.join() lets nobody speak in another's name", async (t) => {
   await using gathering = new Gathering();

@@ -1,74 +1,9 @@
 /** copy and chunks, over real connections and over broken ones; waits. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import {
-  after,
-  chunks,
-  concatenate,
-  copy,
-  pause,
-  writeAll,
-} from "../../lib/tcp/stream.ts";
+import { after, chunks, copy, pause, writeAll } from "../../lib/tcp/stream.ts";
+import { collecting, pair, reading } from "../support/fakes.ts";
 import { bytes, readAll, text } from "../support/helpers.ts";
-
-/** Two ends of a connection on loopback, closed when the test ends. */
-async function connected(): Promise<
-  { near: Deno.Conn; far: Deno.TcpConn } & Disposable
-> {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const [near, far] = await Promise.all([
-    Deno.connect({ port: listener.addr.port }),
-    listener.accept(),
-  ]);
-  return {
-    near,
-    far,
-    [Symbol.dispose]() {
-      near[Symbol.dispose]();
-      far[Symbol.dispose]();
-    },
-  };
-}
-
-/** A reader that gives these pieces, then ends. */
-function reading(pieces: Uint8Array[]) {
-  const left = [...pieces];
-  const sizes: number[] = [];
-  return {
-    sizes,
-    read(buffer: Uint8Array): Promise<number | null> {
-      sizes.push(buffer.length);
-      const piece = left.shift();
-      if (piece === undefined) return Promise.resolve(null);
-      const length = Math.min(piece.length, buffer.length);
-      buffer.set(piece.subarray(0, length));
-      if (length < piece.length) left.unshift(piece.subarray(length));
-      return Promise.resolve(length);
-    },
-  };
-}
-
-/** A writer that keeps a copy of what it takes, at most so much at a time. */
-function collecting(most = Infinity) {
-  const pieces: Uint8Array[] = [];
-  return {
-    get bytes() {
-      return concatenate(pieces);
-    },
-    write(chunk: Uint8Array): Promise<number> {
-      const length = Math.min(most, chunk.length);
-      pieces.push(chunk.slice(0, length));
-      return Promise.resolve(length);
-    },
-  };
-}
-
-function randomBytes(length: number): Uint8Array<ArrayBuffer> {
-  const random = new Uint8Array(length);
-  for (let start = 0; start < length; start += 65_536) {
-    crypto.getRandomValues(random.subarray(start, start + 65_536));
-  }
-  return random;
-}
+import { noise } from "../support/peers.ts";
 
 Deno.test("writeAll() writes the rest when a write takes a part", async () => {
   const to = collecting(3);
@@ -77,7 +12,7 @@ Deno.test("writeAll() writes the rest when a write takes a part", async () => {
 });
 
 Deno.test("copy() copies every byte when writes take only a part", async () => {
-  const data = randomBytes(300_000);
+  const data = noise(300_000);
   const to = collecting(777);
   assertEquals(await copy(reading([data]), to), data.length);
   assertEquals(to.bytes, data);
@@ -136,7 +71,7 @@ Deno.test("chunks() gives chunks that stay as they are when the next comes", asy
 
 for (const reuse of [false, true]) {
   Deno.test(`chunks() reads 64 KiB at most when reads are full, reuse ${reuse}`, async () => {
-    const from = reading([randomBytes(1_000_000)]);
+    const from = reading([noise(1_000_000)]);
     let total = 0;
     for await (const { length } of chunks(from, { reuse })) total += length;
     assertEquals(total, 1_000_000);
@@ -146,7 +81,7 @@ for (const reuse of [false, true]) {
 
 Deno.test("chunks() takes few buffers when they may be used again", async () => {
   const seen = new Set<ArrayBufferLike>();
-  const from = reading([randomBytes(1_000_000)]);
+  const from = reading([noise(1_000_000)]);
   for await (const { buffer } of chunks(from, { reuse: true })) {
     seen.add(buffer);
   }
@@ -172,13 +107,13 @@ Deno.test("after() calls back when its time has come, but not when it is dispose
 });
 
 Deno.test("chunks() leaves the connection open when it ends", async () => {
-  using pair = await connected();
-  await writeAll(pair.near, bytes("question"));
-  await pair.near.closeWrite();
-  assertEquals((await Array.fromAsync(chunks(pair.far))).map(text), [
+  using ends = await pair();
+  await writeAll(ends.ours, bytes("question"));
+  await ends.ours.closeWrite();
+  assertEquals((await Array.fromAsync(chunks(ends.theirs))).map(text), [
     "question",
   ]);
-  await writeAll(pair.far, bytes("answer"));
-  pair.far.close();
-  assertEquals(text(await readAll(pair.near)), "answer");
+  await writeAll(ends.theirs, bytes("answer"));
+  ends.theirs.close();
+  assertEquals(text(await readAll(ends.ours)), "answer");
 });

@@ -106,6 +106,23 @@ Deno.test("listen() says what to do when the address is in use", () => {
   );
 });
 
+Deno.test("listen() says that low ports need more rights when the system refuses", () => {
+  const { listen: real } = Deno;
+  const refuse = () => {
+    throw new Deno.errors.PermissionDenied("Permission denied (os error 13)");
+  };
+  Object.assign(Deno, { listen: refuse });
+  try {
+    assertThrows(
+      () => listen({ ...LOOPBACK, port: 80 }),
+      Deno.errors.PermissionDenied,
+      "Cannot listen on 127.0.0.1:80: the system does not permit it; ports below 1024",
+    );
+  } finally {
+    Object.assign(Deno, { listen: real });
+  }
+});
+
 Deno.test("listen() refuses what has no connections or no certificate", () => {
   assertThrows(() => listen({ ...LOOPBACK, transport: "udp" }), TypeError);
   assertThrows(

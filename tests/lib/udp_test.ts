@@ -37,6 +37,23 @@ const FORMS: [string, string, string][] = [
   [":80", "127.0.0.1", "80"],
 ];
 for (const [form, hostname, port] of FORMS) {
+  Deno.test("UdpSocket says that low ports need more rights when the system refuses", () => {
+    const { listenDatagram: real } = Deno;
+    const refuse = () => {
+      throw new Deno.errors.PermissionDenied("Permission denied (os error 13)");
+    };
+    Object.assign(Deno, { listenDatagram: refuse });
+    try {
+      assertThrows(
+        () => new UdpSocket(parseUdpAddress("127.0.0.1:53")),
+        Deno.errors.PermissionDenied,
+        "the system does not permit it; ports below 1024",
+      );
+    } finally {
+      Object.assign(Deno, { listenDatagram: real });
+    }
+  });
+
   Deno.test(`parseUdpAddress() reads ${form}`, () => {
     const expected = { transport: "udp" as const, hostname, port: +port };
     assertEquals(parseUdpAddress(form), expected);

@@ -1,6 +1,7 @@
 /** What tcp_server.ts does in each of its modes, as a whole process. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { concatenate, frame } from "../support/bytes.ts";
+import { FORGED } from "../support/forged.ts";
 import {
   assertSameBytes,
   bytes,
@@ -460,21 +461,6 @@ Deno.test("tcp_server.ts passes a line to everyone in a room but its speaker", a
   assertEquals(await ann.line(), "<user3> without end");
   assertEquals(await ann.line(), "* user3 left");
 });
-
-/** What user1 says to look like somebody else, and what the others get. */
-const FORGED: [string, string][] = [
-  ["<user2> hi", "<user1> <user2> hi"],
-  ["* user2 left", "<user1> * user2 left"],
-  ["\r<user2> hi", "<user1> \\x0d<user2> hi"],
-  ["\x1b[2K\x1b[G<user2> hi", "<user1> \\x1b[2K\\x1b[G<user2> hi"],
-  ["\x08\x08\x08\x7f", "<user1> \\x08\\x08\\x08\\x7f"],
-  ["\x9b2K\x85<user2> hi", "<user1> \\x9b2K\\x85<user2> hi"],
-  ["\u2028<user2> hi\u2029", "<user1> \\u2028<user2> hi\\u2029"],
-  ["\u202eih >2resu<", "<user1> \\u202eih >2resu<"],
-  ["\u2066x\u2069", "<user1> \\u2066x\\u2069"],
-  ["\ufeff\0", "<user1> \\ufeff\\x00"],
-  ["\ttab", "<user1> \\x09tab"],
-];
 
 for (const name of ["lines", "u16", "netstring"]) {
   Deno.test(`tcp_server.ts lets nobody in a room speak in another's name with ${name}`, async () => {

@@ -58,15 +58,7 @@ for (const [name, condition] of RULES) {
         ...STATS,
       );
       const port = await portOf(receiver);
-      namespace.run("nft", "add table inet faults");
-      namespace.run(
-        "nft",
-        "add chain inet faults in { type filter hook input priority 0 ; }",
-      );
-      namespace.run(
-        "nft",
-        `add rule inet faults in udp dport ${port} ${condition} counter drop`,
-      );
+      namespace.drop("input", `udp dport ${port} ${condition} counter`);
       await using sender = namespace.script(
         "udp_sender.ts",
         `127.0.0.1:${port}`,
@@ -100,15 +92,7 @@ Deno.test({
       ...STATS,
     );
     const port = await portOf(receiver);
-    namespace.run("nft", "add table inet faults");
-    namespace.run(
-      "nft",
-      "add chain inet faults out { type filter hook output priority 0 ; }",
-    );
-    namespace.run(
-      "nft",
-      `add rule inet faults out udp dport ${port} numgen inc mod 3 == 1 drop`,
-    );
+    namespace.drop("output", `udp dport ${port} numgen inc mod 3 == 1`);
     await using sender = namespace.script(
       "udp_sender.ts",
       `127.0.0.1:${port}`,

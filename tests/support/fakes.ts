@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { concatenate } from "./bytes.ts";
 import { bytes, text, within } from "./helpers.ts";
 import { lines, type Readable, type Writable } from "./sockets.ts";
 
@@ -156,4 +157,37 @@ export class FakePrompt extends Page {
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** A reader that gives these pieces, then ends. */
+export function reading(pieces: Uint8Array[]) {
+  const left = [...pieces];
+  const sizes: number[] = [];
+  return {
+    sizes,
+    read(buffer: Uint8Array): Promise<number | null> {
+      sizes.push(buffer.length);
+      const piece = left.shift();
+      if (piece === undefined) return Promise.resolve(null);
+      const length = Math.min(piece.length, buffer.length);
+      buffer.set(piece.subarray(0, length));
+      if (length < piece.length) left.unshift(piece.subarray(length));
+      return Promise.resolve(length);
+    },
+  };
+}
+
+/** A writer that keeps a copy of what it takes, at most so much at a time. */
+export function collecting(most = Infinity) {
+  const pieces: Uint8Array[] = [];
+  return {
+    get bytes() {
+      return concatenate(pieces);
+    },
+    write(chunk: Uint8Array): Promise<number> {
+      const length = Math.min(most, chunk.length);
+      pieces.push(chunk.slice(0, length));
+      return Promise.resolve(length);
+    },
+  };
 }

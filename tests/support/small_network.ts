@@ -51,6 +51,14 @@ export class Namespace implements Disposable {
     return system("ip", "netns", "exec", this.name, ...command);
   }
 
+  /** Drops what a rule of nftables matches, on its way in or out. */
+  drop(hook: "input" | "output", rule: string): void {
+    const chain = `{ type filter hook ${hook} priority 0 ; }`;
+    this.run("nft", "add table inet faults");
+    this.run("nft", `add chain inet faults ${hook} ${chain}`);
+    this.run("nft", `add rule inet faults ${hook} ${rule} drop`);
+  }
+
   /** Starts a command in it. */
   start(command: string[], options: RunOptions = {}): Running {
     const args = ["netns", "exec", this.name, ...command];
