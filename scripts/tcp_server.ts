@@ -117,10 +117,15 @@ Examples:
     });
 
     // On request: one room with those of other servers.
-    if (options.relay ?? options.relayCreds) {
+    const { relay: nats, relayCreds } = options;
+    refuse({
+      "--relay is for --mode room": nats && mode !== "room",
+      "--relay-creds goes with --relay": relayCreds && !nats,
+    });
+    if (nats !== undefined) {
       const relay = await import("../lib/modes/relay.ts");
-      const nats = usage(() => relay.readRelayAddress(options));
-      room.relay = await relay.openRelay(room, nats, options.relayCreds, log);
+      const address = usage(() => relay.parseNatsAddress(nats));
+      room.relay = await relay.openRelay(room, address, relayCreds, log);
     }
 
     const cert = options.cert && await readCertificate(options.cert);

@@ -15,8 +15,6 @@
 import type { JetStreamManager, JsMsg, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
-import { FrameBatch } from "../framing/batch.ts";
-import { parseFraming } from "../framing.ts";
 import { readText } from "../tcp/certificates.ts";
 import { connect } from "../tcp/connect.ts";
 import { describeError } from "../tcp/errors.ts";
@@ -24,8 +22,8 @@ import { after, concatenate, pause, turn } from "../tcp/stream.ts";
 import type { RelayedRoom, RoomRelay } from "./room.ts";
 
 /** Not written in `import()` itself: Deno would fetch them at every start. */
-export const NATS_CLIENT = "npm:@nats-io/transport-node@^3.4.0";
-export const JETSTREAM_CLIENT = "npm:@nats-io/jetstream@^3.4.0";
+export const CLIENTS = ["transport-node", "jetstream"]
+  .map((name) => `npm:@nats-io/${name}@^3.4.0`);
 
 /** The stream, unless the operator has made it; its age is in nanoseconds. */
 const ROOM_LIMITS = { max_bytes: 67_108_864, max_age: 600e9 };
@@ -34,6 +32,7 @@ const READING = { max_messages: 32, expires: 5000, idle_heartbeat: 1000 };
 /** What a message holds, beside its header, and what waits for NATS at most. */
 const FULL_MESSAGE = 262_144;
 const KEPT = 1_048_576;
+const LINE_FEED = new Uint8Array([0x0a]);
 /** How long NATS may take, and how long to wait then, in milliseconds. */
 const NATS_TIMEOUT = 2000;
 const NATS_PAUSE = 250;
@@ -50,8 +49,7 @@ export async function openRelay(
   file: string | undefined,
   log: { info(event: string, message: string): void },
 ): Promise<RoomRelay> {
-  const client = await loadClient(NATS_CLIENT);
-  const { jetstreamManager } = await loadClient(JETSTREAM_CLIENT);
+  const [client, { jetstreamManager }] = await Promise.all(CLIENTS.map(load));
   const secret = file && new TextEncoder().encode(await readText(file));
   const named = formatAddress({ transport: "tcp", hostname, port });
   let places = [named]; // and others of its cluster
@@ -60,18 +58,14 @@ export async function openRelay(
   const { signal } = over;
 
   // Lines that wait, all bytes that do, and the number of the first line.
-  const said = new FrameBatch(parseFraming("lines", { maxFrameLength: 1e9 }));
-  let waiting = 0;
-  let first = 0;
+  const said: Uint8Array[] = [];
+  let [waiting, first] = [0, 0];
   let speaking: Promise<void> | undefined;
   // Whether NATS stores what we say, and lines that were not kept for it.
-  let reachable = true;
-  let lost = 0;
+  let [reachable, lost] = [true, 0];
   // The message that is read next, and when its stream was made.
-  let unread = 0;
-  let made = "";
-  // When our own words were last read, by the clock of NATS.
-  let heard = 0;
+  let [unread, made] = [0, ""];
+  let heard = 0; // when our own words were last read, by the clock of NATS
   const servers = new Map<string, Record<"next" | "size" | "seen", number>>();
 
   async function connectToNats() {
@@ -108,8 +102,7 @@ export async function openRelay(
     } catch (error) {
       await nats?.close();
       const [cause] = error instanceof AggregateError ? error.errors : [error];
-      const words = `${cause.name}: ${cause.message}`;
-      const why = NATS_REASONS.find(([said]) => said.test(words))?.[1];
+      const why = NATS_REASONS.find(([said]) => said.test(`${cause}`))?.[1];
       const attempt = `relay by NATS at ${named}`;
       throw describeError(cause, attempt, `--allow-net=${named}`, why);
     }
@@ -147,12 +140,12 @@ export async function openRelay(
     const told = new TextDecoder().decode(data).split("\n");
     const header = /^(\d{1,15}) (\d{1,15})$/.exec(told.shift()!);
     told.pop(); // After the end of the last line is nothing.
-    const known = servers.get(from);
-    const isFull = !known && servers.size >= MOST_SERVERS;
-    if (!header || isFull || !/^[a-z0-9]{6}$/.test(from)) return;
+    if (!header || !/^[a-z0-9]{6}$/.test(from)) return;
     const [, begin, size] = header.map(Number);
+    const known = servers.get(from);
     const { next = begin } = known ?? {};
-    if (begin < next) return; // It was stored twice.
+    const isFull = !known && servers.size >= MOST_SERVERS;
+    if (begin < next || isFull) return; // It was stored twice.
     servers.set(from, { next: begin + told.length, size, seen });
     if (!known) {
       log.info("met", `The room is shared with the server @${from}`);
@@ -189,12 +182,13 @@ export async function openRelay(
   /** Publishes what waits, in its order, or at least that we are there. */
   async function publish(): Promise<void> {
     await turn(); // What others say in the same turn goes along.
-    let rest = said.take();
+    let rest = concatenate(said.splice(0));
     do {
       const fits = rest.lastIndexOf(0x0a, link.longest - 1);
       const end = 1 + (fits < 0 ? rest.indexOf(0x0a) : fits);
       await store(rest.subarray(0, end));
-      rest = end < rest.length ? rest.subarray(end) : said.take();
+      rest = rest.subarray(end);
+      if (rest.length === 0) rest = concatenate(said.splice(0));
     } while (rest.length > 0);
     speaking = undefined;
   }
@@ -229,8 +223,7 @@ export async function openRelay(
   }
 
   function returned(): void {
-    const isBehind = lost > 0 && waiting > 0;
-    if (reachable || isBehind || signal.aborted) return;
+    if (reachable || lost > 0 && waiting > 0 || signal.aborted) return;
     const were = lost === 1 ? "line was" : "lines were";
     const more = lost > 0 ? `, ${lost} ${were} not kept` : "";
     log.info("reachable", `NATS is back${more}`);
@@ -260,7 +253,7 @@ export async function openRelay(
       const isFull = !reachable && waiting + length > KEPT;
       // After a line that is lost, nothing is kept until all before it is said.
       if (isFull || lost > 0) return void lost++;
-      said.add(line);
+      said.push(line, LINE_FEED);
       waiting += length;
       speaking ??= publish();
     },
@@ -289,7 +282,7 @@ async function openStream({ streams }: JetStreamManager): Promise<StreamInfo> {
   return await open();
 }
 
-function loadClient(name: string) {
+function load(name: string) {
   return import(name).catch((error) => {
     const why = `with a network, \`deno cache ${name}\` fetches it once`;
     throw describeError(error, "load the client for NATS", "", why);
@@ -314,17 +307,13 @@ const NATS_REASONS: [RegExp, string][] = [
   [/first c|self-s/, "its signer is not trusted; use deno run --cert FILE"],
 ];
 
-/** Reads the address after --relay: `nats://HOST:PORT`, or `tls://` for TLS. */
-export function readRelayAddress(
-  { mode, relay }: { mode: string; relay?: string },
-): NetAddress {
-  if (!relay) throw new SyntaxError("--relay-creds goes with --relay");
-  const [, scheme, place] = /^(nats|tls):\/\/(.*)/i.exec(relay) ?? [];
-  const address = place && parseAddress(place, { port: 4222 });
-  if (!address || address.transport !== "tcp") {
-    const wanted = "nats://HOST:PORT or tls://HOST:PORT";
-    throw new SyntaxError(`--relay must be ${wanted}, not ${relay}`);
+/** Reads `nats://HOST:PORT`, or `tls://HOST:PORT` where NATS begins with TLS. */
+export function parseNatsAddress(text: string): NetAddress {
+  if (/^(nats|tls):\/\/./i.test(text)) {
+    const place = text.replace(/^nats:\/\//i, "");
+    const address = parseAddress(place, { port: 4222 });
+    if (/^(tcp|tls)$/.test(address.transport)) return address as NetAddress;
   }
-  if (mode !== "room") throw new SyntaxError("--relay is for --mode room");
-  return /tls/i.test(scheme) ? { ...address, transport: "tls" } : address;
+  const wanted = "nats://HOST:PORT or tls://HOST:PORT";
+  throw new SyntaxError(`--relay must be ${wanted}, not ${text}`);
 }

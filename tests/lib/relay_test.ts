@@ -1,16 +1,12 @@
 /** What the relay loads, and how it reads its options; the rest needs NATS. */
 import { assertEquals, assertThrows } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import {
-  JETSTREAM_CLIENT,
-  NATS_CLIENT,
-  readRelayAddress,
-} from "../../lib/modes/relay.ts";
+import { CLIENTS, parseNatsAddress } from "../../lib/modes/relay.ts";
 
-Deno.test("NATS_CLIENT and JETSTREAM_CLIENT are what deno.json names", () => {
+Deno.test("CLIENTS are what deno.json names", () => {
   const { imports } = config;
-  assertEquals(NATS_CLIENT, imports["@nats-io/transport-node"]);
-  assertEquals(JETSTREAM_CLIENT, imports["@nats-io/jetstream"]);
+  const names = ["@nats-io/transport-node", "@nats-io/jetstream"] as const;
+  assertEquals(CLIENTS, names.map((name) => imports[name]));
 });
 
 for (
@@ -20,8 +16,8 @@ for (
     ["tls://[::1]:4443", "tls", "::1", 4443],
   ] as const
 ) {
-  Deno.test(`readRelayAddress() reads ${relay}`, () => {
-    const address = readRelayAddress({ mode: "room", relay });
+  Deno.test(`parseNatsAddress() reads ${relay}`, () => {
+    const address = parseNatsAddress(relay);
     assertEquals(address, { transport, hostname, port });
   });
 }
@@ -29,8 +25,8 @@ for (
 for (
   const relay of ["10.0.0.7:4222", "http://a", "nats://unix:/a", "nats://"]
 ) {
-  Deno.test(`readRelayAddress() refuses ${relay}`, () => {
-    const read = () => readRelayAddress({ mode: "room", relay });
+  Deno.test(`parseNatsAddress() refuses ${relay}`, () => {
+    const read = () => parseNatsAddress(relay);
     assertThrows(read, SyntaxError, "--relay must be nats://HOST:PORT or tls:");
   });
 }
