@@ -61,9 +61,17 @@ export function parseAddress(
     /^(?:(tcp|tls|udp):\/\/)?(.*)$/is.exec(text)!;
   const transport = scheme.toLowerCase() as NetAddress["transport"];
   if (rest.includes("://")) {
+    const { protocol, hostname, port } = URL.parse(rest) ?? {};
+    if (hostname && (protocol === "http:" || protocol === "https:")) {
+      const [scheme, usual] = protocol === "http:" ? ["", 80] : ["tls://", 443];
+      throw wrong(`as an address it is ${scheme}${hostname}:${port || usual}`);
+    }
     throw wrong(
       'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone',
     );
+  }
+  if (/^[.~]{0,2}\//.test(text)) {
+    throw wrong(`as an address it is unix:${text}`);
   }
   if (rest === "") throw wrong("it names no host and no port");
   const parts = HOST_PORT.exec(/^\d+$/.test(rest) ? `:${rest}` : rest);

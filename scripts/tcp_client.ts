@@ -42,9 +42,6 @@ const OPTIONS = {
   serverName: option("NAME", "expect a certificate for it", text),
 };
 
-const SERVER =
-  "First, in another terminal: deno run --allow-net scripts/tcp_server.ts (or nc -l 1234)";
-
 /** The command, as its help and its tests know it. */
 export const command: Command<typeof OPTIONS> = {
   name: "tcp_client",
@@ -112,7 +109,9 @@ Examples:
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
     }).catch((error) => {
       if (stop.aborted) throw new Error(`Cannot connect to ${where}: stopped`);
-      if (error instanceof Deno.errors.ConnectionRefused) hint(log, SERVER);
+      if (error instanceof Deno.errors.ConnectionRefused) {
+        hint(log, "tcp_server", "nc -l 1234");
+      }
       throw error;
     });
     const elapsed = (performance.now() - start).toFixed(1);

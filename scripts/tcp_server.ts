@@ -28,8 +28,6 @@ import { ProxyError, readProxyHeader } from "../lib/tcp/proxy_protocol.ts";
 
 const MODES = oneOf("echo", "greet", "chat", "room", "discard", "chargen");
 const GREETING = "Thank you for connecting";
-const HINT =
-  "In another terminal: deno run --allow-net scripts/tcp_client.ts (or nc 127.0.0.1 1234)";
 
 const OPTIONS = {
   mode: option("MODE", "see below (echo)", MODES, "echo", "m"),
@@ -137,7 +135,7 @@ Examples:
     const what = name === "raw" ? mode : `${mode}, ${name}`;
     const about = { address: where, mode, framing: name };
     log.info("listening", `Listening on ${where} (${what})`, about);
-    hint(log, HINT);
+    hint(log, "tcp_client", "nc 127.0.0.1 1234");
     let [open, refused] = [0, 0];
     const most = `${grace / 1000}s to end; a second signal ends them at once`;
     stop.addEventListener("abort", () => {

@@ -83,10 +83,7 @@ Examples:
     for (const group of groups) await joinGroup(socket.conn, group);
     const where = formatAddress(socket.address);
     log.info("listening", `Listening on ${where}`, { address: where });
-    hint(
-      log,
-      "In another terminal: deno run --allow-net scripts/udp_sender.ts (or nc -u 127.0.0.1 8080)",
-    );
+    hint(log, "udp_sender", "nc -u 127.0.0.1 8080");
 
     const output = new Output({ hex });
     const shown = !stats || !output.terminal;

@@ -75,10 +75,7 @@ Examples:
       seriesOf({ ...options, texts }, header, Deno.stdin, limit)
     );
     if (total === 0 && Deno.stdin.isTerminal()) {
-      hint(
-        log,
-        "In another terminal: deno run --allow-net scripts/udp_receiver.ts (or nc -u -l 8080)",
-      );
+      hint(log, "udp_receiver", "nc -u -l 8080");
       log.info("typing", "Each line is a datagram; Ctrl-D ends the input");
     }
 

@@ -11,6 +11,7 @@ import {
   parseOptions,
   refuse,
   toggle,
+  UnknownOption,
   UsageError,
   type Values,
 } from "./options.ts";
@@ -73,8 +74,11 @@ export async function runCommand<T extends OptionTable>(
       return 0;
     }
     const extra = positionals[most];
+    const example = /^\d+$/.test(extra)
+      ? `${positionals[most - 1]}:${extra}`
+      : "127.0.0.1:1234";
     const problem =
-      `there is one argument too many: "${extra}"; an address is one word, as in 127.0.0.1:1234`;
+      `there is one argument too many: "${extra}"; an address is one word, as in ${example}`;
     refuse({ [problem]: extra !== undefined });
 
     // On request: before the first socket is made.
@@ -85,6 +89,12 @@ export async function runCommand<T extends OptionTable>(
   } catch (error) {
     const isUnread = error instanceof OutputError && error.closed; // `| head`
     if (isUnread || error instanceof StopRequest) return 0;
+
+    // On request: what people type from habit is called something else here.
+    if (error instanceof UnknownOption) {
+      error.message += (await import("./habits.ts")).habitOf(error.given);
+    }
+
     const message = error instanceof Error ? error.message : String(error);
     const wrong = error instanceof UsageError;
     const advice = wrong ? " (--help says what there is)" : "";
@@ -116,11 +126,19 @@ function print(words: string): void {
   }
 }
 
-/** Says what to type in the other terminal, on a first start: no arguments. */
-export function hint(log: Log, message: string): void {
-  if (Deno.args.length === 0 && Deno.stderr.isTerminal()) {
-    log.info("hint", message);
-  }
+/**
+ * Says what to type in the other terminal, on a first start: no arguments. Only
+ * where this script lies below the current folder it is named as a file; if it
+ * was installed, its peer probably was, too.
+ */
+export function hint(log: Log, peer: string, foreign: string): void {
+  if (Deno.args.length > 0 || !Deno.stderr.isTerminal()) return;
+  const { href } = new URL(`file://${Deno.cwd()}/`);
+  const path = Deno.mainModule.replace(/\w+\.ts$/, `${peer}.ts`);
+  const command = path.startsWith(href)
+    ? `deno run --allow-net ${decodeURI(path.slice(href.length))}`
+    : peer;
+  log.info("hint", `In another terminal: ${command} (or ${foreign})`);
 }
 
 function helpText(command: Command<OptionTable>, table: OptionTable): string {

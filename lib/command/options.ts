@@ -29,6 +29,13 @@ export type Values<T extends OptionTable> = {
 /** The command line is wrong; the message says how. */
 export class UsageError extends Error {}
 
+/** There is no such option. */
+export class UnknownOption extends UsageError {
+  constructor(readonly given: string, advice = "") {
+    super(`there is no option ${given}${advice}`);
+  }
+}
+
 /** Runs a parser and rethrows its error as a {@linkcode UsageError}. */
 export function usage<Value>(parse: () => Value, after = "", before = "") {
   try {
@@ -146,8 +153,9 @@ function spelledOut(table: OptionTable, args: readonly string[]): string[] {
       given === flagOf(name) || given === `-${table[name].short}`
     );
     if (given === undefined) words.push(word);
-    else if (name === undefined) throw unknownOption(given, names.map(flagOf));
-    else if (table[name].value === undefined) {
+    else if (name === undefined) {
+      throw new UnknownOption(given, adviceFor(given, names.map(flagOf)));
+    } else if (table[name].value === undefined) {
       if (sign) throw new UsageError(`${given} takes no value`);
       if (tail) rest.unshift(`-${tail}`); // -qv is two switches
       words.push(`--${name}=`);
@@ -162,14 +170,15 @@ function spelledOut(table: OptionTable, args: readonly string[]): string[] {
   return [...words, ...rest];
 }
 
-function unknownOption(given: string, known: string[]): UsageError {
+/** What was probably meant, if that is near. */
+function adviceFor(given: string, known: string[]): string | undefined {
+  if (/^--(allow|deny|unstable)-/.test(given)) {
+    return "; what Deno is to allow stands before the script's name";
+  }
   const near = known.find((flag) =>
     lacking(flag, given) + lacking(given, flag) <= given.length / 3
   );
-  const advice = /^--(allow|deny|unstable)-/.test(given)
-    ? "; what Deno is to allow stands before the script's name"
-    : near && `; did you mean ${near}?`;
-  return new UsageError(`there is no option ${given}${advice ?? ""}`);
+  return near && `; did you mean ${near}?`;
 }
 
 /** How many letters of a word another has not. */
