@@ -1,18 +1,15 @@
-/**
- * `eject()`: a script and the modules that it imports, as one text.
- *
- * There is no parser here: a few patterns know what our own formatted code
- * looks like. A test holds what they rely on: every top-level name exists once,
- * and nothing is imported under another name or as a namespace.
- *
- * @module
- */
+// `eject()`: a script and the modules that it imports, as one text.
+//
+// There is no parser here: a few patterns know what our own formatted code
+// looks like. A test holds what they rely on: every top-level name exists once,
+// and nothing is imported under another name or as a namespace.
 import config from "../deno.json" with { type: "json" };
 
 /** `// On request:` and the lines after it, up to a blank or an outer one. */
 const ON_REQUEST = /^( *)\/\/ On request:.*\n(?:\1.*\S.*\n)*/gm;
-/** The first line of a script, and the documentation of a module. */
-const MODULE_HEAD = /^(#!.*\n)?(\/\*\*(?:(?!\*\/)[^])*@module\n \*\/\n)?/;
+/** The first line of a script, and what the head of a module says. */
+const MODULE_HEAD =
+  /^(#!.*\n)?(\/\*\*(?:(?!\*\/)[^])*@module\n \*\/\n|(?:\/\/.*\n)*)/;
 /** `import { a } from "b";` and `const { a } = await import("b");` */
 const NAMED_IMPORT =
   /^ *(import|export|const) (type )?\{([^}]*)\} (?:from|= await import\()\s*"([^"]+)",?\s*\)?;\n/gm;
@@ -96,7 +93,7 @@ export async function eject(script: URL): Promise<string> {
 //
 ${used.map(contentOf).join("")}
 ${[...imports].map(([name, line]) => unused.has(name) ? "" : line).join("")}
-${used.map(({ name, text }) => `${headingOf(name)}\n\n${text}\n`).join("\n")}`;
+${used.map(({ name, text }) => `${headingOf(name)}\n${text}\n`).join("\n")}`;
   }
 
   await take(script.href);
@@ -147,7 +144,10 @@ function shorten(text: string): string {
 
 /** The first sentence of a comment, in one line. */
 function firstSentence(comment: string): string {
-  const text = comment.replace(/^#!.*\n|^ *(?:\/\*\*|\*\/|\*) ?|\*\/$/gm, "");
+  const text = comment.replace(
+    /^#!.*\n|^ *(?:\/\*\*|\*\/|\*|\/\/) ?|\*\/$/gm,
+    "",
+  );
   const [paragraph] = text.trim().split(/\n\s*\n|^@/m);
   const sentence = /^[^]*?[.!?](?=\s+["`{A-Z])/.exec(paragraph);
   return (sentence?.[0] ?? paragraph).trim().replace(/\s+/g, " ");

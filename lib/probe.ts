@@ -1,10 +1,6 @@
-/**
- * The way to a web server, each step timed: `probe` resolves the name, connects,
- * shakes hands, asks for a page's head and waits for the first byte; `drawProbe`
- * draws where the time went.
- *
- * @module
- */
+// The way to a web server, each step timed: `probe` resolves the name, connects,
+// shakes hands, asks for a page's head and waits for the first byte; `drawProbe`
+// draws where the time went.
 import {
   formatAddress,
   type NetAddress,

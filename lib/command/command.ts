@@ -1,9 +1,5 @@
-/**
- * What every script stands in: its options, help, signals, exit code, and each
- * of its errors as one line.
- *
- * @module
- */
+// What every script stands in: its options, help, signals, exit code, and each
+// of its errors as one line.
 import { Log } from "./log.ts";
 import {
   flagOf,
@@ -127,9 +123,8 @@ function print(words: string): void {
 }
 
 /**
- * Says what to type in the other terminal, on a first start: no arguments. Only
- * where this script lies below the current folder it is named as a file; if it
- * was installed, its peer probably was, too.
+ * Says what to type in the other terminal, on a first start: no arguments. The
+ * whole command only where this script lies below the current folder.
  */
 export function hint(log: Log, peer: string, foreign: string): void {
   if (Deno.args.length > 0 || !Deno.stderr.isTerminal()) return;
@@ -137,7 +132,7 @@ export function hint(log: Log, peer: string, foreign: string): void {
   const path = Deno.mainModule.replace(/\w+\.ts$/, `${peer}.ts`);
   const command = path.startsWith(href)
     ? `deno run --allow-net ${decodeURI(path.slice(href.length))}`
-    : peer;
+    : `${peer}.ts`;
   log.info("hint", `In another terminal: ${command} (or ${foreign})`);
 }
 

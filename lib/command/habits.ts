@@ -1,9 +1,6 @@
-/**
- * `habitOf`: what people type from habit with nc, ncat or socat, and what it is
- * called here.
- *
- * @module
- */
+// `habitOf`: what people type from habit with nc, ncat or socat, and what it is
+// called here.
+
 const HABITS: Record<string, string> = {
   "-l --listen": "tcp_server.ts and udp_receiver.ts listen",
   "-k --keep-open": "serving one client after the other is the default",

@@ -1,9 +1,5 @@
-/**
- * The log: one line for one thing that happened, on standard error, for a
- * person to read, or as JSON for a program.
- *
- * @module
- */
+// The log: one line for one thing that happened, on standard error, for a
+// person to read, or as JSON for a program.
 import { dim, red } from "@std/fmt/colors";
 import { safeJson, safeLine } from "../text.ts";
 

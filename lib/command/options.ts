@@ -1,9 +1,5 @@
-/**
- * The options of a command: what kinds there are, and how a command line is
- * read.
- *
- * @module
- */
+// The options of a command: what kinds there are, and how a command line is
+// read.
 import { parseArgs } from "@std/cli/parse-args";
 
 /** An option of a command: `--name VALUE`, or a switch without a value. */

@@ -1,9 +1,5 @@
-/**
- * The payload, on standard output: untouched where a program reads it, made
- * safe where a terminal would obey it.
- *
- * @module
- */
+// The payload, on standard output: untouched where a program reads it, made
+// safe where a terminal would obey it.
 import { reasonFor } from "../tcp/errors.ts";
 import { writeAll, type Writer } from "../tcp/stream.ts";
 import { hexDump, SafeTextDecoder } from "../text.ts";

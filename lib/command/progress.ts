@@ -1,9 +1,5 @@
-/**
- * How far a long piece of work is: a line that is drawn again and again, and
- * what has gone over a connection.
- *
- * @module
- */
+// How far a long piece of work is: a line that is drawn again and again, and
+// what has gone over a connection.
 import { format } from "@std/fmt/bytes";
 import { writeToStandardError } from "./log.ts";
 

@@ -1,9 +1,5 @@
-/**
- * The keyboard of a chat, and a screen on which what the peer says never
- * disturbs what is being typed.
- *
- * @module
- */
+// The keyboard of a chat, and a screen on which what the peer says never
+// disturbs what is being typed.
 import { decodeFrames, parseFraming } from "../framing.ts";
 import { chunks, pause, type Writer } from "../tcp/stream.ts";
 import type { Log } from "./log.ts";

@@ -1,8 +1,4 @@
-/**
- * `FrameBatch`: frames put together for one write.
- *
- * @module
- */
+// `FrameBatch`: frames put together for one write.
 import type { Framing } from "../framing.ts";
 
 const FULL_BATCH = 65_536; // bytes

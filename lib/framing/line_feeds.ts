@@ -1,9 +1,6 @@
-/**
- * Fast paths for lines: `lineFeedFrom` finds where one ends, and `wholeLines`
- * what an echo can send back as it came.
- *
- * @module
- */
+// Fast paths for lines: `lineFeedFrom` finds where one ends, and `wholeLines`
+// what an echo can send back as it came.
+
 export const FEED = 0x0a;
 export const RETURN = 0x0d;
 

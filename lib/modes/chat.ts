@@ -1,8 +1,4 @@
-/**
- * A chat: a person, or a program line by line, talks with one peer.
- *
- * @module
- */
+// A chat: a person, or a program line by line, talks with one peer.
 import { OutputError } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
 import { decodeFrames, type Framing } from "../framing.ts";

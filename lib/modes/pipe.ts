@@ -1,9 +1,5 @@
-/**
- * A program talks to a peer: standard input, or some texts, to the connection,
- * and what comes to standard output, message by message.
- *
- * @module
- */
+// A program talks to a peer: standard input, or some texts, to the connection,
+// and what comes to standard output, message by message.
 import type { Output } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";

@@ -1,17 +1,13 @@
-/**
- * `openRelay`: rooms that span machines. What is said in a room is published to
- * a stream of NATS JetStream, and what was said in others is read from it.
- *
- *     room.k3m9qz  41 2
- *                  <user7@k3m9qz> hello
- *                  * user8@k3m9qz joined
- *
- * is a message: the number of its first line, the number of members, and lines
- * as members hear them. The next message begins with 43: below that, it was
- * stored twice; above, lines are lost. A silent server publishes no lines.
- *
- * @module
- */
+// `openRelay`: rooms that span machines. What is said in a room is published to
+// a stream of NATS JetStream, and what was said in others is read from it.
+//
+//     room.k3m9qz  41 2
+//                  <user7@k3m9qz> hello
+//                  * user8@k3m9qz joined
+//
+// is a message: the number of its first line, the number of members, and lines
+// as members hear them. The next message begins with 43: below that, it was
+// stored twice; above, lines are lost. A silent server publishes no lines.
 import type { JetStreamManager, JsMsg, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { formatAddress, type NetAddress, parseAddress } from "../address.ts";

@@ -1,8 +1,4 @@
-/**
- * A room: what one member says, all others hear.
- *
- * @module
- */
+// A room: what one member says, all others hear.
 import type { Framing } from "../framing.ts";
 import { concatenate, pause } from "../tcp/stream.ts";
 import { safeLine } from "../text.ts";

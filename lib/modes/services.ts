@@ -1,9 +1,5 @@
-/**
- * The small services that every network once had: echo (RFC 862), discard
- * (RFC 863), the character generator (RFC 864), and a greeting.
- *
- * @module
- */
+// The small services that every network once had: echo (RFC 862), discard
+// (RFC 863), the character generator (RFC 864), and a greeting.
 import { FrameBatch } from "../framing/batch.ts";
 import { FEED, wholeLines } from "../framing/line_feeds.ts";
 import type { Framing } from "../framing.ts";

@@ -1,8 +1,4 @@
-/**
- * Certificates and keys for TLS, read from PEM files.
- *
- * @module
- */
+// Certificates and keys for TLS, read from PEM files.
 import { describeError } from "./errors.ts";
 
 /** Reads a text file, without a byte order mark. */

@@ -1,8 +1,4 @@
-/**
- * Connecting: TCP, TLS and unix sockets, with a deadline and retries.
- *
- * @module
- */
+// Connecting: TCP, TLS and unix sockets, with a deadline and retries.
 import { type Address, formatAddress, permissionFor } from "../address.ts";
 import { describeError } from "./errors.ts";
 import { pause } from "./stream.ts";

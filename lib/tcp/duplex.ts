@@ -1,8 +1,4 @@
-/**
- * Bytes both ways at once, until the conversation is over.
- *
- * @module
- */
+// Bytes both ways at once, until the conversation is over.
 import { chunks, pause, type Reader, writeAll, type Writer } from "./stream.ts";
 
 /** One end of a conversation: a connection, or standard input and output. */

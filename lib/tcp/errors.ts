@@ -1,8 +1,4 @@
-/**
- * Errors of socket calls in words that say what to do about them.
- *
- * @module
- */
+// Errors of socket calls in words that say what to do about them.
 
 /**
  * Rewrites the message of an error to `Cannot ATTEMPT: reason`. The error stays

@@ -1,8 +1,4 @@
-/**
- * `IdleSweep`: finds connections on which nothing has happened for a while.
- *
- * @module
- */
+// `IdleSweep`: finds connections on which nothing has happened for a while.
 
 /** How often the sweep comes by while a connection may be idle. */
 const SWEEPS_PER_TIMEOUT = 16;

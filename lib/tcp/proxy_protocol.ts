@@ -1,16 +1,13 @@
-/**
- * HAProxy's PROXY protocol: what a load balancer sends before anything else, to
- * say whose connection it passes on. Version 1 is a line, version 2 is binary:
- *
- *     PROXY TCP4 192.0.2.1 192.0.2.9 56324 1234\r\n
- *     SIGNATURE 21    version 2; LOCAL (0) or PROXY (1)
- *     11              IPv4 (1), IPv6 (2), unix (3); stream (1), datagram (2)
- *     00 0c           length of what follows: hosts, ports, then vectors
- *                     (a type, a length in two bytes, so many bytes)
- *
- * @see {@link https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt}
- * @module
- */
+// HAProxy's PROXY protocol: what a load balancer sends before anything else, to
+// say whose connection it passes on. Version 1 is a line, version 2 is binary:
+//
+//     PROXY TCP4 192.0.2.1 192.0.2.9 56324 1234\r\n
+//     SIGNATURE 21    version 2; LOCAL (0) or PROXY (1)
+//     11              IPv4 (1), IPv6 (2), unix (3); stream (1), datagram (2)
+//     00 0c           length of what follows: hosts, ports, then vectors
+//                     (a type, a length in two bytes, so many bytes)
+//
+// https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt
 import { safeLine } from "../text.ts";
 import { after, concatenate } from "./stream.ts";
 

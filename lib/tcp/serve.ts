@@ -1,8 +1,4 @@
-/**
- * The accept loop, and the conversations that it starts.
- *
- * @module
- */
+// The accept loop, and the conversations that it starts.
 import { isGonePeer } from "./errors.ts";
 import { IdleSweep } from "./idle.ts";
 import { after } from "./stream.ts";

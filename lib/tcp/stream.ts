@@ -1,8 +1,4 @@
-/**
- * Bytes from one place to another: write all, copy, read chunk by chunk.
- *
- * @module
- */
+// Bytes from one place to another: write all, copy, read chunk by chunk.
 
 /** Where bytes come from: a connection, standard input, a file. */
 export interface Reader {

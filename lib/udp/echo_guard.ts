@@ -1,8 +1,4 @@
-/**
- * `EchoGuard`: keeps two echoes from sending one datagram to and fro for ever.
- *
- * @module
- */
+// `EchoGuard`: keeps two echoes from sending one datagram to and fro for ever.
 
 /** How often equal datagrams of one peer are answered before one is not. */
 const ANSWERS = 32;

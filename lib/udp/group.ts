@@ -1,8 +1,4 @@
-/**
- * Multicast groups: how one is written, where to bind for them, and joining.
- *
- * @module
- */
+// Multicast groups: how one is written, where to bind for them, and joining.
 import { type NetAddress, parseAddress } from "../address.ts";
 import { describeError } from "../tcp/errors.ts";
 

@@ -1,8 +1,4 @@
-/**
- * `peerFilter`: which peers are heard (`--from`).
- *
- * @module
- */
+// `peerFilter`: which peers are heard (`--from`).
 import { type NetAddress, parseAddress } from "../address.ts";
 
 /** Lets in these addresses, of any port or one, and networks; or everybody. */

@@ -1,8 +1,4 @@
-/**
- * What a receiver says at its end: `logReport`, and `Histogram`.
- *
- * @module
- */
+// What a receiver says at its end: `logReport`, and `Histogram`.
 import { format } from "@std/fmt/bytes";
 import type { Log } from "../command/log.ts";
 import type { Report, Statistics } from "../stats.ts";

@@ -1,8 +1,4 @@
-/**
- * `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due.
- *
- * @module
- */
+// `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due.
 import { concatenate, pause, turn } from "../tcp/stream.ts";
 
 /**

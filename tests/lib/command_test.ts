@@ -96,10 +96,19 @@ const WRONG: [string[], string][] = [
   [["--c=5"], "there is no option --c"],
   [["-y"], "there is no option -y"],
   [["-vy"], "there is no option -y"],
-  [["-k"], "there is no option -k; serving one client after the other is the"],
-  [["-vw5"], "there is no option -w; tcp_client.ts has --timeout and --idle"],
+  [
+    ["-k"],
+    "there is no option -k; serving one client after the other is the default",
+  ],
+  [
+    ["-vw5"],
+    "there is no option -w; tcp_client.ts has --timeout and --idle-timeout",
+  ],
   [["--ssl"], "there is no option --ssl; write tls:// before the address"],
-  [["--exec=sh"], "there is no option --exec; no program is started for a"],
+  [
+    ["--exec=sh"],
+    "there is no option --exec; no program is started for a client",
+  ],
   [["-é"], "there is no option -é"],
   [["-1"], "there is no option -1"],
   [["--mode"], "--mode needs a value, MODE"],

@@ -277,7 +277,7 @@ export class Counter {
 console.log(count(1), new Counter());
 `,
   });
-  const body = source.slice(source.indexOf("-\n\n") + 3);
+  const body = source.slice(source.indexOf("-\n/") + 2);
   assertEquals(
     body,
     `/** Counts, as in 1.5 or e.g. two, up. */
