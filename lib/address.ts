@@ -21,7 +21,7 @@ export type NetAddress = {
 export type Address = NetAddress | { transport: "unix"; path: string };
 
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
-const HOST_NAME = /^(?!.*\.\.|.{254})[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i;
+const HOST_NAME = /^(?!.*\.\.|.{254})\w(?:[\w.-]*[\w.])?$/;
 const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
 
 /**
