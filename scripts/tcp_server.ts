@@ -13,7 +13,8 @@ import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, oneOf, size } from "../lib/command/options.ts";
-import { option, refuse, text, toggle, usage } from "../lib/command/options.ts";
+import { natsAddress, option, refuse } from "../lib/command/options.ts";
+import { text, toggle, usage } from "../lib/command/options.ts";
 import { OutputError } from "../lib/command/output.ts";
 import { openPrompt } from "../lib/command/prompt.ts";
 import { parseFraming } from "../lib/framing.ts";
@@ -34,7 +35,7 @@ const OPTIONS = {
   greeting: option("TEXT", `for greet (${GREETING})`, text),
 
   // On request: a room that spans servers.
-  relay: option("ADDRESS", "share the room by NATS, nats://HOST:PORT", text),
+  relay: option("ADDRESS", "share the room: nats://HOST:PORT", natsAddress),
   relayCreds: option("FILE", "credentials for NATS", text),
 
   once: toggle("serve one client, then exit"),
@@ -117,13 +118,12 @@ Examples:
     // On request: one room with those of other servers.
     const { relay: nats, relayCreds } = options;
     refuse({
-      "--relay is for --mode room": nats && mode !== "room",
       "--relay-creds goes with --relay": relayCreds && !nats,
+      "--relay is for --mode room": nats && mode !== "room",
     });
-    if (nats !== undefined) {
-      const relay = await import("../lib/modes/relay.ts");
-      const address = usage(() => relay.parseNatsAddress(nats));
-      room.relay = await relay.openRelay(room, address, relayCreds, log);
+    if (nats) {
+      const { openRelay } = await import("../lib/modes/relay.ts");
+      room.relay = await openRelay(room, nats, relayCreds, log);
     }
 
     const cert = options.cert && await readCertificate(options.cert);

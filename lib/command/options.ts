@@ -1,6 +1,7 @@
 // The options of a command: what kinds there are, and how a command line is
 // read.
 import { parseArgs } from "@std/cli/parse-args";
+import { type NetAddress, parseAddress } from "../address.ts";
 
 /** An option of a command: `--name VALUE`, or a switch without a value. */
 export interface Option<Value> {
@@ -110,6 +111,14 @@ export function size(value: string): number {
   const bytes = Number(number) * 1024 ** ["", "k", "m", "g"].indexOf(unit);
   if (Number.isSafeInteger(bytes)) return bytes;
   return mustBe("a size, as in 512, 64k or 1m", value);
+}
+
+/** Reads `nats://HOST:PORT`, or `tls://HOST:PORT` where NATS begins with TLS. */
+export function natsAddress(value: string): NetAddress {
+  const [, scheme, place] = /^(nats|tls):\/\/([^/]+)$/i.exec(value) ?? [];
+  if (!place) return mustBe("nats://HOST:PORT or tls://HOST:PORT", value);
+  const address = parseAddress(place, { port: 4222 }) as NetAddress;
+  return /tls/i.test(scheme) ? { ...address, transport: "tls" } : address;
 }
 
 function mustBe(wanted: string, value: string): never {

@@ -3,11 +3,10 @@
 //
 //     room.k3m9qz  41 2
 //                  <user7@k3m9qz> hello
-//                  * user8@k3m9qz joined
 //
 // is a message: the number of its first line, the number of members, and lines
-// as members hear them. The next message begins with 43: below that, it was
-// stored twice; above, lines are lost. A silent server publishes no lines.
+// as members hear them. Where the next message does not begin with 43, it was
+// stored twice, or lines are lost.
 import type { JetStreamManager, JsMsg, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
@@ -25,10 +24,8 @@ export const CLIENTS = ["transport-node", "jetstream"]
 const ROOM_LIMITS = { max_bytes: 67_108_864, max_age: 600e9 };
 const ROOM_STREAM = { name: "ROOM", subjects: ["room.*"], ...ROOM_LIMITS };
 const READING = { max_messages: 32, expires: 5000, idle_heartbeat: 1000 };
-/** What a message holds, beside its header, and what waits for NATS at most. */
-const FULL_MESSAGE = 262_144;
+/** How much waits for NATS at most, in bytes. */
 const KEPT = 1_048_576;
-const LINE_FEED = new Uint8Array([0x0a]);
 /** How long NATS may take, and how long to wait then, in milliseconds. */
 const NATS_TIMEOUT = 2000;
 const NATS_PAUSE = 250;
@@ -92,7 +89,7 @@ export async function openRelay(
       const messages = await reader.consume(READING);
       const { max_payload, connect_urls = [] } = nats.info!;
       places = [named, ...connect_urls];
-      const limits = [FULL_MESSAGE, max_payload, config.max_msg_size];
+      const limits = [262_144, max_payload, config.max_msg_size];
       const longest = Math.min(...limits.filter((it) => it > 0)) - 256; // header
       return { nats, jetstream, messages, longest };
     } catch (error) {
@@ -133,15 +130,14 @@ export async function openRelay(
     const from = subject.slice("room.".length);
     const seen = time.getTime();
     if (from === id) return await findAbsent(seen);
-    const told = new TextDecoder().decode(data).split("\n");
+    const told = new TextDecoder().decode(data).split("\n").slice(0, -1);
     const header = /^(\d{1,15}) (\d{1,15})$/.exec(told.shift()!);
-    told.pop(); // After the end of the last line is nothing.
     if (!header || !/^[a-z0-9]{6}$/.test(from)) return;
     const [, begin, size] = header.map(Number);
     const known = servers.get(from);
     const { next = begin } = known ?? {};
-    const isFull = !known && servers.size >= MOST_SERVERS;
-    if (begin < next || isFull) return; // It was stored twice.
+    if (begin < next) return; // It was stored twice.
+    if (!known && servers.size >= MOST_SERVERS) return;
     servers.set(from, { next: begin + told.length, size, seen });
     if (!known) {
       log.info("met", `The room is shared with the server @${from}`);
@@ -249,7 +245,7 @@ export async function openRelay(
       const isFull = !reachable && waiting + length > KEPT;
       // After a line that is lost, nothing is kept until all before it is said.
       if (isFull || lost > 0) return void lost++;
-      said.push(line, LINE_FEED);
+      said.push(line, Uint8Array.of(0x0a));
       waiting += length;
       speaking ??= publish();
     },
@@ -302,14 +298,3 @@ const NATS_REASONS: [RegExp, string][] = [
   [/respond|not enabled/, "it has no JetStream; start `nats-server -js`"],
   [/first c|self-s/, "its signer is not trusted; use deno run --cert FILE"],
 ];
-
-/** Reads `nats://HOST:PORT`, or `tls://HOST:PORT` where NATS begins with TLS. */
-export function parseNatsAddress(text: string): NetAddress {
-  if (/^(nats|tls):\/\/./i.test(text)) {
-    const place = text.replace(/^nats:\/\//i, "");
-    const address = parseAddress(place, { port: 4222 });
-    if (/^(tcp|tls)$/.test(address.transport)) return address as NetAddress;
-  }
-  const wanted = "nats://HOST:PORT or tls://HOST:PORT";
-  throw new SyntaxError(`--relay must be ${wanted}, not ${text}`);
-}

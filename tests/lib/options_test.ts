@@ -10,6 +10,7 @@ import {
   duration,
   integer,
   list,
+  natsAddress,
   oneOf,
   option,
   size,
@@ -187,3 +188,31 @@ Deno.test("usage() makes what is thrown the typist's to mend", () => {
   );
   assertMatch(error.message, /^here: Cannot parse address "a b": .*; so$/);
 });
+
+for (
+  const [relay, transport, hostname, port] of [
+    ["nats://10.0.0.7", "tcp", "10.0.0.7", 4222],
+    ["NATS://localhost:1", "tcp", "localhost", 1],
+    ["tls://[::1]:4443", "tls", "::1", 4443],
+  ] as const
+) {
+  Deno.test(`natsAddress() reads ${relay}`, () => {
+    const address = natsAddress(relay);
+    assertEquals(address, { transport, hostname, port });
+  });
+}
+
+for (
+  const relay of [
+    "10.0.0.7:4222",
+    "http://a",
+    "nats://unix:/a",
+    "nats://udp://:1",
+    "nats://",
+  ]
+) {
+  Deno.test(`natsAddress() refuses ${relay}`, () => {
+    const read = () => natsAddress(relay);
+    assertThrows(read, UsageError, "must be nats://HOST:PORT or tls:");
+  });
+}
