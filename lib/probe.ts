@@ -1,21 +1,14 @@
 // The way to a web server, each step timed: `probe` resolves the name, connects,
 // shakes hands, asks for a page's head and waits for the first byte; `drawProbe`
 // draws where the time went.
-import {
-  formatAddress,
-  type NetAddress,
-  parseAddress,
-  permissionFor,
-} from "./address.ts";
+import { formatAddress, type NetAddress, parseAddress } from "./address.ts";
+import { permissionFor } from "./address.ts";
 import { isLookupError, reasonFor } from "./tcp/errors.ts";
 import { after, pause, type Reader, writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
 /** Whom to ask, and what. */
-export interface WebTarget extends NetAddress {
-  tls: boolean;
-  path: string;
-}
+export type WebTarget = NetAddress & { tls: boolean; path: string };
 
 /** The steps in their order: what each tries, and what its silence means. */
 const STEPS = {
@@ -29,55 +22,27 @@ const STEPS = {
 type StepName = keyof typeof STEPS;
 
 /** A step that was taken; `start` counts from the beginning of the first. */
-interface Step {
-  name: StepName;
-  start: number;
-  milliseconds: number;
-}
+type Step = { name: StepName; start: number; milliseconds: number };
 
 /** An address, or the name for the system to resolve, and how it did. */
 interface AddressReport {
   address: string;
   /** Why the system has to resolve the name, if it has. */
   byName?: string;
-  /** How far it went, and why no further. */
-  step: StepName;
-  reason?: string;
   /** `late`: another one won, as this was still connecting, or slower. */
   outcome: "won" | "late" | "failed" | "untried";
-  milliseconds?: number; // until it was connected, or was not
+  /** The same for a person: why it failed, or what its server says. */
+  about: string;
+  /** How far it went, and how long it took to connect, or not to. */
+  step: StepName;
+  milliseconds?: number;
   status?: string;
   /** With `all`: the steps on the way to this address. */
   steps: Step[];
 }
 
-/** Where the way to the server ended. */
-type Failure = { step: StepName; message: string };
-
 /** How far the way to the server went, as JSON has it. */
 type Probe = Awaited<ReturnType<typeof probe>>;
-
-class Stopwatch {
-  readonly steps: Step[] = [];
-  constructor(readonly tell: (what: string) => void) {}
-
-  /** Takes a step and its time, also when it fails. */
-  async time<Value>(name: StepName, step: () => Promise<Value>) {
-    this.tell(`${name} ...`);
-    const start = totalOf(this.steps);
-    const begin = performance.now();
-    try {
-      return await step();
-    } finally {
-      const milliseconds = performance.now() - begin;
-      this.steps.push({ name, start, milliseconds });
-    }
-  }
-}
-
-function totalOf(steps: Step[]): number {
-  return steps.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-}
 
 /** Asks the first address that answers, with `all` each in turn. */
 export async function probe(
@@ -85,44 +50,106 @@ export async function probe(
   { timeout, all = false }: { timeout: number; all?: boolean },
   tell: (what: string) => void = () => {},
 ) {
-  const stopwatch = new Stopwatch(tell);
-  const { steps } = stopwatch;
+  const { tls, path } = target;
+  const steps: Step[] = [];
+  let way = steps;
+
+  /** Takes a step and its time, also when it fails. */
+  async function time<T>(name: StepName, take: () => Promise<T>): Promise<T> {
+    tell(`${name} ...`);
+    const begin = performance.now();
+    try {
+      return await take();
+    } finally {
+      const milliseconds = performance.now() - begin;
+      way.push({ name, start: totalOf(way), milliseconds });
+    }
+  }
+
+  /** Asks the first of these addresses that takes a connection. */
+  async function visit(rows: AddressReport[], timeout: number): Promise<void> {
+    const over = new AbortController();
+    using open = new DisposableStack();
+    using _deadline = after(timeout, () => {
+      const seconds = Number((timeout / 1000).toPrecision(2));
+      const silence = `nothing came back within ${seconds}s`;
+      over.abort(new Deno.errors.TimedOut(silence));
+      open.dispose();
+    });
+    const connecting = () => connectToFirst(rows, over.signal);
+    const tcp = await time(rows[0].step, connecting);
+    const row = rows.find(({ outcome }) => outcome === "won");
+    if (!tcp || !row) return;
+    try {
+      let conn: Deno.TcpConn | Deno.TlsConn = open.use(tcp);
+      if (tls) {
+        conn = await time(row.step = "tls", async () => {
+          const secure = open.use(await Deno.startTls(tcp, { hostname }));
+          await secure.handshake();
+          return secure;
+        });
+      }
+      const answer = new Uint8Array(8192);
+      const length = await time(row.step = "first byte", async () => {
+        await writeAll(conn, new TextEncoder().encode(request));
+        return await conn.read(answer);
+      });
+      row.status = await readStatusLine(conn, answer, length);
+      if (all) row.about = row.status;
+    } catch (error) {
+      // A read that is ended by closing has no reason of its own.
+      fail(row, over.signal.aborted ? over.signal.reason : error);
+    }
+  }
+
+  // Certificates and web servers know no zones and no final dot, and the usual
+  // port goes without saying.
+  const hostname = target.hostname.replace(/%.*|\.$/, "");
+  const server = formatAddress({ ...target, hostname })
+    .replace(tls ? /:443$/ : /:80$/, "");
+  const request =
+    `HEAD ${path} HTTP/1.1\r\nHost: ${server}\r\nConnection: close\r\n\r\n`;
   // If the name servers are silent, half of the time is left for the system.
-  const addresses = await resolve(target, timeout / 2, stopwatch);
+  const addresses = await resolve(target, timeout / 2, time);
+  if (addresses[0].byName === NOT_ASKED) steps.pop(); // it took no time
   tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
   const ways = all ? addresses.map((row) => [row]) : [addresses];
   // Every address has its share of the time, however long the others take.
   const share = Math.max(0, timeout - totalOf(steps)) / ways.length;
-  let error: Failure | undefined;
   for (const rows of ways) {
-    const own = all ? new Stopwatch(tell) : stopwatch;
-    error = await visit(target, rows, share, own) ?? error;
-    if (all) rows[0].steps = own.steps;
+    if (all) way = rows[0].steps;
+    await visit(rows, share);
   }
   const [won, ...slower] = addresses.filter(({ outcome }) => outcome === "won")
     .sort((a, b) => totalOf(a.steps) - totalOf(b.steps));
   for (const row of slower) row.outcome = "late";
-  if (won) error = undefined;
-  const { tls, path } = target;
   const { address: winner, status } = won ?? {};
+  const error = won ? undefined : failureOf(target, addresses);
   const [host, total] = [formatAddress(target), totalOf(steps)];
   return { host, tls, path, addresses, steps, total, winner, status, error };
 }
 
-const DNS_SILENT = "DNS does not answer";
+function totalOf(steps: Step[]): number {
+  return steps.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+}
+
+/** Why the system is to resolve a name. */
+const NOT_ASKED = "Deno may not ask the name servers";
+const DNS_SILENT = "no name server answers";
 
 /** Finds the addresses, or why the system has to. */
 async function resolve(
   target: WebTarget,
   timeout: number,
-  stopwatch: Stopwatch,
+  time: (step: "resolve", take: () => Promise<string[]>) => Promise<string[]>,
 ): Promise<AddressReport[]> {
+  const { hostname } = target;
   const reportOn = (hostname: string, byName?: string): AddressReport => {
     const address = formatAddress({ ...target, hostname });
     const step = byName ? "resolve+connect" : "connect";
-    return { address, byName, step, outcome: "untried", steps: [] };
+    const about = "not needed";
+    return { address, byName, outcome: "untried", about, step, steps: [] };
   };
-  const { hostname } = target;
   if (/:|^\d+(\.\d+){3}$/.test(hostname)) return [reportOn(hostname)];
   const signal = AbortSignal.timeout(timeout);
   // Nobody can be asked at port 0: what answers is the hosts file. A name that
@@ -131,83 +158,26 @@ async function resolve(
   const search = () =>
     lookUp(hostname, { nameServer }).catch(() => lookUp(hostname, { signal }));
   let byName = "Deno may connect to no address of it";
-  try {
-    const found = await stopwatch.time("resolve", search);
-    const reports = found.map((address) => reportOn(address));
-    const reachable = ({ address: host }: AddressReport) =>
-      Deno.permissions.querySync({ name: "net", host }).state === "granted";
-    if (reports.some(reachable)) return reports;
-  } catch (error) {
+  const found = await time("resolve", search).catch((error) => {
     byName = signal.aborted ? DNS_SILENT : "DNS has no address for it";
-    if (error instanceof Deno.errors.NotCapable) {
-      byName = "Deno may not ask the name servers";
-      stopwatch.steps.pop(); // nobody was asked, so it took no time
-    }
-  }
-  return [reportOn(hostname, byName)];
+    if (error instanceof Deno.errors.NotCapable) byName = NOT_ASKED;
+    return [];
+  });
+  const rows = found.map((address) => reportOn(address));
+  const isAllowed = ({ address: host }: AddressReport) =>
+    Deno.permissions.querySync({ name: "net", host }).state === "granted";
+  return rows.some(isAllowed) ? rows : [reportOn(hostname, byName)];
 }
 
 /** Asks for both families at once; gives IPv6 and IPv4 by turns (RFC 8305 4). */
 async function lookUp(name: string, options: Deno.ResolveDnsOptions) {
-  let reason: unknown;
-  const ask = (type: "AAAA" | "A") =>
-    Deno.resolveDns(name, type, options).catch((error) => {
-      reason = error;
-      return []; // the other question's answer may be all there is
-    });
-  const [ipv6, ipv4] = await Promise.all([ask("AAAA"), ask("A")]);
-  const found = [...ipv6.entries(), ...ipv4.entries()];
-  if (found.length === 0) throw reason;
-  const byTurns = found.sort(([a], [b]) => a - b).map(([, address]) => address);
-  return [...new Set(byTurns)];
-}
-
-/** Asks the first of these addresses that takes a connection; gives a failure. */
-async function visit(
-  target: WebTarget,
-  rows: AddressReport[],
-  timeout: number,
-  stopwatch: Stopwatch,
-): Promise<Failure | undefined> {
-  const over = new AbortController();
-  using open = new DisposableStack();
-  using _deadline = after(timeout, () => {
-    const seconds = Number((timeout / 1000).toPrecision(2));
-    const silence = `nothing came back within ${seconds}s`;
-    over.abort(new Deno.errors.TimedOut(silence));
-    open.dispose();
-  });
-  const connecting = () => connectToFirst(rows, over.signal);
-  const tcp = await stopwatch.time(rows[0].step, connecting);
-  const row = rows.find(({ outcome }) => outcome === "won");
-  if (!tcp || !row) return failureOf(target, rows);
-  try {
-    let conn: Deno.TcpConn | Deno.TlsConn = open.use(tcp);
-    // Certificates and web servers know no zones and no final dot.
-    const hostname = target.hostname.replace(/%.*|\.$/, "");
-    if (target.tls) {
-      conn = await stopwatch.time(row.step = "tls", async () => {
-        const secure = open.use(await Deno.startTls(tcp, { hostname }));
-        await secure.handshake();
-        return secure;
-      });
-    }
-    // The usual port goes without saying.
-    const host = formatAddress({ ...target, hostname })
-      .replace(target.tls ? /:443$/ : /:80$/, "");
-    const request =
-      `HEAD ${target.path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
-    const answer = new Uint8Array(8192);
-    const length = await stopwatch.time(row.step = "first byte", async () => {
-      await writeAll(conn, new TextEncoder().encode(request));
-      return await conn.read(answer);
-    });
-    row.status = await readStatusLine(conn, answer, length);
-  } catch (error) {
-    // A read that is ended by closing has no reason of its own.
-    fail(row, over.signal.aborted ? over.signal.reason : error);
-    return failureOf(target, [row]);
-  }
+  const asked = (["AAAA", "A"] as const)
+    .map((type) => Deno.resolveDns(name, type, options));
+  // One of the two answers may be all there is.
+  const answers = await Promise.all(asked.map((one) => one.catch(() => [])));
+  const found = answers.flatMap((answer) => [...answer.entries()]);
+  if (found.length === 0) return await asked[1]; // which throws
+  return found.sort(([a], [b]) => a - b).map(([, address]) => address);
 }
 
 /**
@@ -219,7 +189,7 @@ async function connectToFirst(rows: AddressReport[], end: AbortSignal) {
   const signal = AbortSignal.any([end, over.signal]);
   const attempt = async (row: AddressReport) => {
     row.outcome = "late"; // unless it wins or fails
-    const start = performance.now();
+    const begin = performance.now();
     try {
       const { hostname, port } = parseAddress(row.address) as NetAddress;
       const conn = await Deno.connect({ hostname, port, signal });
@@ -231,7 +201,12 @@ async function connectToFirst(rows: AddressReport[], end: AbortSignal) {
     } catch (error) {
       if (!over.signal.aborted) fail(row, error);
     } finally {
-      row.milliseconds = performance.now() - start;
+      row.milliseconds = performance.now() - begin;
+      const time = `after ${row.milliseconds.toFixed(1)} ms`;
+      if (row.outcome === "won") row.about = `connected ${time}: it won`;
+      if (row.outcome === "late") {
+        row.about = `not connected ${time}, when another was`;
+      }
     }
   };
   const attempts = [];
@@ -268,7 +243,7 @@ export async function readStatusLine(
       : length
       ? `its first line does not end within ${end} bytes`
       : `it closed the connection ${when}`;
-    // Not an Error, in whose words reasonFor() finds a failed lookup.
+    // Not an Error, in whose words a failed lookup is found.
     throw new SyntaxError(
       `the server does not speak HTTP on this port; ${advice}`,
     );
@@ -276,45 +251,40 @@ export async function readStatusLine(
 }
 
 /** What rustls says, where the advice in tcp/errors.ts is for tcp_client. */
-const CERTIFICATE_REASONS: [RegExp, string][] = [
-  [
-    /.*UnknownIssuer.*/,
+const CERTIFICATES: Record<string, string> = {
+  ".*UnknownIssuer.*":
     "its certificate is self-signed, or signed by an authority that is not trusted here; `deno run --cert FILE` trusts the one in FILE",
-  ],
-  [/.*valid for \w+\("?([^")]*).*/, "its certificate is for another name: $1"],
-  [/.*not valid for .*/, "its certificate is for another name"],
-];
+  '.*valid for \\w+\\("?([^")]*).*': "its certificate is for another name: $1",
+  ".*not valid for .*": "its certificate is for another name",
+};
 
 /** Notes why an address came no further. */
 function fail(row: AddressReport, error: unknown): void {
-  const words = String(error);
-  const known = CERTIFICATE_REASONS.find(([pattern]) => pattern.test(words));
-  const silent = row.byName === DNS_SILENT;
+  const permission = permissionFor(parseAddress(row.address));
+  const known = Object.entries(CERTIFICATES)
+    .find(([words]) => RegExp(words).test(String(error)));
+  let reason = known
+    ? String(error).replace(RegExp(known[0]), known[1])
+    : reasonFor(error, "connect", permission);
   const timedOut = error instanceof Deno.errors.TimedOut;
-  let reason = known ? words.replace(...known) : reasonFor(error);
-  if (error instanceof Deno.errors.NotCapable) {
-    const permission = permissionFor(parseAddress(row.address));
-    reason = `Deno was not allowed to; it needs ${permission}`;
-  } else if (
-    row.step === "resolve+connect" && (timedOut ? silent : isLookupError(error))
-  ) {
-    row.step = "resolve";
-    // Linux tells "not now" from "no"; elsewhere what DNS said decides.
-    reason = silent || /temporary|try again/i.test(words)
-      ? "no name server answers, or only with an error (SERVFAIL or REFUSED); is there a network? An address in place of the name needs no DNS"
-      : "there is no such name, or it has no address; is it spelled right, and is there a network?";
-  } else if (timedOut || row.step === "tls" && !/certificate/.test(words)) {
+  if (timedOut && row.byName === DNS_SILENT) reason = DNS_SILENT;
+  else if (timedOut || row.step === "tls" && !/certificate/.test(reason)) {
     reason += `: ${STEPS[row.step][1]}`;
   }
-  Object.assign(row, { outcome: "failed", reason: safeLine(reason) });
+  // The system came no further.
+  if (reason === DNS_SILENT || isLookupError(error)) row.step = "resolve";
+  Object.assign(row, { outcome: "failed", about: safeLine(reason) });
 }
 
 /** Says which step failed, and each reason once, with its addresses. */
-function failureOf(target: WebTarget, rows: AddressReport[]): Failure {
-  const [{ step }] = rows;
+function failureOf(target: WebTarget, rows: AddressReport[]) {
+  // One that was connected came further than those that were not.
+  const furthest = rows.filter(({ step }) => !step.endsWith("connect"));
+  const failed = furthest.length > 0 ? furthest : rows;
+  const [{ step }] = failed;
   const host = formatAddress(target);
   const place = step === "resolve" ? target.hostname : host;
-  const reasons = [...Map.groupBy(rows, ({ reason }) => reason)]
+  const reasons = [...Map.groupBy(failed, ({ about }) => about)]
     .map(([reason, those]) => {
       return `(${those.map(({ address }) => address).join(", ")}): ${reason}`;
     });
@@ -325,38 +295,26 @@ function failureOf(target: WebTarget, rows: AddressReport[]): Failure {
 /** Draws a probe for a person: who won, bars to one scale, the answer. */
 export function drawProbe(found: Probe): string {
   const { host, addresses, steps, status = "no answer" } = found;
-  const count = addresses.length;
-  const [{ byName }] = addresses;
+  const [count, { byName }] = [addresses.length, addresses[0]];
   const headline = byName
     ? `${host} is connected to by name: ${byName}`
     : steps[0]?.name === "resolve"
     ? `${host} has ${count} address${count > 1 ? "es" : ""}:`
     : `${host} is an address, not a name:`;
   const width = Math.max(...addresses.map(({ address }) => address.length));
-  const rows = addresses.map((row) =>
-    `  ${row.address.padEnd(width)}  ${describeRow(row)}`
-  );
+  const rows = addresses.map(({ address, about, outcome, steps }) => {
+    const won = outcome === "won" && steps.length > 0 ? "  (it won)" : "";
+    return `  ${address.padEnd(width)}  ${about}${won}`;
+  });
   const ways = [{ address: "", steps }, ...addresses]
     .filter(({ steps }) => steps.length > 0);
   // One scale for all, so that they can be compared.
-  const scale = Math.max(...ways.map((way) => totalOf(way.steps)));
-  const bars = ways.map((way) =>
-    [way.address, ...drawSteps(way.steps, scale)].filter((line) => line !== "")
+  const scale = Math.max(...ways.map(({ steps }) => totalOf(steps)));
+  const bars = ways.map(({ address, steps }) =>
+    [address, ...drawSteps(steps, scale)].filter((line) => line !== "")
   );
   return [[headline, ...rows], ...bars, [status]]
     .map((lines) => `${lines.join("\n")}\n`).join("\n");
-}
-
-function describeRow(row: AddressReport): string {
-  const { outcome, milliseconds = 0, reason, steps, status } = row;
-  const won = outcome === "won";
-  if (outcome === "failed") return `${reason}`;
-  if (steps.length > 0) return `${status}${won ? "  (it won)" : ""}`;
-  if (outcome === "untried") return "not needed";
-  const time = `${milliseconds.toFixed(1)} ms`;
-  return won
-    ? `connected after ${time}: it won`
-    : `not connected after ${time}, when another was`;
 }
 
 /** Draws a bar for each step, where it lay and as long as it took; the total. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Address, formatAddress, permissionFor } from "./address.ts";
-import { describeError, LOW_PORT } from "./tcp/errors.ts";
+import { describeError } from "./tcp/errors.ts";
 
 export { connect, type ConnectOptions } from "./tcp/connect.ts";
 export { duplex, type DuplexEnd, type DuplexOptions } from "./tcp/duplex.ts";
@@ -44,13 +44,16 @@ export function listen(
   options: ListenOptions = {},
 ): Deno.Listener {
   const { backlog = 4096, cert, key, reusePort = false } = options;
-  let why: string | undefined;
   try {
     if (address.transport === "unix") {
       return Deno.listen({ transport: "unix", path: address.path });
     }
     if (address.transport === "udp") {
       throw new TypeError("datagrams have no connections to listen for");
+    }
+    if (reusePort && Deno.build.os !== "linux") {
+      // Deno itself would leave it out in silence (ext/net/tcp.rs).
+      throw new TypeError("only on Linux can processes share a port");
     }
     if (reusePort && typeof Deno.listenDatagram !== "function") {
       // Deno would end the process here.
@@ -66,18 +69,7 @@ export function listen(
     }
     return Deno.listenTls({ ...common, cert, key });
   } catch (error) {
-    const isFile = address.transport === "unix";
-    if (isFile && error instanceof Deno.errors.NotFound) {
-      why = "there is no such folder";
-    }
-    if (isFile && error instanceof Deno.errors.AddrInUse) {
-      why =
-        "the file is there: another server's, or left behind by one that was killed; then remove it";
-    }
-    if (!isFile && error instanceof Deno.errors.PermissionDenied) {
-      why = LOW_PORT;
-    }
     const attempt = `listen on ${formatAddress(address)}`;
-    throw describeError(error, attempt, permissionFor(address), why);
+    throw describeError(error, attempt, permissionFor(address));
   }
 }

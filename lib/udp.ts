@@ -12,7 +12,7 @@ import {
   parseAddress,
   permissionFor,
 } from "./address.ts";
-import { describeError, LOW_PORT } from "./tcp/errors.ts";
+import { describeError } from "./tcp/errors.ts";
 
 /**
  * Reads an address of UDP; `udp://` before it is not needed.
@@ -62,8 +62,11 @@ export type ReceiveOptions = {
   signal?: AbortSignal;
 };
 
-/** On Windows, receiving tells what became of a datagram that *we* sent. */
-const OF_EARLIER_SEND = /^Connection(Reset|Refused)\b|os error 10052\b/;
+/**
+ * On Windows, receiving tells what became of a datagram that *we* sent, or that
+ * one is longer than the buffer, which none can be (WSARecvFrom in its docs).
+ */
+const NOT_FINAL = /^Connection(Reset|Refused)\b|os error 100(40|52)\b/;
 /** How often is looked whether something came, while there is a timeout. */
 const LOOKS_PER_TIMEOUT = 16;
 
@@ -120,9 +123,7 @@ export class UdpSocket implements Disposable {
     } catch (error) {
       const permission = permissionFor(asked, ...to ? [to] : []);
       const attempt = `listen on ${formatAddress(asked)}`;
-      const isDenied = error instanceof Deno.errors.PermissionDenied;
-      const why = isDenied ? LOW_PORT : undefined;
-      throw describeError(error, attempt, permission, why);
+      throw describeError(error, attempt, permission);
     }
     this.address = this.conn.addr as Deno.NetAddr;
   }
@@ -140,16 +141,16 @@ export class UdpSocket implements Disposable {
     } catch (error) {
       const { code = "" } = error as { code?: string };
       const own = formatAddress(this.address);
-      const bind =
-        `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`;
-      const reasons: Record<string, string> = {
-        EAFNOSUPPORT: bind,
-        EINVAL: bind,
-        EPERM: "this machine's firewall does not let it out",
-      };
+      // Which code it is differs from system to system.
+      const differs = own.includes("[") !== to.hostname.includes(":");
+      const isUnreachable = /EAFNOSUPPORT|EINVAL|EADDRNOTAVAIL/.test(code) ||
+        differs && code === "ENETUNREACH";
+      const why = isUnreachable
+        ? `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`
+        : undefined;
       const permission = permissionFor(this.asked, to);
       const attempt = `send to ${formatAddress(to)}`;
-      throw describeError(error, attempt, permission, reasons[code]);
+      throw describeError(error, attempt, permission, why);
     }
   }
 
@@ -190,7 +191,7 @@ export class UdpSocket implements Disposable {
           const payload = cut ? bytes.subarray(0, maxSize) : bytes;
           return { value: { payload, peer: from as Deno.NetAddr, cut } };
         } catch (error) {
-          if (this.#closed || OF_EARLIER_SEND.test(`${error}`)) continue;
+          if (this.#closed || NOT_FINAL.test(`${error}`)) continue;
           end();
           throw describeError(error, "receive a datagram", "");
         }

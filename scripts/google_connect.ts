@@ -9,16 +9,9 @@
  * The report is the payload and goes to standard output; a failure is one line
  * on standard error that names the step, and exit code 1.
  *
- * What Deno has to be allowed to do:
- *
- * - `--allow-net=HOST:PORT` is enough: the connection is made by name. The
- *   system resolves it, which cannot be timed apart from connecting, and
- *   chooses among its addresses, so `--all` has but one.
- * - With `NAMESERVER:53` as well, for each name server of the system, DNS is
- *   asked: its addresses are shown and `resolve` has a bar of its own.
- * - With `ADDRESS:PORT` as well, those addresses are connected to, the next one
- *   if one does not answer at once, and `--all` tries each of them.
- * - `--allow-net` alone is all of that.
+ * With the permission for `HOST:PORT` alone the system resolves the name while
+ * it connects, and chooses one address. Allowed `NAMESERVER:53` as well, DNS is
+ * asked, and allowed `ADDRESS:PORT`, each address is tried.
  *
  * @module
  */
@@ -27,12 +20,10 @@ import { type Command, runCommand } from "../lib/command/command.ts";
 import {
   duration,
   option,
-  refuse,
   toggle,
-  usage,
-  UsageError,
   type Values,
 } from "../lib/command/options.ts";
+import { refuse, usage, UsageError } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
 import { drawProbe, probe, type WebTarget } from "../lib/probe.ts";
 import { safeJson } from "../lib/text.ts";
@@ -72,17 +63,13 @@ Examples:
 `,
   async run({ options, positionals: [place = "www.google.com"], log }) {
     const target = usage(() => targetOf(place, options));
-    const found = await probe(
-      target,
-      options,
-      (step) => log.debug("step", step),
-    );
-    const { error } = found;
+    const tell = (step: string) => log.debug("step", step);
+    const found = await probe(target, options, tell);
     const output = new Output();
     if (options.json) await output.text(`${safeJson(found)}\n`);
-    else if (options.all || !error) await output.text(drawProbe(found));
+    else if (options.all || !found.error) await output.text(drawProbe(found));
     await output.finish();
-    if (error !== undefined) throw new Error(error.message);
+    if (found.error) throw new Error(found.error.message);
   },
 };
 
@@ -94,8 +81,9 @@ function targetOf(place: string, options: Values<typeof OPTIONS>): WebTarget {
   const port = tls ? 443 : 80;
   const address = parseAddress(url?.host ?? place, { port });
   if (address.transport === "unix" || address.transport === "udp") {
-    const given = formatAddress(address);
-    throw new UsageError(`a web server is reached over TCP, not ${given}`);
+    throw new UsageError(
+      `a web server is reached over TCP, not ${formatAddress(address)}`,
+    );
   }
   refuse({ "port 0 is only for listening": address.port === 0 });
   const path = options.path ?? (url ? url.pathname + url.search : "/");

@@ -44,7 +44,7 @@ const OPTIONS = {
   framing: option("FRAMING", "see below (raw)", text, undefined, "f"),
   maxFrame: option("SIZE", "longest message (64k)", size),
   maxConnections: option("N", "at a time (1000)", integer(1)),
-  backlog: option("N", "may wait (4096)", integer(1, 65_535), 4096),
+  backlog: option("N", "may wait at most (4096)", integer(1, 65_535), 4096),
   idleTimeout: option("DURATION", "close a silent connection", duration),
   grace: option("DURATION", "to finish when stopped (5s)", duration, 5000),
   cert: option("FILE", "certificate, PEM", text),
@@ -130,8 +130,9 @@ Examples:
     const key = options.key && await readKey(options.key);
     const stop = stopSignal();
     const listener = listen(address, { ...options, cert, key });
-    const { port } = listener.addr as Deno.NetAddr; // chosen by the system for 0
-    const where = formatAddress(Object.assign(address, { port }));
+    // The system has chosen the port for 0, and one of the addresses of a name.
+    Object.assign(address, listener.addr, { transport: address.transport });
+    const where = formatAddress(address);
     const what = name === "raw" ? mode : `${mode}, ${name}`;
     const about = { address: where, mode, framing: name };
     log.info("listening", `Listening on ${where} (${what})`, about);

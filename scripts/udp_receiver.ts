@@ -51,9 +51,10 @@ Statistics: of what udp_sender --number sends, on standard error at the end; on
             a terminal they take the place of the datagrams
             lost: numbers that are missing     duplicated: copies
             reordered: after a higher number   jitter: RFC 3550 6.4.1, in ms
-Groups:     --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join [ff02::1234]@2
-            IPv6 takes the interface's number, as in \`ip link\`; ADDRESS is then
-            the port, and 0.0.0.0:PORT hears more than the group
+Groups:     --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join ff02::1234@2
+            IPv6 takes the interface's number (\`ip link\`, on Windows \`netsh int
+            ipv6 show int\`); ADDRESS is then the port, and 0.0.0.0:PORT hears
+            more than the group
 Addresses:  127.0.0.1:8080 :8080 [::1]:8080 0.0.0.0:8080 (every interface)
             --from 10.0.0.1  --from 10.0.0.1:5000  --from 10.0.0.0/8
 

@@ -55,7 +55,7 @@ Permission: --allow-net=0.0.0.0:0,127.0.0.1:8080 (where from, where to), and
 Examples:
   deno run --unstable-net --allow-net scripts/udp_sender.ts 127.0.0.1:8080 hello
   deno run --unstable-net --allow-net scripts/udp_sender.ts --number --count 20
-  date | deno run --unstable-net --allow-net scripts/udp_sender.ts --replies 1
+  echo hi | deno run --unstable-net --allow-net scripts/udp_sender.ts --replies 1
 `,
   async run({ options, positionals, log }) {
     const [place = "127.0.0.1:8080", ...texts] = positionals;
@@ -76,7 +76,9 @@ Examples:
     );
     if (total === 0 && Deno.stdin.isTerminal()) {
       hint(log, "udp_receiver", "nc -u -l 8080");
-      log.info("typing", "Each line is a datagram; Ctrl-D ends the input");
+      const isWindows = Deno.build.os === "windows";
+      const keys = isWindows ? "Ctrl-Z and Enter end" : "Ctrl-D ends";
+      log.info("typing", `Each line is a datagram; ${keys} the input`);
     }
 
     // It listens first: an answer may be there before the last has left.

@@ -105,7 +105,10 @@ export class StopRequest extends Error {}
 /** Aborted by SIGINT or SIGTERM; a second one ends the process at once. */
 export function stopSignal(): AbortSignal {
   const stop = new AbortController();
-  for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  const signals: [Deno.Signal, number][] = [["SIGINT", 130], ["SIGTERM", 143]];
+  // Ctrl-Break; nothing sends SIGTERM there (SetConsoleCtrlHandler in its docs).
+  if (Deno.build.os === "windows") signals.push(["SIGBREAK", 149]);
+  for (const [name, code] of signals) {
     Deno.addSignalListener(name, () => {
       if (stop.signal.aborted) Deno.exit(code);
       stop.abort(new StopRequest(`stopped by ${name}`));

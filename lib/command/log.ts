@@ -18,7 +18,9 @@ export class Log {
     this.quiet = quiet;
     this.verbose = verbose;
     this.#json = json;
-    this.#colors = !json && Deno.stderr.isTerminal();
+    // Deno switches colours on in an old console only for standard output.
+    const isShown = Deno.build.os !== "windows" || Deno.stdout.isTerminal();
+    this.#colors = !json && Deno.stderr.isTerminal() && isShown;
   }
 
   error(message: string, details?: Details): void {

@@ -45,7 +45,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
   // These take 20 ms to load: only where a person types.
   const { createInterface } = await import("node:readline");
   const { EventEmitter } = await import("node:events");
-  const { stdout } = await import("node:process");
+  const { stdin, stdout } = await import("node:process");
 
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
@@ -71,7 +71,8 @@ async function openTerminal(log: Log): Promise<Prompt> {
   async function readKeys(): Promise<void> {
     const decoder = new TextDecoder();
     Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
-    for await (const chunk of chunks(Deno.stdin)) {
+    // Windows gives Deno.stdin the console's code page, but this UTF-8.
+    for await (const chunk of stdin) {
       const text = decoder.decode(chunk, { stream: true });
       // Key by key, a pasted line of 6,000 takes readline nine seconds.
       const isText = /^[\t\n\r\P{Cc}]{2,}$/u.test(text);
@@ -137,7 +138,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
       // Text is pasted in pieces: the shell must not get the rest of it.
       await pause(REST);
       Deno.stdin.setRaw(false);
-      Deno.stdin.close();
+      stdin.destroy();
     },
   };
 }

@@ -2,6 +2,7 @@
 import { OutputError } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
 import { decodeFrames, type Framing } from "../framing.ts";
+import { unlessGone } from "../tcp/errors.ts";
 import { chunks, concatenate, pause, writeAll } from "../tcp/stream.ts";
 import { hexDump, SafeTextDecoder } from "../text.ts";
 
@@ -42,7 +43,7 @@ export async function chat(
       sent++;
     }
     isOpen = false;
-    if (!stop.aborted) await conn.closeWrite();
+    if (!stop.aborted) await conn.closeWrite().catch(unlessGone);
     await received;
   }
 

@@ -3,7 +3,7 @@
 import { FrameBatch } from "../framing/batch.ts";
 import { FEED, wholeLines } from "../framing/line_feeds.ts";
 import type { Framing } from "../framing.ts";
-import { isGonePeer } from "../tcp/errors.ts";
+import { isGonePeer, unlessGone } from "../tcp/errors.ts";
 import { after, chunks, copy, turn, writeAll } from "../tcp/stream.ts";
 
 /** What a server answers to a message; in `raw`, to what a read gives. */
@@ -59,7 +59,7 @@ export function answer(
 /** Sends a greeting, and closes. */
 export async function greet(conn: Deno.Conn, greeting: Uint8Array) {
   await writeAll(conn, greeting);
-  await conn.closeWrite();
+  await conn.closeWrite().catch(unlessGone);
   // Closing on unread bytes resets the connection, and on some systems a reset
   // takes the greeting away from a client that has not read it yet.
   using _timer = after(1000, () => conn[Symbol.dispose]());

@@ -1,7 +1,7 @@
 // Connecting: TCP, TLS and unix sockets, with a deadline and retries.
 import { type Address, formatAddress, permissionFor } from "../address.ts";
 import { describeError } from "./errors.ts";
-import { pause } from "./stream.ts";
+import { pause, sendAtOnce } from "./stream.ts";
 
 /** Options for {@linkcode connect}. */
 export interface ConnectOptions {
@@ -56,9 +56,12 @@ export async function connect(
       return await openConnection(address, options, either);
     } catch (error) {
       signal?.throwIfAborted();
-      const cause = deadline.aborted
-        ? new Deno.errors.TimedOut(`no answer within ${timeout / 1000}s`)
-        : error;
+      // It asks three times where nobody listens (uv_tcp_connect in libuv).
+      const isShort = Deno.build.os === "windows" && timeout < 2500;
+      const advice = isShort ? "; Windows takes 2s to hear of a refusal" : "";
+      const silence = `no answer within ${timeout / 1000}s${advice}`;
+      const isLate = deadline.aborted;
+      const cause = isLate ? new Deno.errors.TimedOut(silence) : error;
       const tried = `connect to ${formatAddress(address)}`;
       const failure = describeError(cause, tried, permissionFor(address));
       if (attempt === retries) throw failure;
@@ -86,8 +89,7 @@ async function openConnection(
     conn.close();
     throw new Deno.errors.ConnectionRefused();
   }
-  // A message must not wait for the acknowledgement of the one before it.
-  conn.setNoDelay();
+  sendAtOnce(conn);
   if (address.transport === "tcp") return conn;
   const name = serverName ?? hostname;
   const tls = await Deno.startTls(conn, { hostname: name, caCerts });

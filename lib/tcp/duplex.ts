@@ -1,4 +1,5 @@
 // Bytes both ways at once, until the conversation is over.
+import { unlessGone } from "./errors.ts";
 import { chunks, pause, type Reader, writeAll, type Writer } from "./stream.ts";
 
 /** One end of a conversation: a connection, or standard input and output. */
@@ -100,7 +101,7 @@ export async function duplex(
       }
       if (over.aborted) return;
       way.waiting = false;
-      await to.closeWrite();
+      await to.closeWrite().catch(unlessGone);
     } catch (error) {
       way.failure = error;
       // So that a peer that waits for more learns that there is none.
@@ -121,7 +122,7 @@ export async function duplex(
     cut = !sending.waiting || silence < LAST_WORDS;
     if (!sending.waiting) return;
     sending.over.abort("over");
-    a.closeWrite().catch((error) => sending.failure = error);
+    a.closeWrite().catch(unlessGone).catch((error) => sending.failure = error);
   }
 
   const abort = () => aborted.reject(signal!.reason);

@@ -9,11 +9,8 @@ export function describeError(
   error: unknown,
   attempt: string,
   permission: string,
-  why: string = reasonFor(error),
+  why: string = reasonFor(error, attempt, permission),
 ): Error {
-  if (error instanceof Deno.errors.NotCapable) {
-    why = `Deno was not allowed to; it needs ${permission}`;
-  }
   const message = `Cannot ${attempt}: ${why}`;
   // The message of a DOMException cannot be changed.
   if (!(error instanceof Error) || error instanceof DOMException) {
@@ -23,7 +20,7 @@ export function describeError(
   return error;
 }
 
-/** What Deno calls it, or the system, for what Deno has no class for. */
+/** What the system calls it, or Deno; after a verb where that matters. */
 const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
   EINVAL: "the system refuses that address, or its route leads nowhere",
@@ -42,75 +39,85 @@ const REASONS: Record<string, string> = {
   NotConnected: "the peer was gone at once",
   NotFound: "there is no such file",
   PermissionDenied: "the system does not permit it",
+
+  // Windows connects to no "any address" (`connect` on learn.microsoft.com).
+  "connect AddrNotAvailable":
+    "no address of this machine leads there, or its ports are used up; 0.0.0.0 and [::] are only for listening",
+  // Hyper-V reserves ports: `netsh int ipv4 show excludedportrange tcp`.
+  "listen PermissionDenied": Deno.build.os === "windows"
+    ? "Windows keeps that port; take another"
+    : "the system does not permit it; ports below 1024 may need more rights",
+  "unix AddrInUse":
+    "the file is there: another server's, or left behind by one that was killed; then remove it",
+  "unix NotFound": "there is no such folder",
+  // 9,216 bytes on macOS (udp_usrreq.c of xnu).
+  "send EMSGSIZE":
+    "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
+  "send EPERM": "this machine's firewall does not let it out",
 };
 
-/** Why the system lets somebody read a file or connect, but not listen. */
-export const LOW_PORT =
-  "the system does not permit it; ports below 1024 may need more rights";
-
-/** What rustls says, from the words in its message: made when they are needed. */
-const tlsReasons = (): [RegExp, string][] => [
-  [/: Expired/, "its certificate has expired"],
-  [/NotValidYet/, "its certificate is not valid yet; is this clock right?"],
-  [
-    /UnknownIssuer/,
+/** What only words tell, or numbers: of rustls, of Deno, of the system. */
+const WORDS: Record<string, string> = {
+  ": Expired": "its certificate has expired",
+  "NotValidYet": "its certificate is not valid yet; is this clock right?",
+  "UnknownIssuer":
     "its certificate is signed by nobody that is trusted here; name the signer's certificate with --ca FILE",
-  ],
-  [
-    /not valid for name/,
+  "not valid for name":
     "its certificate is for another name; --server-name NAME says which one to expect",
-  ],
-  [
-    /CaUsedAsEndEntity/,
+  "CaUsedAsEndEntity":
     "its certificate is a CA's, which no server may use; make one with basicConstraints=CA:FALSE",
-  ],
-  [
-    /InvalidContentType|InvalidMessage|unexpected handshake message/,
+  "InvalidContentType|InvalidMessage|unexpected handshake message":
     "the peer does not speak TLS",
-  ],
-  [/No certificates found/, "the --cert file holds no certificate"],
-  [/KeyMismatch/, "--key is not the key that belongs to --cert"],
-  [
-    /^unexpected end of file$|handshake eof/i,
+  "No certificates found": "the --cert file holds no certificate",
+  "KeyMismatch": "--key is not the key that belongs to --cert",
+  "^unexpected end of file$|handshake eof":
     "the peer closed in the middle of the TLS handshake; does it speak TLS?",
-  ],
-  [
-    /close_notify/,
+  "close_notify":
     "the peer ended without a TLS farewell, so what came may be cut short",
-  ],
-  [
-    /fatal alert: (UnknownCA|\w*Certificate)/,
+  "fatal alert: (UnknownCA|\\w*Certificate)":
     "the peer did not accept the certificate",
-  ],
-];
+  // Deno has stubs in their place: ops_unix in its ext/net/lib.rs.
+  "op_net_\\w+_unix.* not supported": "Deno has no unix sockets on Windows",
+  // The words are another system's, on Windows in another language, too.
+  "Temporary failure|os error 1100[23]\\b":
+    "the name does not resolve to an address: no name server answers, or only with an error (SERVFAIL or REFUSED)",
+  "lookup address|nodename|resolve|os error 1100[14]\\b":
+    "there is no such name, or the name does not resolve to an address",
+};
 
-/** Says in a few words why a socket call failed. */
-export function reasonFor(error: unknown): string {
+/** Says in a few words why an attempt failed; it may need a permission. */
+export function reasonFor(error: unknown, attempt = "", permission = "") {
   if (!(error instanceof Error)) return String(error);
-  const { name, message, code = "" } = error as Error & { code?: string };
-  const isTls = /^(InvalidData|UnexpectedEof)$/.test(name) ||
-    message.endsWith("KeyMismatch"); // which has no class of its own
-  const tls = isTls && tlsReasons().find(([said]) => said.test(message))?.[1];
-  const reason = REASONS[code] ?? (tls || REASONS[name]);
-  if (reason !== undefined) return reason;
-  // The text differs from system to system; the class is a plain Error.
-  const isPlain = name === "Error";
-  return isPlain && (isLookupError(error) || /resolve/i.test(message))
-    ? "the name does not resolve to an address"
-    : message;
+  if (permission && error instanceof Deno.errors.NotCapable) {
+    return `Deno was not allowed to; it needs ${permission}`;
+  }
+  const { name, message, code } = error as Error & { code?: string };
+  const [, verb] = /^(?:listen on (?=unix:))?(\w*)/.exec(attempt)!;
+  const said = /^(Error|InvalidData|UnexpectedEof|NotSupported)$/.test(name) &&
+    Object.keys(WORDS).find((said) => new RegExp(said, "i").test(message));
+  return REASONS[`${verb} ${code}`] ?? REASONS[`${verb} ${name}`] ??
+    REASONS[`${code}`] ?? (said ? WORDS[said] : REASONS[name]) ?? message;
 }
 
-/** Tells whether the system could not resolve a name: Deno has no class for it. */
+/** Tells whether the system could not resolve a name. */
 export function isLookupError(error: unknown): boolean {
-  return error instanceof Error &&
-    /lookup address|nodename|No such host/i.test(error.message);
+  return error instanceof Error && error.name === "Error" &&
+    /does not resolve/.test(reasonFor(error));
 }
 
 /**
  * Tells whether a peer was gone before it was accepted: after a reset Deno finds
- * no address of it any more. The listener is as good as before.
+ * no address of it any more. On macOS accepting it is EINVAL and writing to it
+ * EPROTOTYPE (soaccept, sosend in xnu). The listener is as good as before.
  */
 export function isGonePeer(error: unknown): boolean {
-  return error instanceof Error &&
-    /^(NotConnected|ConnectionReset|ConnectionAborted)$/.test(error.name);
+  if (!(error instanceof Error)) return false;
+  const { name, message, code } = error as Error & { code?: string };
+  return /^(NotConnected|ConnectionReset|ConnectionAborted)$/.test(name) ||
+    /EINVAL|EPROTOTYPE|os error 41\b/.test(`${code} ${message}`);
+}
+
+/** For a half-close: on macOS one that has closed refuses it (xnu, soshutdown). */
+export function unlessGone(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotConnected)) throw error;
 }

@@ -1,7 +1,7 @@
 // The accept loop, and the conversations that it starts.
 import { isGonePeer } from "./errors.ts";
 import { IdleSweep } from "./idle.ts";
-import { after } from "./stream.ts";
+import { after, sendAtOnce } from "./stream.ts";
 
 /** Carries on one conversation; the connection is closed when it returns. */
 export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
@@ -110,8 +110,7 @@ export async function serve(
       close(conn, "it was silent too long");
     });
     try {
-      // A message must not wait for the acknowledgement of the one before it.
-      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay();
+      sendAtOnce(conn);
       if ("handshake" in conn) await shakeHands(conn as Deno.TlsConn);
       await handler(conn);
     } catch (error) {

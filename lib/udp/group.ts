@@ -26,7 +26,7 @@ export function parseGroup(text: string): Group {
   const on = (name ?? anyInterface).replace(/^::1$/, "1");
   if (isMulticast(hostname) && form.test(on)) return { hostname, on };
   throw new SyntaxError(
-    `Cannot join "${text}": a group is an address from 224.0.0.0 to 239.255.255.255 or in ff00::/8, and after @ its interface is an address of it or, for IPv6, its number (\`ip address\` shows them), as in 239.1.2.3@10.0.0.1 or ff02::1@2`,
+    `Cannot join "${text}": a group is an address from 224.0.0.0 to 239.255.255.255 or in ff00::/8, and after @ its interface is an address of it or, for IPv6, its number (\`ip address\`, \`ifconfig\` or \`ipconfig\` shows them), as in 239.1.2.3@10.0.0.1 or ff02::1@2`,
   );
 }
 
@@ -59,7 +59,7 @@ const GROUP_REASONS: [RegExp, string][] = [
   [/EADDRINUSE/, "it has been joined there already"],
   [
     /ENOBUFS/,
-    "the system lets a socket join no more groups; `sysctl net.ipv4.igmp_max_memberships` says how many",
+    "the system lets a socket join no more groups; on Linux `sysctl net.ipv4.igmp_max_memberships` says how many",
   ],
   [
     /os error 92\b|EAFNOSUPPORT/,

@@ -2,8 +2,9 @@
 import { assert } from "@std/assert";
 import { bytes } from "../support/bytes.ts";
 import { within } from "../support/helpers.ts";
-import { hasBash, redirected } from "../support/processes.ts";
-import { onLinux, report, Server, short } from "./support.ts";
+import { redirected } from "../support/processes.ts";
+import { needs } from "../support/system.ts";
+import { report, Server, short } from "./support.ts";
 
 const DATAGRAMS = 200_000;
 /** How many are under way at a time: no buffer is too small for them. */
@@ -14,7 +15,7 @@ const MOST = 20;
 Deno.test(
   "udp_receiver.ts --echo does not grow when it answers 200,000 different datagrams",
   {
-    ignore: !onLinux || !hasBash,
+    ...needs("linux", "bash"),
   },
   async () => {
     const args = ["127.0.0.1:0", "--echo"];

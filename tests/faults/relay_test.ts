@@ -7,9 +7,10 @@ import {
   NatsServer,
   surviveKills,
 } from "../support/nats_server.ts";
+import { has } from "../support/system.ts";
 import { pause } from "../support/timing.ts";
 
-const isLinux = Deno.build.os === "linux";
+const isLinux = has("linux");
 
 Deno.test("a room loses nothing when NATS is killed ten times", {
   ignore: MISSING,

@@ -7,12 +7,13 @@
 import { assertEquals } from "@std/assert";
 import { installed, Running, start, text, within } from "../support/helpers.ts";
 import { readExactly, writeAll } from "../support/sockets.ts";
+import { has, needs } from "../support/system.ts";
 
 export const ANY_PORT = "127.0.0.1:0";
 export const hasPython = installed("python3", "--version");
-export const onLinux = Deno.build.os === "linux";
+export const onLinux = has("linux");
 /** Tests that use rude clients, and what the system knows of a process. */
-export const RUDE = { ignore: !onLinux || !hasPython };
+export const RUDE = needs("linux", "terminals");
 
 const RUDE_CLIENTS = new URL("rude_clients.py", import.meta.url).pathname;
 

@@ -8,6 +8,7 @@ import {
   parseAddress,
   permissionFor,
 } from "../../lib/address.ts";
+import { has, needs } from "../support/system.ts";
 
 function tcp(hostname: string, port: number): NetAddress {
   return { transport: "tcp", hostname, port };
@@ -410,7 +411,8 @@ for (const hostname of ["127.0.0.1", "::1"]) {
 
 Deno.test({
   name: "formatAddress() shows an IPv4 peer as IPv4 when the listener is on ::",
-  ignore: !canListen("::") || Deno.build.os !== "linux", // elsewhere v6 only
+  ...needs("bothVersions"),
+  ignore: !has("bothVersions") || !canListen("::"),
   async fn() {
     using listener = Deno.listen({ hostname: "::", port: 0 });
     const { port } = listener.addr;
@@ -437,7 +439,7 @@ Deno.test("formatAddress() writes udp:// when the socket is one of datagrams", (
 
 Deno.test({
   name: "formatAddress() writes no path when a unix socket's client has none",
-  ignore: Deno.build.os === "windows",
+  ...needs("unixSockets"),
   async fn() {
     const directory = await Deno.makeTempDir();
     try {

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { runCommand, VERSION } from "../../lib/command/command.ts";
 import { command, END } from "./command_child.ts";
 import { Running } from "../support/helpers.ts";
+import { needs } from "../support/system.ts";
 
 type Given = Parameters<typeof command.run>[0];
 
@@ -281,12 +282,11 @@ Deno.test("VERSION is that of deno.json", async () => {
 });
 
 const SIGNALS = [["SIGINT", 130], ["SIGTERM", 143]] as const;
-const ignore = Deno.build.os === "windows"; // there, killing sends no signal
 
 for (const [name, code] of SIGNALS) {
   Deno.test({
     name: `stopSignal() is aborted by ${name}, and a second one ends all`,
-    ignore,
+    ...needs("signals"),
     async fn() {
       await using running = child("signals");
       await running.stdout("ready\n");
@@ -300,7 +300,7 @@ for (const [name, code] of SIGNALS) {
 
 Deno.test({
   name: "stopSignal() lets the process end when its work has",
-  ignore,
+  ...needs("signals"),
   async fn() {
     await using running = child("signals", "once");
     await running.stdout("ready\n");

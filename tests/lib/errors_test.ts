@@ -6,11 +6,15 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { readText } from "../../lib/tcp/certificates.ts";
-import { describeError, reasonFor } from "../../lib/tcp/errors.ts";
+import { describeError, isGonePeer, reasonFor } from "../../lib/tcp/errors.ts";
 import { closedPort, Running } from "../support/helpers.ts";
+import { needs } from "../support/system.ts";
 
 const HOST = "127.0.0.1";
-const UNRESOLVED = "the name does not resolve to an address";
+const UNRESOLVED =
+  "there is no such name, or the name does not resolve to an address";
+const UNANSWERED =
+  "the name does not resolve to an address: no name server answers, or only with an error (SERVFAIL or REFUSED)";
 const windows = Deno.build.os === "windows";
 
 /** What is done, what it throws, why; as it happens on the system at hand. */
@@ -66,7 +70,7 @@ for (const [what, call, type, reason] of REAL) {
 
 Deno.test({
   name: "reasonFor() says why connecting to a missing unix socket fails",
-  ignore: windows,
+  ...needs("unixSockets"),
   async fn() {
     const path = "/tmp/resolve/none";
     const error = await assertRejects(() =>
@@ -98,7 +102,20 @@ const REASONS: [unknown, string][] = [
   [new errors.TimedOut("no answer within 2s"), "no answer within 2s"],
   [new Error("failed to lookup address information"), UNRESOLVED],
   [new Error("nodename nor servname provided"), UNRESOLVED], // macOS
-  [new Error("No such host is known. (os error 11001)"), UNRESOLVED], // Windows
+  [
+    new Error(
+      "lookup address information: Temporary failure in name resolution",
+    ),
+    UNANSWERED,
+  ],
+  // Windows says it in its own language.
+  [
+    new Error("Der angegebene Host ist unbekannt. (os error 11001)"),
+    UNRESOLVED,
+  ],
+  [new Error("Intentez plus tard. (os error 11002)"), UNANSWERED],
+  [new Error("… (os error 11003)"), UNANSWERED],
+  [new Error("… (os error 11004)"), UNRESOLVED],
   [
     new errors.ConnectionRefused("to resolver"),
     "nobody listens there (connection refused)",
@@ -111,6 +128,96 @@ const REASONS: [unknown, string][] = [
   ["a text", "a text"],
   [undefined, "undefined"],
 ];
+
+/** What was tried, what was thrown, and why, where the attempt decides. */
+const ATTEMPTS: [string, Error, string][] = [
+  [
+    "listen on :80",
+    new errors.PermissionDenied("13"),
+    windows
+      ? "Windows keeps that port; take another"
+      : "the system does not permit it; ports below 1024 may need more rights",
+  ],
+  [
+    "listen on unix:/a",
+    new errors.PermissionDenied("13"),
+    "the system does not permit it",
+  ],
+  [
+    "read a.pem",
+    new errors.PermissionDenied("13"),
+    "the system does not permit it",
+  ],
+  [
+    "listen on a:1",
+    new errors.AddrNotAvailable("99"),
+    "this machine has no such address; 127.0.0.1 and 0.0.0.0 always work",
+  ],
+  [
+    "connect to 0.0.0.0:1",
+    new errors.AddrNotAvailable("10049"),
+    "no address of this machine leads there, or its ports are used up; 0.0.0.0 and [::] are only for listening",
+  ],
+  ["listen on unix:/a", new errors.NotFound("2"), "there is no such folder"],
+  ["connect to unix:/a", new errors.NotFound("2"), "there is no such file"],
+  [
+    "listen on unix:/a",
+    new errors.AddrInUse("98"),
+    "the file is there: another server's, or left behind by one that was killed; then remove it",
+  ],
+  [
+    "send to a:1",
+    coded("EPERM"),
+    "this machine's firewall does not let it out",
+  ],
+  ["read a.pem", coded("EPERM"), "os error"],
+  [
+    "send to a:1",
+    coded("EMSGSIZE"),
+    "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
+  ],
+  [
+    "listen on unix:/a",
+    new errors.NotSupported(
+      'Operation `"op_net_listen_unix"` not supported on non-unix platforms.',
+    ),
+    "Deno has no unix sockets on Windows",
+  ],
+];
+
+for (const [attempt, error, reason] of ATTEMPTS) {
+  Deno.test(`describeError() says why ${attempt} fails when it is ${error.name} ${error.message}`, () => {
+    const { message } = describeError(error, attempt, "");
+    assertEquals(message, `Cannot ${attempt}: ${reason}`);
+  });
+}
+
+for (
+  const [error, gone] of [
+    [new errors.NotConnected("107"), true],
+    [new errors.ConnectionReset("10054"), true],
+    [new errors.ConnectionAborted("10053"), true],
+    [Object.assign(new TypeError("os error 22"), { code: "EINVAL" }), true],
+    [coded("EPROTOTYPE"), true],
+    [new Error("Protocol wrong type for socket (os error 41)"), true],
+    [new Error("os error 4100"), false],
+    [coded("EMFILE"), false],
+    [new errors.BrokenPipe("32"), false],
+    ["EINVAL is a word", false],
+    [undefined, false],
+  ] as [unknown, boolean][]
+) {
+  Deno.test(`isGonePeer() is ${gone} when it is ${describe(error)}`, () => {
+    assertEquals(isGonePeer(error), gone);
+  });
+}
+
+function describe(error: unknown): string {
+  const { code = "" } = error instanceof Error
+    ? error as { code?: string }
+    : {};
+  return `${error} ${code}`;
+}
 
 /** What rustls says, and what it means. */
 const TLS: [string, string][] = [
@@ -155,12 +262,7 @@ for (
     ]),
   ]
 ) {
-  const name = error instanceof Error
-    ? `${error.name} ${
-      (error as { code?: string }).code ?? ""
-    } ${error.message}`
-    : error;
-  Deno.test(`reasonFor() knows ${name}`, () => {
+  Deno.test(`reasonFor() knows ${describe(error)}`, () => {
     assertEquals(reasonFor(error), reason);
   });
 }

@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import { type Ended, installed, Running } from "../support/helpers.ts";
+import { has, needs } from "../support/system.ts";
 
 const EXPLAIN = new URL("../../lib/explain.ts", import.meta.url).pathname;
 
@@ -226,14 +227,18 @@ listener.close();
   assertMatch(told, /tls {8}fails: InvalidData: .*UnknownIssuer/);
 });
 
-Deno.test("explain lets a program end when nobody reads what is told", async () => {
-  const { code, stdout } = await runProgram(CONVERSATION, (file) => {
-    const words = denoRun(file, "--preload", EXPLAIN);
-    return ["bash", "-c", '{ "$@" 2>&3 3>&-; } 3> >(exit)', ...words]
-      .toSpliced(3, 0, "bash");
-  });
-  assertEquals([code, stdout], [0, "7 null\n"]);
-});
+Deno.test(
+  "explain lets a program end when nobody reads what is told",
+  needs("bash"),
+  async () => {
+    const { code, stdout } = await runProgram(CONVERSATION, (file) => {
+      const words = denoRun(file, "--preload", EXPLAIN);
+      return ["bash", "-c", '{ "$@" 2>&3 3>&-; } 3> >(exit)', ...words]
+        .toSpliced(3, 0, "bash");
+    });
+    assertEquals([code, stdout], [0, "7 null\n"]);
+  },
+);
 
 Deno.test("explain needs no permission but the program's when it is loaded", async () => {
   const program = `
@@ -250,7 +255,8 @@ for (const name of ["read", "env", "sys", "run"]) {
 });
 
 Deno.test("explain fits the terminal when it has 80 columns", {
-  ignore: Deno.build.os !== "linux" || !installed("script", "--version"),
+  ...needs("linux"),
+  ignore: !has("linux") || !installed("script", "--version"),
 }, async () => {
   const { stdout } = await runProgram(CONVERSATION, (file) => [
     ...["script", "-qec"],

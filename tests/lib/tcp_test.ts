@@ -26,6 +26,7 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
+import { needs } from "../support/system.ts";
 
 const LOOPBACK = { transport: "tcp" as const, hostname: "127.0.0.1", port: 0 };
 const python = installed("python3", "--version");
@@ -133,7 +134,7 @@ Deno.test("listen() refuses what has no connections or no certificate", () => {
 });
 
 Deno.test("listen() shares a port when it is told to", {
-  ignore: Deno.build.os !== "linux",
+  ...needs("linux"),
 }, () => {
   using first = listen(LOOPBACK, { reusePort: true }) as Deno.TcpListener;
   const { port } = first.addr;
@@ -156,9 +157,10 @@ Deno.test("connect() says that nobody listens when nobody does", async () => {
 Deno.test("connect() says that a name does not resolve when it doesn't", async () => {
   const address = { ...LOOPBACK, hostname: "name.invalid", port: 80 };
   const error = await assertRejects(() => connect(address), Error);
-  assertEquals(
+  assertStringIncludes(error.message, "Cannot connect to name.invalid:80: ");
+  assertStringIncludes(
     error.message,
-    "Cannot connect to name.invalid:80: the name does not resolve to an address",
+    "the name does not resolve to an address",
   );
 });
 
@@ -528,7 +530,7 @@ Deno.test("serve() leaves nothing behind when a connection fails at its k-th cal
 Deno.test(
   "listen() says what stands in the way when a unix socket cannot be made",
   {
-    ignore: Deno.build.os === "windows",
+    ...needs("unixSockets"),
   },
   async () => {
     const directory = await Deno.makeTempDir();

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { closedPort, installed, Running, start } from "../support/helpers.ts";
 import { Client } from "../support/sharing.ts";
 import { connectWhenReady } from "../support/sockets.ts";
+import { has, needs } from "../support/system.ts";
 
 const MISSING = !installed("haproxy", "-v");
 
@@ -48,7 +49,8 @@ for (const [version, send] of Object.entries(VERSIONS)) {
   Deno.test(
     `tcp_server.ts knows its clients when HAProxy tells of them in ${version}, also after another server has stopped`,
     {
-      ignore: MISSING,
+      ...needs("signals"),
+      ignore: MISSING || !has("signals"),
     },
     async () => {
       const args = ["127.0.0.1:0", "--proxy-protocol", "--grace", "50ms"];

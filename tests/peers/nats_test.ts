@@ -29,6 +29,7 @@ import {
   NatsServer,
   surviveKills,
 } from "../support/nats_server.ts";
+import { has, needs } from "../support/system.ts";
 
 const MEMBERS = 50;
 const LINES = 20_000;
@@ -58,7 +59,8 @@ for (const count of [2, 4]) {
   Deno.test(
     `tcp_server.ts shares its room when ${count} servers use the same NATS`,
     {
-      ignore: MISSING,
+      ...needs("signals"),
+      ignore: MISSING || !has("signals"),
     },
     async () => {
       await using nats = await NatsServer.start();
@@ -145,7 +147,8 @@ Deno.test(
 Deno.test(
   "tcp_server.ts keeps a megabyte, and counts the rest, when NATS stands still",
   {
-    ignore: MISSING || Deno.build.os !== "linux",
+    ...needs("linux"),
+    ignore: MISSING || !has("linux"),
   },
   async () => {
     await using nats = await NatsServer.start();
@@ -191,7 +194,8 @@ Deno.test(
 Deno.test(
   "tcp_server.ts counts what a member missed when the stream is too small",
   {
-    ignore: MISSING || Deno.build.os !== "linux",
+    ...needs("linux"),
+    ignore: MISSING || !has("linux"),
   },
   async () => {
     await using nats = await NatsServer.start();

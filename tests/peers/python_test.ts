@@ -138,7 +138,7 @@ test("tcp_client.ts sends each line and prints each answer when a Python server 
 testOver(
   NETWORKS,
   "tcp_client.ts prompts for each line and leaves at bye when a Python server chats with its terminal",
-  MISSING || Deno.build.os === "windows",
+  MISSING,
   async (place) => {
     const [server, at] = await pythonServer("chat_server.py", place, {
       input: "open",
@@ -158,6 +158,7 @@ testOver(
     assertMatch(screen, / -> bye\nThe conversation with .* is over\n$/);
     assertEquals(await endsWell(server), "from the client: hello\n\n -> ");
   },
+  "terminals",
 );
 
 test("tcp_client.ts prints the greeting when a Python server thanks it and closes", async (place) => {

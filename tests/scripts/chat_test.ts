@@ -1,13 +1,12 @@
 /** A chat at a real terminal: tcp_client.ts and tcp_server.ts as whole processes. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { installed, Running, SCRIPTS, within } from "../support/helpers.ts";
+import { Running, SCRIPTS, within } from "../support/helpers.ts";
 import { screenOf } from "../support/screen.ts";
+import { needs } from "../support/system.ts";
 
 const PYTHON = "python3";
 const TERMINAL = "tests/support/python/terminal.py";
-const CHAT = {
-  ignore: Deno.build.os === "windows" || !installed(PYTHON, "--version"),
-};
+const CHAT = needs("terminals");
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";
 const UP = "\x1b[A";

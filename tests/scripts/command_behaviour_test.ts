@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { bytes, concatenate, text } from "../support/bytes.ts";
 import { run, start } from "../support/helpers.ts";
-import { hasBash, redirected } from "../support/processes.ts";
+import { redirected } from "../support/processes.ts";
 import {
   echo,
   pieces,
@@ -11,6 +11,7 @@ import {
   Udp,
   writeAll,
 } from "../support/sockets.ts";
+import { needs } from "../support/system.ts";
 
 const ANY_PORT = "127.0.0.1:0";
 const SOCKET_SCRIPTS = [
@@ -22,8 +23,8 @@ const SOCKET_SCRIPTS = [
 ];
 /** Nobody reads on after the first line of the log. */
 const LOG_IS_GONE = "2> >(head -1 >&2)";
-const withBash = { ignore: !hasBash };
-const notWindows = { ignore: Deno.build.os === "windows" };
+const withBash = needs("bash");
+const notWindows = needs("signals");
 
 for (const name of SOCKET_SCRIPTS) {
   for (const flag of ["--allow-net", "--allow-net=:1234"]) {

@@ -13,6 +13,7 @@ import {
   type RunOptions,
   SCRIPTS,
 } from "../support/helpers.ts";
+import { needs } from "../support/system.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NAMES = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
@@ -97,7 +98,8 @@ for (const name of NAMES) {
     const lines = source.split("\n");
     assertStringIncludes(lines[0], "deno run --no-prompt --allow-net");
     // All that the script says of itself, but for the folder.
-    const original = Deno.readTextFileSync(`${ROOT}scripts/${name}.ts`);
+    const original = Deno.readTextFileSync(`${ROOT}scripts/${name}.ts`)
+      .replaceAll("\r\n", "\n"); // as Git may have written it on Windows
     const [documentation] = original.split("@module");
     assert(source.startsWith(documentation.replaceAll(/scripts\/(?=\w)/g, "")));
     assertStringIncludes(source, "\n// SPDX-License-Identifier: MIT\n");
@@ -135,7 +137,7 @@ for (const name of NAMES) {
 Deno.test(
   "eject.ts writes a file that is a program when the system starts it",
   {
-    ignore: Deno.build.os === "windows",
+    ...needs("shebang"),
   },
   async () => {
     await using running = new Running(`${copies.path}/tcp_server.ts`, ["-V"], {
@@ -307,7 +309,7 @@ test("eject.ts names the permission when one is missing", async () => {
 });
 
 test("eject.ts says so when the system lets nobody write there", {
-  ignore: Deno.build.os !== "linux",
+  ...needs("linux"),
 }, async () => {
   // Not even root can make a file in /sys, but Deno asks for everything there.
   const { code, stderr } = await run("eject.ts", ["tcp_client", "/sys"], {

@@ -1,13 +1,17 @@
 /** google_connect.ts as a whole process: which address it tries when, and what becomes of the others. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { installed } from "../support/helpers.ts";
-import { canMakeNetworks, runInNetwork } from "../support/small_network.ts";
+import {
+  canMakeNetworks,
+  inNetworks,
+  runInNetwork,
+} from "../support/small_network.ts";
 
 const SCRIPT = "google_connect.ts";
 const WWW = "www.example.test";
 
 Deno.test("google_connect.ts tries IPv6 and IPv4 by turns", {
-  ignore: !canMakeNetworks,
+  ...inNetworks,
 }, async () => {
   const network = {
     zone: {
@@ -34,7 +38,7 @@ Deno.test("google_connect.ts tries IPv6 and IPv4 by turns", {
 Deno.test(
   "google_connect.ts lists IPv6 and IPv4 addresses by turns when the first one wins",
   {
-    ignore: !canMakeNetworks,
+    ...inNetworks,
   },
   async () => {
     const network = {
@@ -57,6 +61,7 @@ Deno.test(
 Deno.test(
   "google_connect.ts lets go of an address at once when another one has won",
   {
+    ...inNetworks,
     ignore: !canMakeNetworks || !installed("python3", "--version"),
   },
   async () => {

@@ -15,10 +15,11 @@ import {
   within,
 } from "../support/helpers.ts";
 import {
-  canMakeNetworks,
+  inNetworks,
   runInNetwork,
   type SmallNetwork,
 } from "../support/small_network.ts";
+import { needs } from "../support/system.ts";
 
 const SCRIPT = "google_connect.ts";
 
@@ -304,7 +305,7 @@ Deno.test("google_connect.ts says each step when asked for --verbose", async () 
 });
 
 Deno.test("google_connect.ts ends at once when it gets SIGINT", {
-  ignore: Deno.build.os === "windows",
+  ...needs("signals"),
 }, async () => {
   const connected = Promise.withResolvers<void>();
   await using server = new TestServer(async (conn) => {
@@ -573,7 +574,7 @@ function testInNetwork(
   check: (ended: Ended & { elapsed: number }) => void,
 ): void {
   Deno.test(`google_connect.ts ${name}`, {
-    ignore: !canMakeNetworks,
+    ...inNetworks,
   }, async () => {
     const start = performance.now();
     const ended = await runInNetwork(network, SCRIPT, args);

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { run, Running, SCRIPTS } from "../support/helpers.ts";
 import {
-  canMakeNetworks,
+  inNetworks,
   Namespace,
   runInNetwork,
 } from "../support/small_network.ts";
@@ -80,7 +80,7 @@ for (const [server, client, results] of PAIRS) {
   for (const [i, result] of results.entries()) {
     Deno.test({
       name: `${server} and ${client}: example ${i + 1} of --help works`,
-      ignore: !canMakeNetworks,
+      ...inNetworks,
       async fn() {
         using namespace = new Namespace();
         const [serving, asking] = [server, client]
@@ -98,7 +98,7 @@ for (const [server, client, results] of PAIRS) {
 
 Deno.test({
   name: "google_connect.ts: each example of --help works",
-  ignore: !canMakeNetworks,
+  ...inNetworks,
   async fn() {
     const own = { A: ["127.0.0.1"], AAAA: ["::1"] };
     const zone = { "www.google.com": own, "example.com": own };

@@ -21,6 +21,7 @@ import { installed, run, Running } from "../support/helpers.ts";
 import { canMakeNetworks, runInNetwork } from "../support/small_network.ts";
 import { readToEnd, serving } from "../support/sockets.ts";
 import { screenOf } from "../support/screen.ts";
+import { has, needs } from "../support/system.ts";
 
 const ROOT = `${import.meta.dirname}/../..`;
 const README = readText("README.md");
@@ -257,8 +258,7 @@ function testBlocks(
   });
 }
 
-const canPlay = Deno.build.os === "linux" && installed("python3", "-V") &&
-  installed("bash", "--version");
+const canPlay = has("linux", "bash") && installed("python3", "-V");
 
 Deno.test.beforeAll(() => {
   if (!canPlay) return;
@@ -278,6 +278,7 @@ for (const section of SECTIONS) {
   const missing = screens.includes("$ openssl ") && !hasOpenssl;
   Deno.test({
     name: `README: ${section.title}: what it types shows what it shows`,
+    ...needs("linux"),
     ignore: inNetwork ? !canMakeNetworks : !canPlay || missing,
     fn: () => inNetwork ? playInNetwork(section) : play(section),
   });
@@ -339,6 +340,7 @@ const INLINE = README.replace(/^```.*?^```$/gms, "").matchAll(/`([^`\n]+)`/g)
 
 Deno.test({
   name: "README: each command in the text is one that its script takes",
+  ...needs("linux", "bash"),
   ignore: !canPlay,
   fn() {
     const commands = INLINE.filter((code) => /^scripts\/\w+\.ts /.test(code));
@@ -354,6 +356,7 @@ Deno.test({
 
 Deno.test({
   name: "README: each option in the text is one that there is",
+  ...needs("linux", "bash"),
   ignore: !canPlay,
   fn() {
     const scripts = Deno.readDirSync(`${ROOT}/scripts`).toArray();

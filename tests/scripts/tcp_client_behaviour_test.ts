@@ -9,18 +9,12 @@ import { text } from "../support/bytes.ts";
 import {
   closedPort,
   COPIES,
-  installed,
   run,
   Running,
   start,
   within,
 } from "../support/helpers.ts";
-import {
-  atTerminal,
-  hasBash,
-  hasTerminals,
-  redirected,
-} from "../support/processes.ts";
+import { atTerminal, redirected } from "../support/processes.ts";
 import {
   listenHere,
   readExactly,
@@ -29,9 +23,10 @@ import {
   writeAll,
 } from "../support/sockets.ts";
 import { assertQuick, median, pause } from "../support/timing.ts";
+import { has, needs } from "../support/system.ts";
 
-const notWindows = { ignore: Deno.build.os === "windows" };
-const atTerminals = { ignore: !hasTerminals };
+const notWindows = needs("signals");
+const atTerminals = needs("terminals");
 
 /** A server that is played by the test itself. */
 class Server implements Disposable {
@@ -166,7 +161,7 @@ Deno.test("tcp_client.ts --no-stdin closes in less than 0.2 s when the server do
 Deno.test(
   "tcp_client.ts prints the last words of a server that reads no more",
   {
-    ignore: Deno.build.os !== "linux" || !installed("python3", "--version"),
+    ...needs("linux", "terminals"),
   },
   async () => {
     const directory = await Deno.makeTempDir();
@@ -214,7 +209,8 @@ Deno.test("tcp_client.ts prints an answer while its input is still open", async 
 });
 
 Deno.test("tcp_client.ts goes on when nobody reads its log any more", {
-  ignore: !hasBash || COPIES,
+  ...needs("bash"),
+  ignore: !has("bash") || COPIES,
 }, async () => {
   using server = new Server();
   const args = [server.address, "--verbose"];

@@ -22,7 +22,7 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
-import { canMakeNetworks, Namespace } from "../support/small_network.ts";
+import { inNetworks, Namespace } from "../support/small_network.ts";
 import {
   echo,
   type Handler,
@@ -30,6 +30,7 @@ import {
   serving,
   writeAll,
 } from "../support/sockets.ts";
+import { has, needs } from "../support/system.ts";
 
 const pause = (milliseconds: number) =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -252,7 +253,7 @@ Deno.test("tcp_client.ts gives up when it has tried as often as it is told to", 
 });
 
 Deno.test("tcp_client.ts fails when it is stopped before it is connected", {
-  ignore: Deno.build.os === "windows",
+  ...needs("signals"),
 }, async () => {
   const address = `127.0.0.1:${closedPort()}`;
   const args = [address, "--check", "--retry", "50"];
@@ -330,7 +331,7 @@ async function firstLine(address: string): Promise<Ended> {
 }
 
 Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
-  ignore: !installed("bash", "--version"),
+  ...needs("bash"),
 }, async () => {
   await using server = serving(async (conn) => {
     const lines = bytes("line\n".repeat(10_000));
@@ -343,7 +344,7 @@ Deno.test("tcp_client.ts ends quietly when nobody reads its output any more", {
 Deno.test(
   "tcp_client.ts notices that nobody reads its output when the server is silent afterwards",
   {
-    ignore: !installed("bash", "--version"),
+    ...needs("bash"),
   },
   async () => {
     const left = Promise.withResolvers<void>();
@@ -362,7 +363,7 @@ Deno.test(
 );
 
 Deno.test("tcp_client.ts says so when its output cannot be written", {
-  ignore: Deno.build.os !== "linux" || !installed("bash", "--version"),
+  ...needs("linux", "bash"),
 }, async () => {
   await using server = serving((conn) => writeAll(conn, bytes("hello")));
   const { code, stderr } = await new Deno.Command("bash", {
@@ -383,7 +384,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.test(
     `tcp_client.ts half-closes and prints the rest when it gets ${signal}`,
     {
-      ignore: Deno.build.os === "windows",
+      ...needs("signals"),
     },
     async () => {
       await using server = serving(async (conn) => {
@@ -404,7 +405,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 Deno.test("tcp_client.ts fails when a signal cuts its input off", {
-  ignore: Deno.build.os === "windows",
+  ...needs("signals"),
 }, async () => {
   await using server = serving(async (conn) => {
     // Once it is in full flow.
@@ -455,7 +456,7 @@ Deno.test("tcp_client.ts speaks TLS and verifies the certificate", {
 });
 
 Deno.test("tcp_client.ts talks over a unix socket when its address is one", {
-  ignore: Deno.build.os === "windows",
+  ...needs("unixSockets"),
 }, async () => {
   const directory = await Deno.makeTempDir();
   const path = `${directory}/socket`;
@@ -512,6 +513,7 @@ for (const [args, code, problem, permissions] of BAD) {
 }
 
 Deno.test("tcp_client.ts gives up when nothing answers from a black hole", {
+  ...needs("linux"),
   ignore: !(await canMakeNamespaces()),
 }, async () => {
   // Only in a network of its own is there an address where nothing answers.
@@ -547,6 +549,7 @@ Deno.test("tcp_client.ts gives up when nothing answers from a black hole", {
 });
 
 Deno.test("tcp_client.ts says that no route leads there when none does", {
+  ...needs("linux"),
   ignore: !(await canMakeNamespaces()),
 }, async () => {
   const { code, stderr } = await new Deno.Command("unshare", {
@@ -562,7 +565,7 @@ Deno.test("tcp_client.ts says that no route leads there when none does", {
 });
 
 async function canMakeNamespaces(): Promise<boolean> {
-  if (Deno.build.os !== "linux" || !installed("ip", "-V")) return false;
+  if (!has("linux") || !installed("ip", "-V")) return false;
   const { success } = await new Deno.Command("unshare", {
     args: ["--net", "true"],
     stderr: "null",
@@ -598,7 +601,7 @@ Deno.test({
 
 Deno.test({
   name: "tcp_client.ts --check finds nobody when it would meet itself",
-  ignore: !canMakeNetworks,
+  ...inNetworks,
   async fn() {
     using namespace = new Namespace();
     const range = "net.ipv4.ip_local_port_range=40000 40001";

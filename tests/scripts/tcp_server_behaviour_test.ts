@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { bytes, concatenate } from "../support/bytes.ts";
 import { run, type Running, start, within } from "../support/helpers.ts";
-import { hasBash, redirected } from "../support/processes.ts";
+import { redirected } from "../support/processes.ts";
 import {
   askText,
   readExactly,
@@ -16,10 +16,11 @@ import {
   writeAll,
 } from "../support/sockets.ts";
 import { median, pause } from "../support/timing.ts";
+import { needs } from "../support/system.ts";
 
 const ANY_PORT = "127.0.0.1:0";
-const notWindows = { ignore: Deno.build.os === "windows" };
-const onLinux = { ignore: Deno.build.os !== "linux" };
+const notWindows = needs("signals");
+const onLinux = needs("linux");
 
 /** Starts the server; gives it and its port. */
 async function serverWith(...args: string[]) {
@@ -162,7 +163,7 @@ Deno.test(
 Deno.test(
   "tcp_server.ts -m chat leaves when nobody reads its output any more",
   {
-    ignore: !hasBash,
+    ...needs("bash"),
   },
   async () => {
     const args = [ANY_PORT, "-m", "chat", "--grace", "1h"];
@@ -188,7 +189,7 @@ Deno.test(
 );
 
 Deno.test("tcp_server.ts goes on when nobody reads its log any more", {
-  ignore: !hasBash,
+  ...needs("bash"),
 }, async () => {
   const log = "2> >(head -1 >&2)";
   await using server = redirected(log, "tcp_server.ts", [ANY_PORT, "-v"]);

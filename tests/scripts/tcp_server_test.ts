@@ -35,6 +35,7 @@ import {
   readUntil,
   writeAll,
 } from "../support/sockets.ts";
+import { needs } from "../support/system.ts";
 
 const ANY_PORT = "127.0.0.1:0";
 
@@ -44,16 +45,20 @@ async function stopped(server: Running, signal: Deno.Signal = "SIGTERM") {
   return (await server.ended()).code;
 }
 
-Deno.test("tcp_server.ts sends back what comes when it echoes", async () => {
-  await using server = start("tcp_server.ts", [ANY_PORT]);
-  const port = await server.port();
-  assertEquals(await ask(port, "hello\0\xff"), "hello\0\xff");
-  assertEquals(await ask(port), "");
-  const large = bytes("0123456789".repeat(100_000));
-  await assertSameBytes(await askBytes(port, large), large);
-  await server.stderr(/127\.0\.0\.1:\d+ closed/);
-  assertEquals(await stopped(server), 0);
-});
+Deno.test(
+  "tcp_server.ts sends back what comes when it echoes",
+  needs("signals"),
+  async () => {
+    await using server = start("tcp_server.ts", [ANY_PORT]);
+    const port = await server.port();
+    assertEquals(await ask(port, "hello\0\xff"), "hello\0\xff");
+    assertEquals(await ask(port), "");
+    const large = bytes("0123456789".repeat(100_000));
+    await assertSameBytes(await askBytes(port, large), large);
+    await server.stderr(/127\.0\.0\.1:\d+ closed/);
+    assertEquals(await stopped(server), 0);
+  },
+);
 
 Deno.test("tcp_server.ts listens on 127.0.0.1:1234 when no address is given", async () => {
   // Taken or not: either way the address is named.
@@ -221,7 +226,7 @@ Deno.test("tcp_server.ts closes a silent client when it is idle too long", async
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.test(`tcp_server.ts finishes what is open when it gets ${signal}`, {
-    ignore: Deno.build.os === "windows",
+    ...needs("signals"),
   }, async () => {
     await using server = start("tcp_server.ts", [ANY_PORT]);
     const port = await server.port();
@@ -238,7 +243,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 Deno.test("tcp_server.ts cuts what is open when the grace is over", {
-  ignore: Deno.build.os === "windows",
+  ...needs("signals"),
 }, async () => {
   await using server = start("tcp_server.ts", [ANY_PORT, "--grace", "100ms"]);
   using conn = await Deno.connect({ port: await server.port() });
@@ -248,7 +253,7 @@ Deno.test("tcp_server.ts cuts what is open when the grace is over", {
 });
 
 Deno.test("tcp_server.ts ends at once when it gets a second signal", {
-  ignore: Deno.build.os === "windows",
+  ...needs("signals"),
 }, async () => {
   await using server = start("tcp_server.ts", [ANY_PORT, "--grace", "1h"]);
   using conn = await Deno.connect({ port: await server.port() });
@@ -260,7 +265,7 @@ Deno.test("tcp_server.ts ends at once when it gets a second signal", {
 });
 
 Deno.test("tcp_server.ts stops a chat at once when nobody is connected", {
-  ignore: Deno.build.os === "windows",
+  ...needs("signals"),
 }, async () => {
   await using server = start("tcp_server.ts", [ANY_PORT, "-m", "chat"], {
     input: "open",
@@ -306,7 +311,7 @@ Deno.test("tcp_server.ts serves TLS when it has a certificate", {
 });
 
 Deno.test("tcp_server.ts serves a unix socket when its address is one", {
-  ignore: Deno.build.os === "windows",
+  ...needs("unixSockets"),
 }, async () => {
   const directory = await Deno.makeTempDir();
   const path = `${directory}/socket`;
@@ -332,7 +337,7 @@ Deno.test("tcp_server.ts serves a unix socket when its address is one", {
 Deno.test(
   "tcp_server.ts serves IPv6 and shows IPv4 peers as such when it listens on ::",
   {
-    ignore: Deno.build.os !== "linux",
+    ...needs("bothVersions"),
   },
   async () => {
     await using server = start("tcp_server.ts", ["[::]:0"]);
@@ -350,7 +355,7 @@ Deno.test(
 Deno.test(
   "tcp_server.ts shares its port with another when both are told to, and stops alone",
   {
-    ignore: Deno.build.os !== "linux",
+    ...needs("linux"),
   },
   async () => {
     const permissions = ["--allow-net", "--unstable-net"];
@@ -446,7 +451,7 @@ Deno.test("tcp_server.ts refuses and counts who sends no PROXY header when it is
 });
 
 Deno.test("tcp_server.ts reads PROXY headers on a unix socket when it is to", {
-  ignore: Deno.build.os === "windows",
+  ...needs("unixSockets"),
 }, async () => {
   const directory = await Deno.makeTempDir();
   const path = `${directory}/socket`;
@@ -553,7 +558,7 @@ for (const [args, code, problem, permissions] of BAD) {
       args.join(" ").slice(0, 50)
     } ${permissions ?? ""}`,
     {
-      ignore: Deno.build.os === "windows" && args[0].startsWith("unix:"),
+      ...needs(...args[0].startsWith("unix:") ? ["unixSockets" as const] : []),
     },
     async () => {
       const ended = await run("tcp_server.ts", args, { permissions });

@@ -2,12 +2,13 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { text } from "../support/bytes.ts";
 import { run, type Running, start, within } from "../support/helpers.ts";
-import { hasBash, redirected } from "../support/processes.ts";
+import { redirected } from "../support/processes.ts";
 import { freeUdpPort, Udp } from "../support/sockets.ts";
 import { pause } from "../support/timing.ts";
+import { has, needs } from "../support/system.ts";
 
 const ANY_PORT = "127.0.0.1:0";
-const onLinux = { ignore: Deno.build.os !== "linux" };
+const onLinux = needs("linux");
 
 function receiver(...args: string[]): Running {
   return start("udp_receiver.ts", [ANY_PORT, ...args]);
@@ -46,7 +47,7 @@ Deno.test("udp_receiver.ts --echo does not answer a datagram that it cut", async
 });
 
 Deno.test("udp_receiver.ts --count 1 fails when what came cannot be written", {
-  ignore: Deno.build.os !== "linux" || !hasBash,
+  ...needs("linux", "bash"),
 }, async () => {
   const args = [ANY_PORT, "--count", "1"];
   await using running = redirected("> /dev/full", "udp_receiver.ts", args);
@@ -163,7 +164,8 @@ const ELSEWHERE = "127.0.0.7";
 Deno.test(
   "udp_receiver.ts --echo does not answer services that would answer it",
   {
-    ignore: Deno.build.os !== "linux" || !canBind(ELSEWHERE, ANSWERING),
+    ...needs("linux"),
+    ignore: !has("linux") || !canBind(ELSEWHERE, ANSWERING),
   },
   async () => {
     await using running = receiver("--echo");
@@ -250,22 +252,26 @@ for (const withPort of [false, true]) {
   );
 }
 
-Deno.test("udp_sender.ts --number takes its bytes from the longest message", async () => {
-  const [bare] = (await send(1, "--number", "")).heard;
-  const header = bare.payload.length;
-  assert(header > 0 && header < 100, `${header} bytes`);
-  const longest = "x".repeat(65_507 - header);
-  const { code, heard } = await send(1, "--number", longest);
-  assertEquals([code, heard[0].payload.length], [0, 65_507]);
-  assertEquals(text(heard[0].payload.subarray(header)), longest);
+Deno.test(
+  "udp_sender.ts --number takes its bytes from the longest message",
+  needs("longDatagrams"),
+  async () => {
+    const [bare] = (await send(1, "--number", "")).heard;
+    const header = bare.payload.length;
+    assert(header > 0 && header < 100, `${header} bytes`);
+    const longest = "x".repeat(65_507 - header);
+    const { code, heard } = await send(1, "--number", longest);
+    assertEquals([code, heard[0].payload.length], [0, 65_507]);
+    assertEquals(text(heard[0].payload.subarray(header)), longest);
 
-  using socket = new Udp();
-  const to = `127.0.0.1:${socket.port}`;
-  const refused = await run("udp_sender.ts", [to, "--number", `${longest}x`]);
-  assertEquals(refused.code, 2);
-  assertStringIncludes(refused.stderr, "65507");
-  await assertNothingFor(socket);
-});
+    using socket = new Udp();
+    const to = `127.0.0.1:${socket.port}`;
+    const refused = await run("udp_sender.ts", [to, "--number", `${longest}x`]);
+    assertEquals(refused.code, 2);
+    assertStringIncludes(refused.stderr, "65507");
+    await assertNothingFor(socket);
+  },
+);
 
 Deno.test("udp_receiver.ts --stats takes a second run of a sender for no copies of the first", async () => {
   await using running = receiver("--stats", "--json", "--count", "9");

@@ -4,9 +4,11 @@ import { readNumbers } from "../support/bytes.ts";
 import { run, type Running, start, within } from "../support/helpers.ts";
 import { Namespace } from "../support/small_network.ts";
 import { Udp } from "../support/sockets.ts";
+import { has, needs } from "../support/system.ts";
 
 /** It takes root, `ip` and, where a rule shall drop something, `nft`. */
 function namespacesWork(...commands: string[][]): boolean {
+  if (!has("linux")) return false;
   try {
     using namespace = new Namespace();
     for (const command of commands) namespace.run(...command);
@@ -49,6 +51,7 @@ const RULES: [string, string][] = [
 for (const [name, condition] of RULES) {
   Deno.test({
     name: `udp_receiver.ts --stats counts what nftables drops, ${name}`,
+    ...needs("linux"),
     ignore: !namespacesWork(["nft", "list", "ruleset"]),
     async fn() {
       using namespace = new Namespace();
@@ -83,6 +86,7 @@ for (const [name, condition] of RULES) {
 
 Deno.test({
   name: "udp_sender.ts goes on with a series when a firewall here drops some",
+  ...needs("linux"),
   ignore: !namespacesWork(["nft", "list", "ruleset"]),
   async fn() {
     using namespace = new Namespace();
@@ -114,53 +118,57 @@ Deno.test({
   },
 });
 
-Deno.test("udp_receiver.ts --stats counts what a relay doubles and holds back", async () => {
-  await using receiver = start("udp_receiver.ts", ["127.0.0.1:0", ...STATS]);
-  const to = await portOf(receiver);
-  using relay = new Udp();
-  const expected = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
-  const came = new Set<number>();
-  const relaying = (async () => {
-    let held: { payload: Uint8Array; for: number } | undefined;
-    const forward = async (payload: Uint8Array) => {
-      await relay.send(payload, to);
-      came.add(readNumbers(payload).sequence);
-    };
-    for (;;) {
-      const { payload } = await relay.receive();
-      if (payload.length === 0) break;
-      const { sequence } = readNumbers(payload);
-      if (held === undefined && sequence % 7 === 3 && sequence < 1900) {
-        held = { payload: payload.slice(), for: 1 + sequence % 4 };
-        continue;
-      }
-      await forward(payload);
-      if (sequence % 10 === 0) {
+Deno.test(
+  "udp_receiver.ts --stats counts what a relay doubles and holds back",
+  needs("signals"),
+  async () => {
+    await using receiver = start("udp_receiver.ts", ["127.0.0.1:0", ...STATS]);
+    const to = await portOf(receiver);
+    using relay = new Udp();
+    const expected = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
+    const came = new Set<number>();
+    const relaying = (async () => {
+      let held: { payload: Uint8Array; for: number } | undefined;
+      const forward = async (payload: Uint8Array) => {
+        await relay.send(payload, to);
+        came.add(readNumbers(payload).sequence);
+      };
+      for (;;) {
+        const { payload } = await relay.receive();
+        if (payload.length === 0) break;
+        const { sequence } = readNumbers(payload);
+        if (held === undefined && sequence % 7 === 3 && sequence < 1900) {
+          held = { payload: payload.slice(), for: 1 + sequence % 4 };
+          continue;
+        }
         await forward(payload);
-        expected.duplicated++;
+        if (sequence % 10 === 0) {
+          await forward(payload);
+          expected.duplicated++;
+        }
+        if (held !== undefined && --held.for === 0) {
+          await forward(held.payload);
+          expected.reordered++;
+          held = undefined;
+        }
       }
-      if (held !== undefined && --held.for === 0) {
-        await forward(held.payload);
-        expected.reordered++;
-        held = undefined;
-      }
-    }
-  })();
-  const through = `127.0.0.1:${relay.address.port}`;
-  const { code } = await run("udp_sender.ts", [through, ...NUMBERED]);
-  assertEquals(code, 0);
-  await relay.send(new Uint8Array(0), relay.address);
-  await within(relaying);
-  // All of it has been read when the last of it is printed: 44 bytes each.
-  const size = 44 * (came.size + expected.duplicated);
-  await receiver.stdout(new RegExp(`^.{${size}}$`));
-  receiver.process.kill("SIGINT");
-  const { stderr } = await receiver.ended();
-  expected.received = came.size;
-  expected.lost = 2000 - came.size;
-  assert(expected.duplicated > 100 && expected.reordered > 100);
-  assertEquals(statsIn(stderr), expected);
-});
+    })();
+    const through = `127.0.0.1:${relay.address.port}`;
+    const { code } = await run("udp_sender.ts", [through, ...NUMBERED]);
+    assertEquals(code, 0);
+    await relay.send(new Uint8Array(0), relay.address);
+    await within(relaying);
+    // All of it has been read when the last of it is printed: 44 bytes each.
+    const size = 44 * (came.size + expected.duplicated);
+    await receiver.stdout(new RegExp(`^.{${size}}$`));
+    receiver.process.kill("SIGINT");
+    const { stderr } = await receiver.ended();
+    expected.received = came.size;
+    expected.lost = 2000 - came.size;
+    assert(expected.duplicated > 100 && expected.reordered > 100);
+    assertEquals(statsIn(stderr), expected);
+  },
+);
 
 const IPV6_GROUP_ROUTE = [
   ..."ip -6 route add local ff00::/8 dev lo table local".split(" "),
@@ -168,6 +176,7 @@ const IPV6_GROUP_ROUTE = [
 for (const group of ["ff15::1234", "ff02::1234"]) {
   Deno.test({
     name: `udp_receiver.ts hears the IPv6 group ${group}`,
+    ...needs("linux"),
     ignore: !namespacesWork(IPV6_GROUP_ROUTE),
     async fn() {
       using namespace = new Namespace();

@@ -18,6 +18,7 @@ import {
   within,
 } from "../support/helpers.ts";
 import { freeUdpPort, Udp } from "../support/sockets.ts";
+import { needs } from "../support/system.ts";
 
 function receiver(...args: string[]): Running {
   return start("udp_receiver.ts", ["127.0.0.1:0", ...args]);
@@ -155,33 +156,37 @@ Deno.test("udp_receiver.ts falls silent when it echoes an echo", async () => {
   await echoing.catch(() => {});
 });
 
-Deno.test("udp_receiver.ts and another fall silent when they echo each other", async () => {
-  await using one = receiver("--echo", "--verbose");
-  const first = await one.port();
-  // Asleep, it does not see that its first peer makes room for another.
-  one.process.kill("SIGSTOP");
-  const starter = new Udp();
-  const { port } = starter;
-  await starter.send(bytes("ping"), first);
-  starter[Symbol.dispose]();
-  await using two = start("udp_receiver.ts", [
-    `127.0.0.1:${port}`,
-    "--echo",
-    "--verbose",
-  ]);
-  await two.port();
-  one.process.kill("SIGCONT");
-  await one.stderr("gets no answer");
-  // What goes round would be there before what comes after it.
-  using last = new Udp();
-  for (const to of [first, port]) {
-    await last.send(bytes("last"), to);
-    assertEquals(await last.texts(1), ["last"]);
-  }
-  const pings = async (running: Running) =>
-    (await running.stdout("last")).match(/ping/g)!.length;
-  assertEquals([await pings(one), await pings(two)], [33, 32]);
-});
+Deno.test(
+  "udp_receiver.ts and another fall silent when they echo each other",
+  needs("signals"),
+  async () => {
+    await using one = receiver("--echo", "--verbose");
+    const first = await one.port();
+    // Asleep, it does not see that its first peer makes room for another.
+    one.process.kill("SIGSTOP");
+    const starter = new Udp();
+    const { port } = starter;
+    await starter.send(bytes("ping"), first);
+    starter[Symbol.dispose]();
+    await using two = start("udp_receiver.ts", [
+      `127.0.0.1:${port}`,
+      "--echo",
+      "--verbose",
+    ]);
+    await two.port();
+    one.process.kill("SIGCONT");
+    await one.stderr("gets no answer");
+    // What goes round would be there before what comes after it.
+    using last = new Udp();
+    for (const to of [first, port]) {
+      await last.send(bytes("last"), to);
+      assertEquals(await last.texts(1), ["last"]);
+    }
+    const pings = async (running: Running) =>
+      (await running.stdout("last")).match(/ping/g)!.length;
+    assertEquals([await pings(one), await pings(two)], [33, 32]);
+  },
+);
 
 Deno.test("udp_receiver.ts hears with --from that peer only", async () => {
   using wanted = new Udp();
@@ -194,44 +199,55 @@ Deno.test("udp_receiver.ts hears with --from that peer only", async () => {
   assertEquals((await running.ended()).stdout, "yes");
 });
 
-Deno.test("udp_receiver.ts hears with --from the peers of a network", async () => {
-  await using running = receiver("--from", "127.0.0.0/30", "--count", "1");
-  const to = await running.port();
-  using wanted = new Udp("127.0.0.2");
-  using other = new Udp("127.0.0.4");
-  await other.send(bytes("no"), to);
-  await wanted.send(bytes("yes"), to);
-  assertEquals((await running.ended()).stdout, "yes");
-});
+Deno.test(
+  "udp_receiver.ts hears with --from the peers of a network",
+  needs("loopbackGroups"),
+  async () => {
+    await using running = receiver("--from", "127.0.0.0/30", "--count", "1");
+    const to = await running.port();
+    using wanted = new Udp("127.0.0.2");
+    using other = new Udp("127.0.0.4");
+    await other.send(bytes("no"), to);
+    await wanted.send(bytes("yes"), to);
+    assertEquals((await running.ended()).stdout, "yes");
+  },
+);
 
 function numbered(sequence: number, total: number): Uint8Array {
   return withNumbers({ sequence, total, time: 1000 * sequence }, "a");
 }
 
-Deno.test("udp_receiver.ts counts with --stats when it is stopped", async () => {
-  await using running = receiver("--stats", "--json");
-  const said = await running.stderr("listening");
-  const to = portIn(records(said)[0].address);
-  using sender = new Udp();
-  for (const sequence of [0, 1, 3, 3, 2, 5]) {
-    await sender.send(numbered(sequence, 6), to);
-  }
-  await running.stdout("aaaaaa");
-  running.process.kill("SIGINT");
-  const { code, stdout, stderr } = await running.ended();
-  // The header is no payload once it has been read.
-  assertEquals([code, stdout], [0, "aaaaaa"]);
-  const all = records(stderr);
-  const { received, lost, duplicated, reordered, bytes } = all.find((record) =>
-    record.event === "stats"
-  )!;
-  assertEquals(
-    { received, lost, duplicated, reordered, bytes },
-    { received: 5, lost: 1, duplicated: 1, reordered: 1, bytes: 6 * 21 },
-  );
-  const gaps = all.filter(({ event }) => event === "gap");
-  assertEquals(gaps.reduce((sum, { count }) => sum + (count as number), 0), 5);
-});
+Deno.test(
+  "udp_receiver.ts counts with --stats when it is stopped",
+  needs("signals"),
+  async () => {
+    await using running = receiver("--stats", "--json");
+    const said = await running.stderr("listening");
+    const to = portIn(records(said)[0].address);
+    using sender = new Udp();
+    for (const sequence of [0, 1, 3, 3, 2, 5]) {
+      await sender.send(numbered(sequence, 6), to);
+    }
+    await running.stdout("aaaaaa");
+    running.process.kill("SIGINT");
+    const { code, stdout, stderr } = await running.ended();
+    // The header is no payload once it has been read.
+    assertEquals([code, stdout], [0, "aaaaaa"]);
+    const all = records(stderr);
+    const { received, lost, duplicated, reordered, bytes } = all.find((
+      record,
+    ) => record.event === "stats")!;
+    assertEquals(
+      { received, lost, duplicated, reordered, bytes },
+      { received: 5, lost: 1, duplicated: 1, reordered: 1, bytes: 6 * 21 },
+    );
+    const gaps = all.filter(({ event }) => event === "gap");
+    assertEquals(
+      gaps.reduce((sum, { count }) => sum + (count as number), 0),
+      5,
+    );
+  },
+);
 
 Deno.test("udp_receiver.ts --stats leaves datagrams without a mark as they are", async () => {
   await using running = receiver("--stats", "--count", "2");
@@ -318,13 +334,17 @@ Deno.test({
 });
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  Deno.test(`udp_receiver.ts exits with 0 on ${signal}`, async () => {
-    await using running = receiver();
-    await running.port();
-    running.process.kill(signal);
-    const { code, stderr } = await running.ended();
-    assertEquals([code, stderr.split("\n").length], [0, 2]);
-  });
+  Deno.test(
+    `udp_receiver.ts exits with 0 on ${signal}`,
+    needs("signals"),
+    async () => {
+      await using running = receiver();
+      await running.port();
+      running.process.kill(signal);
+      const { code, stderr } = await running.ended();
+      assertEquals([code, stderr.split("\n").length], [0, 2]);
+    },
+  );
 }
 
 Deno.test("udp_receiver.ts runs with no more than its address permitted", async () => {

@@ -18,6 +18,7 @@ import {
   within,
 } from "../support/helpers.ts";
 import { type Datagram, freeUdpPort, Udp } from "../support/sockets.ts";
+import { needs } from "../support/system.ts";
 
 function texts(heard: Datagram[]): string[] {
   return heard.map(({ payload }) => text(payload));
@@ -51,26 +52,34 @@ Deno.test("udp_sender.ts sends each line of its input as a datagram", async () =
   assertEquals(texts(heard), ["one", "two", "", "last"]);
 });
 
-Deno.test("udp_sender.ts sends a line as soon as it is there", async () => {
-  using socket = new Udp();
-  const to = `127.0.0.1:${socket.address.port}`;
-  await using running = start("udp_sender.ts", [to], { input: "open" });
-  for (const line of ["first", "second"]) {
-    const heard = socket.next(1);
-    await running.type(`${line}\n`);
-    assertEquals(texts(await heard), [line]);
-  }
-  // Waiting for the next line, it can still be stopped.
-  running.process.kill("SIGINT");
-  const { code, stderr } = await running.ended();
-  assertEquals(code, 0);
-  assertStringIncludes(stderr, "Sent 2 datagrams");
-});
+Deno.test(
+  "udp_sender.ts sends a line as soon as it is there",
+  needs("signals"),
+  async () => {
+    using socket = new Udp();
+    const to = `127.0.0.1:${socket.address.port}`;
+    await using running = start("udp_sender.ts", [to], { input: "open" });
+    for (const line of ["first", "second"]) {
+      const heard = socket.next(1);
+      await running.type(`${line}\n`);
+      assertEquals(texts(await heard), [line]);
+    }
+    // Waiting for the next line, it can still be stopped.
+    running.process.kill("SIGINT");
+    const { code, stderr } = await running.ended();
+    assertEquals(code, 0);
+    assertStringIncludes(stderr, "Sent 2 datagrams");
+  },
+);
 
-Deno.test("udp_sender.ts sends the largest datagram", async () => {
-  const { heard } = await send(1, ["--size", "65507"]);
-  assertEquals(heard[0].payload.length, 65_507);
-});
+Deno.test(
+  "udp_sender.ts sends the largest datagram",
+  needs("longDatagrams"),
+  async () => {
+    const { heard } = await send(1, ["--size", "65507"]);
+    assertEquals(heard[0].payload.length, 65_507);
+  },
+);
 
 Deno.test("udp_sender.ts sends --count times, --size bytes", async () => {
   const { heard } = await send(4, ["ab", "c", "--count", "2", "--size", "4"]);
@@ -90,13 +99,17 @@ Deno.test("udp_sender.ts sends over IPv6", async () => {
   assertEquals(texts(await heard), ["hello"]);
 });
 
-Deno.test("udp_sender.ts reaches a broadcast address", async () => {
-  using socket = new Udp("0.0.0.0");
-  const heard = socket.next(1);
-  const to = `127.255.255.255:${socket.address.port}`;
-  await run("udp_sender.ts", [to, "all", "--bind", "127.0.0.1"]);
-  assertEquals(texts(await heard), ["all"]);
-});
+Deno.test(
+  "udp_sender.ts reaches a broadcast address",
+  needs("loopbackGroups"),
+  async () => {
+    using socket = new Udp("0.0.0.0");
+    const heard = socket.next(1);
+    const to = `127.255.255.255:${socket.address.port}`;
+    await run("udp_sender.ts", [to, "all", "--bind", "127.0.0.1"]);
+    assertEquals(texts(await heard), ["all"]);
+  },
+);
 
 Deno.test("udp_sender.ts numbers datagrams with --number", async () => {
   const { heard } = await send(3, ["abc", "--count", "3", "--number"]);
@@ -133,21 +146,25 @@ Deno.test("udp_sender.ts numbers each run by itself", async () => {
 });
 
 for (const options of [[], ["--wait", "5s"]]) {
-  Deno.test(`udp_sender.ts says how many it has sent when it is stopped ${options}`, async () => {
-    using socket = new Udp();
-    const to = `127.0.0.1:${socket.address.port}`;
-    const args = [to, "--count", "100", "--number", "--interval", "10s"];
-    await using running = start("udp_sender.ts", [...args, ...options]);
-    const [{ payload }] = await socket.next(1);
-    running.process.kill("SIGINT");
-    const [{ payload: last }] = await socket.next(1);
-    const { run, total } = readNumbers(payload);
-    assertEquals(total, 100);
-    const { time: _, ...said } = readNumbers(last);
-    assertEquals(said, { run, sequence: 2 ** 32 - 1, total: 1 });
-    assertEquals(last.length, NUMBERS_LENGTH);
-    assertEquals((await running.ended()).code, 0);
-  });
+  Deno.test(
+    `udp_sender.ts says how many it has sent when it is stopped ${options}`,
+    needs("signals"),
+    async () => {
+      using socket = new Udp();
+      const to = `127.0.0.1:${socket.address.port}`;
+      const args = [to, "--count", "100", "--number", "--interval", "10s"];
+      await using running = start("udp_sender.ts", [...args, ...options]);
+      const [{ payload }] = await socket.next(1);
+      running.process.kill("SIGINT");
+      const [{ payload: last }] = await socket.next(1);
+      const { run, total } = readNumbers(payload);
+      assertEquals(total, 100);
+      const { time: _, ...said } = readNumbers(last);
+      assertEquals(said, { run, sequence: 2 ** 32 - 1, total: 1 });
+      assertEquals(last.length, NUMBERS_LENGTH);
+      assertEquals((await running.ended()).code, 0);
+    },
+  );
 }
 
 Deno.test("udp_sender.ts keeps its pace over 2,000 datagrams", async () => {
@@ -288,17 +305,21 @@ Deno.test({
 });
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  Deno.test(`udp_sender.ts ends with 0 on ${signal}`, async () => {
-    using socket = new Udp();
-    const to = `127.0.0.1:${socket.address.port}`;
-    const args = [to, "x", "--count", "1000", "--interval", "10s"];
-    await using running = start("udp_sender.ts", args);
-    await socket.next(1);
-    running.process.kill(signal);
-    const { code, stderr } = await running.ended();
-    assertEquals(code, 0);
-    assertStringIncludes(stderr, "Sent 1 datagram ");
-  });
+  Deno.test(
+    `udp_sender.ts ends with 0 on ${signal}`,
+    needs("signals"),
+    async () => {
+      using socket = new Udp();
+      const to = `127.0.0.1:${socket.address.port}`;
+      const args = [to, "x", "--count", "1000", "--interval", "10s"];
+      await using running = start("udp_sender.ts", args);
+      await socket.next(1);
+      running.process.kill(signal);
+      const { code, stderr } = await running.ended();
+      assertEquals(code, 0);
+      assertStringIncludes(stderr, "Sent 1 datagram ");
+    },
+  );
 }
 
 // Arguments, exit code, what its one line says.
@@ -364,7 +385,7 @@ Deno.test("udp_sender.ts names the permission that it needs", async () => {
 Deno.test(
   "udp_sender.ts says how to receive when it starts at a terminal with no arguments",
   {
-    ignore: Deno.build.os === "windows" || !installed("python3", "-V"),
+    ...needs("terminals"),
   },
   async () => {
     const deno = [Deno.execPath(), "run", "--allow-net", "--unstable-net"];

@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Certificates, makeCertificates } from "./certificates.ts";
 import { Running, type RunOptions, SCRIPTS } from "./helpers.ts";
+import { type Need, needs } from "./system.ts";
 
 /** Where a script and its peer meet. */
 export interface Place {
@@ -309,10 +310,14 @@ export function testOver(
   name: string,
   ignore: boolean,
   body: Body,
+  ...needed: Need[]
 ): void {
   for (const place of places) {
+    const isFile = place.over === "a unix socket";
+    const options = needs(...needed, ...isFile ? ["unixSockets" as const] : []);
+    options.ignore ||= ignore;
     const full = name.replace(" when ", ` over ${place.over} when `);
-    Deno.test(full, { ignore }, async () => {
+    Deno.test(full, options, async () => {
       if (place.over === "TLS") {
         await using certificates = await makeCertificates();
         await body({ ...place, certificates });

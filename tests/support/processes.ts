@@ -4,15 +4,7 @@
  *
  * @module
  */
-import { installed, Running, type RunOptions, SCRIPTS } from "./helpers.ts";
-
-/** Whether scripts can be run at a terminal here. */
-export const hasTerminals = Deno.build.os !== "windows" &&
-  installed("python3", "--version");
-
-/** Whether scripts can be run by a shell here. */
-export const hasBash = Deno.build.os !== "windows" &&
-  installed("bash", "--version");
+import { Running, type RunOptions, SCRIPTS } from "./helpers.ts";
 
 const TERMINAL = new URL("python/terminal.py", import.meta.url).pathname;
 const ROOT = new URL("../../", import.meta.url);

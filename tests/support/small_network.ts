@@ -12,6 +12,7 @@ import {
   type RunOptions,
   SCRIPTS,
 } from "./helpers.ts";
+import { has, needs } from "./system.ts";
 
 /** What there is in the network, besides a loopback interface. */
 export interface SmallNetwork {
@@ -31,11 +32,14 @@ export interface SmallNetwork {
 }
 
 /** Whether a network can be made here: it takes root and these programs. */
-export const canMakeNetworks: boolean = installed("ip", "-V") &&
+export const canMakeNetworks: boolean = has("linux") && installed("ip", "-V") &&
   installed("nft", "-v") && installed("unshare", "--version") &&
   new Deno.Command("unshare", {
     args: ["--net", "--mount", "ip", "link", "set", "lo", "up"],
   }).outputSync().success;
+
+/** Options of a test that takes place in such a network. */
+export const inNetworks = { ...needs("linux"), ignore: !canMakeNetworks };
 
 /** A network for several processes: a loopback interface, and nothing else. */
 export class Namespace implements Disposable {
