@@ -46,7 +46,7 @@ export function listen(
   const { backlog = 4096, cert, key, reusePort = false } = options;
   try {
     if (address.transport === "unix") {
-      return Deno.listen({ transport: "unix", path: address.path });
+      return listenAtFile(address.path);
     }
     if (address.transport === "udp") {
       throw new TypeError("datagrams have no connections to listen for");
@@ -72,4 +72,31 @@ export function listen(
     const attempt = `listen on ${formatAddress(address)}`;
     throw describeError(error, attempt, permissionFor(address));
   }
+}
+
+/**
+ * Listens at a file, which goes when the listener is closed. Deno would remove
+ * it whosever it is by then, so where it is another's the listener stays open.
+ */
+function listenAtFile(path: string): Deno.Listener {
+  const listener = Deno.listen({ transport: "unix", path });
+  const own = Deno.lstatSync(path);
+  let isOpen = true;
+  const { close, [Symbol.dispose]: dispose } = listener;
+  const remove = (closeIt: () => void) => {
+    try {
+      const { dev, ino } = Deno.lstatSync(path);
+      const isOwn = dev === own.dev && ino === own.ino;
+      if (isOpen && !isOwn) return listener.unref();
+      if (isOpen) Deno.removeSync(path); // Deno itself does so somewhat later
+    } catch {
+      // It has been removed.
+    }
+    isOpen = false; // from now on another file may have the same number
+    closeIt.call(listener);
+  };
+  return Object.assign(listener, {
+    close: () => remove(close),
+    [Symbol.dispose]: () => remove(dispose),
+  });
 }

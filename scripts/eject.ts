@@ -94,4 +94,4 @@ function cannot(attempt: string, permission: string) {
   };
 }
 
-if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);
+if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

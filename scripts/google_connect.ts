@@ -97,4 +97,4 @@ function pagePath(value: string): string {
   );
 }
 
-if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);
+if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

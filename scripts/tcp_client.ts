@@ -92,7 +92,7 @@ Examples:
 
     const framing = crlf ? withCrlf(plain) : plain;
     const where = formatAddress(address);
-    const stop = stopSignal();
+    const stop = stopSignal(6000);
 
     // What few need is loaded when it is needed: a client should start at once.
     const caCerts: string[] = [];
@@ -170,5 +170,4 @@ function withCrlf(framing: Framing): Framing {
   };
 }
 
-// Not `Deno.exitCode`: Deno would wait for a read of standard input.
 if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

@@ -19,13 +19,15 @@ import { OutputError } from "../lib/command/output.ts";
 import { openPrompt } from "../lib/command/prompt.ts";
 import { parseFraming } from "../lib/framing.ts";
 import { chat } from "../lib/modes/chat.ts";
-import { Room } from "../lib/modes/room.ts";
+import { LEAST_ROOM_MESSAGE, Room } from "../lib/modes/room.ts";
 import { answer, unchanged } from "../lib/modes/services.ts";
-import { discard, generateCharacters, greet } from "../lib/modes/services.ts";
+import { generateCharacters, greet } from "../lib/modes/services.ts";
 import { listen, serve } from "../lib/tcp.ts";
 import { readCertificate, readKey } from "../lib/tcp/certificates.ts";
 import { reasonFor } from "../lib/tcp/errors.ts";
 import { ProxyError, readProxyHeader } from "../lib/tcp/proxy_protocol.ts";
+import { resolveName } from "../lib/tcp/resolve.ts";
+import { discard } from "../lib/tcp/stream.ts";
 
 const MODES = oneOf("echo", "greet", "chat", "room", "discard", "chargen");
 const GREETING = "Thank you for connecting";
@@ -99,6 +101,12 @@ Examples:
     });
     if (options.cert && transport === "tcp") address.transport = "tls";
     const framing = usage(() => parseFraming(name, { maxFrameLength }));
+    refuse({
+      [`--mode room takes no ${name}, in which names could be forged`]:
+        mode === "room" && /^(raw|fixed:\d+)$/.test(name),
+      [`--mode room needs messages of ${LEAST_ROOM_MESSAGE} bytes or more`]:
+        mode === "room" && framing.maxFrameLength < LEAST_ROOM_MESSAGE,
+    });
     const words = mode === "greet" ? options.greeting ?? GREETING : "";
     const bytes = new TextEncoder().encode(words);
     const greeting = usage(() => framing.encode(bytes));
@@ -128,8 +136,11 @@ Examples:
 
     const cert = options.cert && await readCertificate(options.cert);
     const key = options.key && await readKey(options.key);
-    const stop = stopSignal();
-    const listener = listen(address, { ...options, cert, key });
+    const resolved = await resolveName(address, "listen on");
+    using listener = listen(resolved, { ...options, cert, key });
+    // At a file the socket's own one is removed when the terminal is closed, too.
+    const hangUp = transport === "unix" ? ["SIGHUP"] as const : [];
+    const stop = stopSignal(grace + 3000, ...hangUp);
     // The system has chosen the port for 0, and one of the addresses of a name.
     Object.assign(address, listener.addr, { transport: address.transport });
     const where = formatAddress(address);
@@ -180,4 +191,4 @@ Examples:
   },
 };
 
-if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);
+if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

@@ -20,6 +20,7 @@ import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, size, toggle, usage } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
 import { Statistics } from "../lib/stats.ts";
+import { resolveName } from "../lib/tcp/resolve.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { EchoGuard } from "../lib/udp/echo_guard.ts";
 import { addressForGroups, isMulticast } from "../lib/udp/group.ts";
@@ -78,9 +79,12 @@ Examples:
     }
 
     // From here on the system keeps what comes until it is asked for.
-    const stop = stopSignal();
-    const address = addressForGroups(local, groups);
+    const address = addressForGroups(
+      await resolveName(local, "listen on"),
+      groups,
+    );
     using socket = new UdpSocket(address, { shared: groups.length > 0 });
+    const stop = stopSignal();
     for (const group of groups) await joinGroup(socket.conn, group);
     const where = formatAddress(socket.address);
     log.info("listening", `Listening on ${where}`, { address: where });
@@ -141,4 +145,4 @@ Examples:
   },
 };
 
-if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);
+if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

@@ -16,18 +16,20 @@ import { format } from "@std/fmt/bytes";
 import { formatAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
-import type { Log } from "../lib/command/log.ts";
 import { duration, integer, option, refuse } from "../lib/command/options.ts";
 import { size, text, toggle, usage } from "../lib/command/options.ts";
-import { Output } from "../lib/command/output.ts";
 import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
+import { resolveName } from "../lib/tcp/resolve.ts";
+import { after, standardInput } from "../lib/tcp/stream.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
+import { printAnswers } from "../lib/udp/answers.ts";
 import { paceOf, seriesOf } from "../lib/udp/series.ts";
 
 const OPTIONS = {
   count: option("N", "send each message N times", integer(1, STOPPED)),
   interval: option("DURATION", "wait between two (0)", intervalOf, 0),
   size: option("SIZE", "fill or cut each datagram to this", size),
+  raw: toggle("each read of standard input, not each line"),
   number: toggle("start each with its number and the time"),
   wait: option("DURATION", "print answers for so long", duration),
   replies: option("N", "print answers until N came (for 5s)", integer(1)),
@@ -62,18 +64,27 @@ Examples:
     const { bind = "0", number, wait = 5000, replies } = options;
     const answered = (options.wait ?? replies) !== undefined;
     const advice = "; the address comes before the messages";
-    const to = usage(() => parseUdpAddress(place), advice);
-    refuse({ "port 0 is only for listening": to.port === 0 });
+    const named = usage(() => parseUdpAddress(place), advice);
+    refuse({
+      "port 0 is only for listening": named.port === 0,
+      "--raw is for standard input": options.raw &&
+        (texts[0] ?? options.count) !== undefined,
+    });
+    // Without an interface it is one of the IP version that the name has.
+    const own = usage(() => parseUdpAddress(bind, { hostname: "", port: 0 }));
+    const version = own.hostname.includes(":") ? 6 : 4;
+    const versions = own.hostname ? [version] : undefined;
+    const to = await resolveName(named, "send to", versions);
     const isIpv6 = to.hostname.includes(":");
-    const hostname = isIpv6 ? "::" : "0.0.0.0";
+    const any = isIpv6 ? "::" : "0.0.0.0";
+    const from = { ...own, hostname: own.hostname || any };
     const limit = isIpv6 ? 65_527 : 65_507; // 65,535 less the headers
-    const from = usage(() => parseUdpAddress(bind, { hostname, port: 0 }));
-    const stop = stopSignal();
     using socket = new UdpSocket(from, { to });
     const header = number ? HEADER_LENGTH : 0;
     const { total, datagrams } = usage(() =>
-      seriesOf({ ...options, texts }, header, Deno.stdin, limit)
+      seriesOf({ ...options, texts }, header, standardInput, limit)
     );
+    const stop = stopSignal();
     if (total === 0 && Deno.stdin.isTerminal()) {
       hint(log, "udp_receiver", "nc -u -l 8080");
       const isWindows = Deno.build.os === "windows";
@@ -132,20 +143,22 @@ Examples:
     }
     const seconds = (performance.now() - start) / 1000;
     const what = `${sent} datagram${sent === 1 ? "" : "s"} (${format(bytes)})`;
-    const sum = `${what} to ${formatAddress(to)} in ${seconds.toFixed(2)} s`;
+    const sum = `${what} to ${formatAddress(named)} in ${seconds.toFixed(2)} s`;
     log.info("sent", `Sent ${sum}`, { sent, bytes, seconds });
     if (dropped > 0) throw refusal;
 
     if (!answers) return;
     stop.addEventListener("abort", () => over.abort());
-    const timer = setTimeout(() => over.abort(), stop.aborted ? 0 : wait);
-    const came = await answers.finally(() => clearTimeout(timer));
+    using _timer = after(stop.aborted ? 0 : wait, () => over.abort());
+    const came = await answers;
     const within = `within ${wait / 1000}s`;
     if (stop.aborted || came >= (replies ?? 1)) return;
-    const text = came === 0
-      ? `Nobody answered ${within}: nobody may listen there, or a datagram was lost; UDP cannot tell`
-      : `${came} of ${replies} answers came ${within}`;
-    log.info(came === 0 ? "silence" : "answers", text);
+    if (came === 0) {
+      throw new Error(
+        `Nobody answered ${within}: nobody may listen there, or a datagram was lost; UDP cannot tell`,
+      );
+    }
+    log.info("answers", `${came} of ${replies} answers came ${within}`);
   },
 };
 
@@ -154,24 +167,4 @@ function intervalOf(value: string): number {
   return /^0(ms|s|m|h)?$/.test(value) ? 0 : duration(value);
 }
 
-/** Prints what comes back, whoever sent it; gives how many came. */
-async function printAnswers(
-  socket: UdpSocket,
-  most: number | undefined,
-  log: Log,
-  signal: AbortSignal,
-): Promise<number> {
-  const output = new Output();
-  let count = 0;
-  const end = AbortSignal.any([signal, output.failed]);
-  for await (const { payload, peer } of socket.receive({ signal: end })) {
-    const [from, bytes] = [formatAddress(peer), payload.length];
-    log.info("answer", `${bytes} bytes from ${from}`, { peer: from, bytes });
-    await output.datagram(payload);
-    if (++count === most) break;
-  }
-  await output.finish();
-  return count;
-}
-
-if (import.meta.main) Deno.exitCode = await runCommand(command, Deno.args);
+if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

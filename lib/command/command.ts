@@ -12,6 +12,7 @@ import {
   type Values,
 } from "./options.ts";
 import { OutputError } from "./output.ts";
+import { after } from "../tcp/stream.ts";
 
 /** Version of the collection; deno.json has the same. */
 export const VERSION = "0.1.0";
@@ -63,6 +64,9 @@ export async function runCommand<T extends OptionTable>(
     // On request: a command without sockets has none to explain.
     if (command.sockets === false) delete (table as OptionTable).explain;
 
+    const broken = args.find((arg) => arg.includes("\ufffd"));
+    // Deno has put that character in the place of what it could not read.
+    refuse({ [`"${broken}" holds bytes that are not UTF-8`]: broken });
     const { values: options, positionals } = parseOptions(table, args);
     log = new Log(options);
     if (options.help || options.version) {
@@ -96,22 +100,38 @@ export async function runCommand<T extends OptionTable>(
     const advice = wrong ? " (--help says what there is)" : "";
     log.error(`${name}: ${message}${advice}`);
     return wrong ? 2 : 1;
+  } finally {
+    await log.finish();
   }
 }
 
 /** The process was asked to stop, and has nothing left to do. */
 export class StopRequest extends Error {}
 
-/** Aborted by SIGINT or SIGTERM; a second one ends the process at once. */
-export function stopSignal(): AbortSignal {
+/** The exit codes of a process that a signal ends, 128 and its number. */
+const STOP_CODES = {
+  SIGINT: 130,
+  SIGTERM: 143,
+  SIGHUP: 129,
+  SIGBREAK: 149,
+} as const;
+
+/**
+ * Aborted by SIGINT, SIGTERM and others. A second one ends the process at once,
+ * and so does the end of the grace, in ms, whatever stands still then.
+ */
+export function stopSignal(
+  grace = 5000,
+  ...others: (keyof typeof STOP_CODES)[]
+): AbortSignal {
   const stop = new AbortController();
-  const signals: [Deno.Signal, number][] = [["SIGINT", 130], ["SIGTERM", 143]];
   // Ctrl-Break; nothing sends SIGTERM there (SetConsoleCtrlHandler in its docs).
-  if (Deno.build.os === "windows") signals.push(["SIGBREAK", 149]);
-  for (const [name, code] of signals) {
+  if (Deno.build.os === "windows") others.push("SIGBREAK");
+  for (const name of ["SIGINT", "SIGTERM", ...others] as const) {
     Deno.addSignalListener(name, () => {
-      if (stop.signal.aborted) Deno.exit(code);
+      if (stop.signal.aborted) Deno.exit(STOP_CODES[name]);
       stop.abort(new StopRequest(`stopped by ${name}`));
+      after(grace, () => Deno.exit(0));
     });
   }
   return stop.signal;

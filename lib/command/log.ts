@@ -1,6 +1,7 @@
 // The log: one line for one thing that happened, on standard error, for a
 // person to read, or as JSON for a program.
 import { dim, red } from "@std/fmt/colors";
+import { after, patiently, writeAll } from "../tcp/stream.ts";
 import { safeJson, safeLine } from "../text.ts";
 
 /** What belongs to an event besides its text, as JSON carries it. */
@@ -36,7 +37,25 @@ export class Log {
     if (this.verbose) this.#line("debug", event, message, details);
   }
 
+  /** Waits, but not long, until what was written so far has been read. */
+  async finish(): Promise<void> {
+    isLogStuck = false; // it may be read by now
+    await logWritten();
+    this.#tellOfLost();
+    await logWritten();
+  }
+
+  #tellOfLost(): void {
+    if (lostLines === 0 || waitingLog !== "") return;
+    const count = lostLines;
+    lostLines = 0;
+    this.error(`${count} lines of this log are lost, nobody read it`, {
+      lost: count,
+    });
+  }
+
   #line(level: string, event: string, message: string, details?: Details) {
+    this.#tellOfLost();
     const time = new Date().toISOString();
     const line = this.#json
       ? safeJson({ time, level, event, message, ...details })
@@ -47,11 +66,54 @@ export class Log {
   }
 }
 
-/** Writes at once, so that a line is out before the process may end. */
-export function writeToStandardError(line: string): void {
-  try {
-    Deno.stderr.writeSync(new TextEncoder().encode(line));
-  } catch {
-    // With nobody left to read it, a log is no reason to fail.
+/** The most characters of a log that wait to be written. */
+const LOG_LIMIT = 65_536;
+/** How long what is read at all may take to be read, in milliseconds. */
+const LOG_PATIENCE = 250;
+
+let waitingLog = "";
+let lostLines = 0;
+let logWriting: Promise<void> | undefined;
+/** Whether nobody reads it, as far as can be told. */
+let isLogStuck = false;
+
+/**
+ * Writes to standard error. At a terminal at once, to keep its place there; to
+ * anything else without waiting, as nobody may read it.
+ */
+export function writeToStandardError(text: string): void {
+  if (Deno.stderr.isTerminal()) {
+    try {
+      Deno.stderr.writeSync(new TextEncoder().encode(text));
+    } catch {
+      // With nobody left to read it, a log is no reason to fail.
+    }
+  } else if (waitingLog.length + text.length > LOG_LIMIT) lostLines++;
+  else {
+    waitingLog += text;
+    logWriting ??= writeLog();
   }
+}
+
+async function writeLog(): Promise<void> {
+  const write = (bytes: Uint8Array) =>
+    patiently(() => Deno.stderr.write(bytes));
+  while (waitingLog !== "") {
+    const bytes = new TextEncoder().encode(waitingLog);
+    waitingLog = "";
+    await writeAll({ write }, bytes).catch(() => {}); // nobody is left
+    isLogStuck = false;
+  }
+  logWriting = undefined;
+}
+
+/** Waits until the log is written, unless nobody reads it. */
+export async function logWritten(): Promise<void> {
+  if (!logWriting || isLogStuck) return;
+  const late = Promise.withResolvers<void>();
+  using _timer = after(LOG_PATIENCE, late.resolve);
+  isLogStuck = await Promise.race([
+    logWriting.then(() => false),
+    late.promise.then(() => true),
+  ]);
 }

@@ -1,8 +1,9 @@
 // The payload, on standard output: untouched where a program reads it, made
 // safe where a terminal would obey it.
 import { reasonFor } from "../tcp/errors.ts";
-import { writeAll, type Writer } from "../tcp/stream.ts";
+import { patiently, writeAll, type Writer } from "../tcp/stream.ts";
 import { hexDump, SafeTextDecoder } from "../text.ts";
+import { logWritten } from "./log.ts";
 
 /** Standard output takes no more. */
 export class OutputError extends Error {
@@ -14,6 +15,37 @@ export class OutputError extends Error {
     this.closed = cause instanceof Deno.errors.BrokenPipe;
   }
 }
+
+/** What a pipe takes as one or not at all, and what Deno keeps to flush it. */
+const [ATOMIC_WRITE, KEPT_WRITE] = [4096, 1024];
+/** After so many bytes, a pipe that has never refused one will never do so. */
+const TRIED_WRITES = 8_388_608;
+let triedBytes = 0;
+
+/**
+ * Standard output, which a parent may have made non-blocking. Deno does not say
+ * how much of a long write a full pipe took, so until it is known that the pipe
+ * waits by itself, it gets pieces of which it takes all or nothing.
+ */
+export const standardOutput: Writer = {
+  async write(bytes) {
+    if (triedBytes > TRIED_WRITES) return await Deno.stdout.write(bytes);
+    let piece = bytes.subarray(0, ATOMIC_WRITE);
+    const lines = piece.lastIndexOf(0x0a) + 1;
+    if (lines > 0) piece = piece.subarray(0, lines);
+    const { length } = piece;
+    triedBytes += length;
+    await patiently(async () => {
+      await Deno.stdout.write(piece).catch((error) => {
+        triedBytes = -Infinity;
+        // Deno has it, but could not flush it.
+        if (lines === 0 && length < KEPT_WRITE) piece = new Uint8Array(0);
+        throw error;
+      });
+    });
+    return length;
+  },
+};
 
 /** How many bytes may wait to be written; then `write` waits, too. */
 const QUEUED_OUTPUT = 1_048_576;
@@ -42,7 +74,7 @@ export class Output implements Writer {
   constructor({
     hex = false,
     terminal = Deno.stdout.isTerminal(),
-    to = Deno.stdout as Writer,
+    to = standardOutput,
   } = {}) {
     this.hex = hex;
     this.terminal = terminal;
@@ -87,13 +119,14 @@ export class Output implements Writer {
       rest = rest.subarray(part.length);
       this.#writing ??= this.#drain();
       if (this.terminal || rest.length > 0) await this.#writing;
+      this.failed.throwIfAborted();
     }
-    this.failed.throwIfAborted();
   }
 
   async #drain(): Promise<void> {
     try {
       while (this.#length > 0) {
+        await logWritten(); // what it says of these bytes comes first
         const bytes = this.#waiting.subarray(0, this.#length);
         [this.#waiting, this.#other] = [this.#other, this.#waiting];
         this.#length = 0;

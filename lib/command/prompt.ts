@@ -1,7 +1,8 @@
 // The keyboard of a chat, and a screen on which what the peer says never
 // disturbs what is being typed.
 import { decodeFrames, parseFraming } from "../framing.ts";
-import { chunks, pause, type Writer } from "../tcp/stream.ts";
+import { standardOutput } from "./output.ts";
+import { chunks, pause, standardInput, type Writer } from "../tcp/stream.ts";
 import type { Log } from "./log.ts";
 
 /** Gives typed lines to one chat after the other; shows what is written. */
@@ -17,7 +18,7 @@ export async function openPrompt(log: Log): Promise<Prompt> {
     return await openTerminal(log);
   }
   const lines = parseFraming("lines", { maxFrameLength: 2 ** 32 });
-  const input = decodeFrames(chunks(Deno.stdin), lines);
+  const input = decodeFrames(chunks(standardInput), lines);
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
   return {
     async *lines(signal) {
@@ -30,7 +31,7 @@ export async function openPrompt(log: Log): Promise<Prompt> {
       }
     },
     tell: (text) => log.error(text),
-    write: (bytes) => Deno.stdout.write(bytes),
+    write: standardOutput.write,
     // A read that waits there keeps the process.
     [Symbol.asyncDispose]: () => Promise.resolve(Deno.stdin.close()),
   };

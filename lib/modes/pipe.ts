@@ -4,7 +4,7 @@ import type { Output } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
 import { duplex } from "../tcp/duplex.ts";
-import { chunks, concatenate } from "../tcp/stream.ts";
+import { chunks, concatenate, standardInput } from "../tcp/stream.ts";
 
 /** Options of tcp_client, and what ends it: `stop` ends only its input. */
 export interface PipeOptions {
@@ -95,7 +95,7 @@ async function* inputOf(
     } else {
       const maxFrameLength = Math.min(framing.maxFrameLength, 2 ** 32);
       const lines = parseFraming("lines", { maxFrameLength });
-      for await (const line of decodeFrames(chunks(Deno.stdin), lines)) {
+      for await (const line of decodeFrames(chunks(standardInput), lines)) {
         yield framing.encode(line);
       }
     }
@@ -116,11 +116,11 @@ async function* inputOf(
  */
 async function* readAhead(): AsyncGenerator<Uint8Array, void> {
   let [buffer, other] = [new Uint8Array(65_536), new Uint8Array(65_536)];
-  let reading = Deno.stdin.read(buffer);
+  let reading = standardInput.read(buffer);
   for (let length; (length = await reading) !== null;) {
     const chunk = buffer.subarray(0, length);
     [buffer, other] = [other, buffer];
-    reading = Deno.stdin.read(buffer);
+    reading = standardInput.read(buffer);
     reading.catch(() => {}); // nobody may be there to hear of it
     yield chunk;
   }

@@ -1,6 +1,6 @@
 // A room: what one member says, all others hear.
 import type { Framing } from "../framing.ts";
-import { concatenate, pause } from "../tcp/stream.ts";
+import { after, concatenate, pause } from "../tcp/stream.ts";
 import { safeLine } from "../text.ts";
 import { answer } from "./services.ts";
 
@@ -33,9 +33,11 @@ export class Room implements AsyncDisposable {
   #onEvent: RoomListener;
   #members = new Set<Member>();
   #count = 0;
+  /** Who has joined and left, as members will hear it. */
+  #news = new Uint8Array(0);
 
   constructor(framing: Framing, onEvent: RoomListener = () => {}) {
-    this.#framing = framing;
+    this.#framing = fitting(framing);
     this.#onEvent = onEvent;
   }
 
@@ -43,7 +45,7 @@ export class Room implements AsyncDisposable {
     return this.#members.size;
   }
 
-  /** Lets a member in until it leaves, says too much in a line, or is dropped. */
+  /** Lets a member in until it leaves, breaks the framing, or is dropped. */
   async join(conn: Deno.Conn): Promise<void> {
     const name = `user${++this.#count}${this.relay?.suffix ?? ""}`;
     const mark = roomEncoder.encode(`<${name}> `);
@@ -65,15 +67,15 @@ export class Room implements AsyncDisposable {
       if (!member.dropped) throw member.failure ?? error;
     } finally {
       this.#members.delete(member);
-      member.leave();
+      member.stop();
       this.#onEvent(member.dropped ? "dropped" : "left", name, conn);
       this.#announce(member, `* ${name} left`);
     }
   }
 
   /**
-   * Tells all what was said elsewhere; gives how many lines are too long, or
-   * nobody can have said whose name ends with `suffix`.
+   * Tells all what was said elsewhere; gives how many lines nobody can have
+   * said whose name ends with `suffix`.
    */
   async hear(said: Iterable<string>, suffix?: string): Promise<number> {
     const name = `user\\d{1,15}${suffix}`;
@@ -81,8 +83,7 @@ export class Room implements AsyncDisposable {
     const genuine = [...said].filter((line) => !suffix || shape.test(line));
     const lines = genuine.map((line) => this.#encoded(safeLine(line)));
     await this.#tell(undefined, concatenate(lines));
-    const told = lines.filter((line) => line.length > 0);
-    return [...said].length - told.length;
+    return [...said].length - genuine.length;
   }
 
   /** Lets go of the relay. */
@@ -96,27 +97,62 @@ export class Room implements AsyncDisposable {
     const others = [...this.#members].filter((member) => member !== from);
     for (const member of others) if (member.behind) await member.caughtUp();
     if (from) await this.relay?.caughtUp();
+    this.#tellNews();
     for (const member of others) member.send(lines);
   }
 
-  /** Tells the others, but not those who have enough to read as it is. */
+  /** Tells of a member, soon: a crowd that comes at once is told in one piece. */
   #announce(about: Member, text: string): void {
     this.relay?.say(roomEncoder.encode(text));
-    const line = this.#encoded(text);
+    if (this.#news.length === 0) after(NEWS_DELAY, () => this.#tellNews());
+    this.#news = concatenate([this.#news, this.#encoded(text)]);
+    about.heard = this.#news.length;
+  }
+
+  /** Tells all the news, but those who have enough to read as it is. */
+  #tellNews(): void {
+    const news = this.#news;
+    this.#news = new Uint8Array(0);
     for (const member of this.#members) {
-      if (member !== about && !member.behind) member.send(line);
+      if (!member.behind) member.send(news.subarray(member.heard));
+      member.heard = 0;
     }
   }
 
-  /** A line as members hear it; nothing if it is too long for the framing. */
   #encoded(text: string): Uint8Array {
-    try {
-      return this.#framing.encode(roomEncoder.encode(text));
-    } catch {
-      return new Uint8Array(0);
-    }
+    return this.#framing.encode(roomEncoder.encode(text));
   }
 }
+
+/** The shortest message that a name and some words fit into, in bytes. */
+export const LEAST_ROOM_MESSAGE = 64;
+
+/** A framing that cuts a line too long for it into several with one name. */
+function fitting(framing: Framing): Framing {
+  const { maxFrameLength } = framing;
+  function encodeInto(line: Uint8Array, buffer: Uint8Array, start: number) {
+    const name = line.subarray(
+      0,
+      line[0] === 0x3c ? line.indexOf(0x20) + 1 : 0,
+    );
+    while (line.length > maxFrameLength) {
+      let end = maxFrameLength;
+      while ((line[end] & 0xc0) === 0x80) end--; // not within a character
+      start = framing.encodeInto(line.subarray(0, end), buffer, start);
+      line = concatenate([name, line.subarray(end)]);
+    }
+    return framing.encodeInto(line, buffer, start);
+  }
+  function encode(line: Uint8Array) {
+    const frames = new Uint8Array(encodeInto(line, new Uint8Array(0), 0));
+    encodeInto(line, frames, 0);
+    return frames;
+  }
+  return { ...framing, encode, encodeInto };
+}
+
+/** How long joining and leaving may go untold, in ms. */
+const NEWS_DELAY = 20;
 
 /** The last line that was marked: one buffer makes a room a fifth faster. */
 let roomLine = new Uint8Array(0);
@@ -139,8 +175,13 @@ function marked(mark: Uint8Array, words: Uint8Array): Uint8Array {
 const WRITE_LIMIT = 65_536;
 /** The most bytes that wait for one member, before others wait too. */
 const MEMBER_QUEUE_LIMIT = 1_048_576;
-/** It has to take some then, in ms. A kernel does so some megabytes at a time. */
-const STALL_TIMEOUT = 3000;
+/**
+ * It has to take some then, in ms. At 100 kB a second, the system of one whose
+ * buffers are full takes nothing for 14 s, and then more than a megabyte.
+ */
+const STALL_TIMEOUT = 20_000;
+/** How often is looked whether it did, in ms. */
+const STALL_LOOK = 5;
 
 /** One connection of a room, and the lines that wait for it. */
 class Member {
@@ -150,8 +191,10 @@ class Member {
   failure: unknown;
   #queue: Uint8Array[] = [];
   #queued = 0;
-  /** When it was last not behind, or took anything. */
-  #since = 0;
+  /** How much of the news it need not be told. */
+  heard = 0;
+  /** How much it has taken, ever. */
+  #taken = 0;
   #isWriting = false;
 
   constructor(readonly conn: Deno.Conn) {}
@@ -163,7 +206,7 @@ class Member {
 
   /** Queues lines, which others may share; never waits. */
   send(lines: Uint8Array): void {
-    if (!this.behind) this.#since = performance.now();
+    if (lines.length === 0) return;
     this.#queue.push(lines);
     this.#queued += lines.length;
     if (!this.#isWriting) this.#write();
@@ -171,18 +214,21 @@ class Member {
 
   /** Waits until little is queued; drops the member if it does not read. */
   async caughtUp(): Promise<void> {
-    while (this.behind) {
-      this.dropped ||= performance.now() - this.#since > STALL_TIMEOUT;
-      if (this.dropped) this.leave();
-      else await pause(5);
+    // Not by the clock: while this process is stopped, it cannot see them read.
+    let [looks, before] = [0, this.#taken];
+    for (; this.behind; looks++, await pause(STALL_LOOK)) {
+      if (this.#taken > before) [looks, before] = [0, this.#taken];
+      if (looks < STALL_TIMEOUT / STALL_LOOK) continue;
+      this.dropped = true;
+      this.stop();
+      this.conn[Symbol.dispose]();
     }
   }
 
-  /** Closes its connection; what waits is lost. */
-  leave(): void {
+  /** Writes no more: what waits is lost. */
+  stop(): void {
     this.#queue = [];
     this.#queued = 0;
-    this.conn[Symbol.dispose]();
   }
 
   async #write(): Promise<void> {
@@ -202,13 +248,14 @@ class Member {
           const taken = await this.conn.write(rest);
           rest = rest.subarray(taken);
           this.#queued -= taken;
-          this.#since = performance.now();
+          this.#taken += taken;
         }
       }
     } catch (error) {
       // Its reads end as well, and end its stay.
       this.failure ??= error;
-      this.leave();
+      this.stop();
+      this.conn[Symbol.dispose]();
     }
     this.#isWriting = false;
   }

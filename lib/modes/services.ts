@@ -3,8 +3,9 @@
 import { FrameBatch } from "../framing/batch.ts";
 import { FEED, wholeLines } from "../framing/line_feeds.ts";
 import type { Framing } from "../framing.ts";
-import { isGonePeer, unlessGone } from "../tcp/errors.ts";
-import { after, chunks, copy, turn, writeAll } from "../tcp/stream.ts";
+import { isGonePeer } from "../tcp/errors.ts";
+import { chunks, copy, discard, farewell } from "../tcp/stream.ts";
+import { turn, writeAll } from "../tcp/stream.ts";
 
 /** What a server answers to a message; in `raw`, to what a read gives. */
 export type Reply = (message: Uint8Array) => Uint8Array;
@@ -59,19 +60,7 @@ export function answer(
 /** Sends a greeting, and closes. */
 export async function greet(conn: Deno.Conn, greeting: Uint8Array) {
   await writeAll(conn, greeting);
-  await conn.closeWrite().catch(unlessGone);
-  // Closing on unread bytes resets the connection, and on some systems a reset
-  // takes the greeting away from a client that has not read it yet.
-  using _timer = after(1000, () => conn[Symbol.dispose]());
-  await discard(conn).catch(() => {}); // it has the greeting, however it leaves
-}
-
-/** What is thrown away, of all connections alike, goes here. */
-const nowhere = new Uint8Array(65_536);
-
-/** Reads everything and says nothing. */
-export async function discard(conn: Deno.Conn): Promise<void> {
-  while (await conn.read(nowhere) !== null);
+  await farewell(conn);
 }
 
 /** Sends printable characters until the client goes. */

@@ -1,7 +1,8 @@
 // Connecting: TCP, TLS and unix sockets, with a deadline and retries.
-import { type Address, formatAddress, permissionFor } from "../address.ts";
+import { type Address, formatAddress, type NetAddress } from "../address.ts";
+import { parseAddress, permissionFor } from "../address.ts";
 import { describeError } from "./errors.ts";
-import { pause, sendAtOnce } from "./stream.ts";
+import { after, patiently, pause, sendAtOnce } from "./stream.ts";
 
 /** Options for {@linkcode connect}. */
 export interface ConnectOptions {
@@ -48,19 +49,18 @@ export async function connect(
   const { signal, timeout = 10_000, retries = 0, onRetry } = options;
   for (let attempt = 0;; attempt++) {
     signal?.throwIfAborted();
-    // Not setTimeout: its first use alone takes Deno 5 ms, and a client that
-    // sends one message is done in less.
-    const deadline = AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1));
-    const either = AbortSignal.any(signal ? [signal, deadline] : [deadline]);
+    const late = new AbortController();
+    using _deadline = after(timeout, () => late.abort());
+    const ends = signal ? [signal, late.signal] : [late.signal];
     try {
-      return await openConnection(address, options, either);
+      return await openConnection(address, options, AbortSignal.any(ends));
     } catch (error) {
       signal?.throwIfAborted();
       // It asks three times where nobody listens (uv_tcp_connect in libuv).
       const isShort = Deno.build.os === "windows" && timeout < 2500;
       const advice = isShort ? "; Windows takes 2s to hear of a refusal" : "";
       const silence = `no answer within ${timeout / 1000}s${advice}`;
-      const isLate = deadline.aborted;
+      const isLate = late.signal.aborted;
       const cause = isLate ? new Deno.errors.TimedOut(silence) : error;
       const tried = `connect to ${formatAddress(address)}`;
       const failure = describeError(cause, tried, permissionFor(address));
@@ -77,7 +77,9 @@ async function openConnection(
   { caCerts, serverName }: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Deno.Conn> {
-  if (address.transport === "unix") return await Deno.connect(address);
+  if (address.transport === "unix") {
+    return await patiently(() => Deno.connect(address), signal);
+  }
   if (address.transport === "udp") {
     throw new TypeError("datagrams have no connections");
   }
@@ -91,10 +93,17 @@ async function openConnection(
   }
   sendAtOnce(conn);
   if (address.transport === "tcp") return conn;
-  const name = serverName ?? hostname;
+  const name = certificateName(serverName ?? hostname);
   const tls = await Deno.startTls(conn, { hostname: name, caCerts });
   await handshake(tls, signal);
   return tls;
+}
+
+/** A host as its certificate names it: in ASCII, without brackets and zone. */
+export function certificateName(host: string): string {
+  const bracketed = /^[^[]*:.*:/.test(host) ? `[${host}]` : host;
+  const { hostname } = parseAddress(bracketed, { port: 0 }) as NetAddress;
+  return hostname.replace(/%.*|\.$/, "");
 }
 
 /** Shakes hands; closes the connection if that fails, or a signal is aborted. */

@@ -81,7 +81,7 @@ const WORDS: Record<string, string> = {
   // The words are another system's, on Windows in another language, too.
   "Temporary failure|os error 1100[23]\\b":
     "the name does not resolve to an address: no name server answers, or only with an error (SERVFAIL or REFUSED)",
-  "lookup address|nodename|resolve|os error 1100[14]\\b":
+  "lookup address|getaddrinfo|nodename|resolve|os error 1100[14]\\b":
     "there is no such name, or the name does not resolve to an address",
 };
 

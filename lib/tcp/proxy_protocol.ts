@@ -23,6 +23,12 @@ const LINE_REGEXP =
   /^PROXY (?:UNKNOWN(?: .*)?|TCP([46]) ([\da-fA-F.:]+) ([\da-fA-F.:]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4}))\r\n$/s;
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 
+/** What a byte adds to a CRC32C: bit by bit, a long header takes 1 ms. */
+const CRC32C = Int32Array.from({ length: 256 }, (_, sum) => {
+  for (let i = 0; i < 8; i++) sum = sum >>> 1 ^ (sum & 1 ? 0x82f63b78 : 0);
+  return sum;
+});
+
 /** Reads a header and not a byte more; `remoteAddr` becomes the client's. */
 export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
   let bytes = new Uint8Array(1024);
@@ -128,9 +134,8 @@ function checkVectors(header: Uint8Array<ArrayBuffer>, start: number): void {
   const said = isOne && view.getUint32(at + 2);
   header.fill(0, at + 2, at + 6); // as it was when the sum was taken
   let sum = ~0;
-  for (const byte of header) {
-    sum ^= byte;
-    for (let i = 0; i < 8; i++) sum = sum >>> 1 ^ (sum & 1 ? 0x82f63b78 : 0);
+  for (let i = 0; i < header.length; i++) {
+    sum = sum >>> 8 ^ CRC32C[(sum ^ header[i]) & 255];
   }
   if (said !== ~sum >>> 0) {
     throw new ProxyError("the checksum of its PROXY header is wrong");

@@ -1,7 +1,7 @@
 // The accept loop, and the conversations that it starts.
 import { isGonePeer } from "./errors.ts";
 import { IdleSweep } from "./idle.ts";
-import { after, sendAtOnce } from "./stream.ts";
+import { after, farewell, sendAtOnce } from "./stream.ts";
 
 /** Carries on one conversation; the connection is closed when it returns. */
 export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
@@ -25,6 +25,8 @@ export interface ServeOptions {
 /** How long to wait where accepting fails, out of descriptors for instance. */
 const ACCEPT_PAUSE = 1000;
 const HANDSHAKE_TIMEOUT = 10_000;
+/** Clients at a time that are not served yet, as they have to shake hands. */
+const MOST_COMING = 1000;
 
 /**
  * Accepts connections and hands each to the handler, until it is told to stop.
@@ -61,12 +63,15 @@ export async function serve(
     ? new IdleSweep(idleTimeout)
     : undefined;
   using cleanup = new DisposableStack();
+  const stopped = Promise.withResolvers<void>();
   let failure: { error: unknown } | undefined;
-  let wake = () => {};
+  let talking = 0;
+  let changed = Promise.withResolvers<void>();
 
-  /** Waits until a conversation ends, or something else calls `wake`. */
-  function change(): Promise<void> {
-    return new Promise((resolve) => wake = resolve);
+  /** Lets all that wait for a change look again. */
+  function wake(): void {
+    changed.resolve();
+    changed = Promise.withResolvers();
   }
 
   /** Closes a connection; its handler finds out by its next call. */
@@ -86,6 +91,7 @@ export async function serve(
   /** Accepts nobody any more. */
   function stop(): void {
     listener[Symbol.dispose]();
+    stopped.resolve();
     wake();
     if (grace === Infinity) return;
     cleanup.use(after(grace, () => {
@@ -112,10 +118,17 @@ export async function serve(
     try {
       sendAtOnce(conn);
       if ("handshake" in conn) await shakeHands(conn as Deno.TlsConn);
-      await handler(conn);
+      while (talking >= maxConnections) await changed.promise;
+      talking++;
+      try {
+        await handler(conn);
+      } finally {
+        talking--;
+      }
     } catch (error) {
       const reason = open.get(conn);
       report(reason ? new Deno.errors.TimedOut(reason) : error, conn);
+      if (!reason && !isGonePeer(error)) await farewell(conn);
     } finally {
       idle?.[Symbol.dispose]();
       open.delete(conn);
@@ -124,25 +137,33 @@ export async function serve(
     }
   }
 
+  /** Accepts one after the other until the listener is closed. */
+  async function acceptAll(): Promise<void> {
+    for (;;) {
+      while (talking >= maxConnections || open.size - talking >= MOST_COMING) {
+        await changed.promise;
+      }
+      try {
+        converse(await listener.accept());
+        if (once) return;
+      } catch (error) {
+        if (error instanceof Deno.errors.BadResource) return;
+        if (error instanceof Deno.errors.Interrupted) return;
+        if (isGonePeer(error)) continue;
+        report(error);
+        // A unix client whose address is not UTF-8: Deno has closed it already.
+        if (error instanceof Deno.errors.InvalidData) continue;
+        using _timer = after(ACCEPT_PAUSE, wake);
+        await changed.promise;
+      }
+    }
+  }
+
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
   cleanup.defer(() => signal?.removeEventListener("abort", stop));
-  // Once the listener is closed, accepting fails: that ends the loop.
-  for (;;) {
-    while (open.size >= maxConnections) await change();
-    try {
-      converse(await listener.accept());
-      if (once) break;
-    } catch (error) {
-      if (error instanceof Deno.errors.BadResource) break;
-      if (error instanceof Deno.errors.Interrupted) break;
-      if (isGonePeer(error)) continue;
-      report(error);
-      using _timer = after(ACCEPT_PAUSE, () => wake());
-      await change();
-    }
-  }
+  await Promise.race([acceptAll(), stopped.promise]);
   listener[Symbol.dispose]();
-  while (open.size > 0) await change();
+  while (open.size > 0) await changed.promise;
   if (failure) throw failure.error;
 }

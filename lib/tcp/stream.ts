@@ -161,19 +161,81 @@ export async function pause(
   signal?: AbortSignal,
 ): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  using _timer = after(milliseconds, resolve);
+  const timer = setTimeout(resolve, milliseconds);
   const wake = () => resolve();
   signal?.addEventListener("abort", wake);
   if (signal?.aborted) wake();
   await promise;
+  clearTimeout(timer);
   signal?.removeEventListener("abort", wake);
 }
 
-/** Calls something after so many milliseconds, unless disposed before that. */
+/** The longest step of a deadline, in milliseconds. */
+const DEADLINE_STEP = 250;
+
+/**
+ * Calls something after so many milliseconds, unless disposed before that. Of
+ * the time that this process was stopped (SIGSTOP, a sleeping machine) no more
+ * than a step counts, and what came meanwhile can be read before the call.
+ */
 export function after(milliseconds: number, act: () => void): Disposable {
-  const timer = setTimeout(act, milliseconds);
-  return { [Symbol.dispose]: () => clearTimeout(timer) };
+  let isOver = false;
+  const step = (left: number) => {
+    if (isOver) return;
+    if (left <= 0) return void setImmediate(() => isOver || act());
+    // Not setTimeout: its first use alone takes Deno 5 ms, and a client that
+    // sends one message is done in less.
+    const part = AbortSignal.timeout(Math.min(left, DEADLINE_STEP));
+    part.addEventListener("abort", () => step(left - DEADLINE_STEP));
+  };
+  step(milliseconds);
+  return { [Symbol.dispose]: () => void (isOver = true) };
 }
+
+/** Tries until the system no longer says "not now" (EAGAIN). */
+export async function patiently<Value>(
+  attempt: () => Promise<Value>,
+  signal?: AbortSignal,
+): Promise<Value> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+    }
+    await pause(10, signal);
+    signal?.throwIfAborted();
+  }
+}
+
+/** How long a peer has to read the last words, in milliseconds. */
+const LAST_WORDS_TIMEOUT = 1000;
+/** What is thrown away, of all connections alike, goes here. */
+const nowhere = new Uint8Array(65_536);
+
+/** Reads everything and says nothing. */
+export async function discard(conn: Reader): Promise<void> {
+  while (await conn.read(nowhere) !== null);
+}
+
+/**
+ * Ends what is sent, and reads on for a moment: closing on unread bytes resets
+ * a connection, and a reset takes away what the peer has not read yet.
+ */
+export async function farewell(conn: Deno.Conn): Promise<void> {
+  using _late = after(LAST_WORDS_TIMEOUT, () => conn[Symbol.dispose]());
+  try {
+    await conn.closeWrite();
+    await discard(conn);
+  } catch {
+    // It has what it was sent, however it leaves.
+  }
+}
+
+/** Standard input, which a parent may have made non-blocking. */
+export const standardInput: Reader = {
+  read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
+};
 
 /**
  * Yields to the event loop. A socket that is ready answers without that, so a

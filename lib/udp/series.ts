@@ -1,15 +1,29 @@
 // `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due.
-import { concatenate, pause, turn } from "../tcp/stream.ts";
+import {
+  chunks,
+  concatenate,
+  pause,
+  type Reader,
+  turn,
+} from "../tcp/stream.ts";
+
+/** What is sent: texts, how often each, filled or cut; or what a read gives. */
+interface SeriesOptions {
+  texts: string[];
+  count?: number;
+  size?: number;
+  raw?: boolean;
+}
 
 /**
- * Gives the datagrams, each with room for a header: texts, `count` times each,
- * filled or cut to `size`; or, where nothing says what to send, lines of input.
- * `total` is how many there will be; 0 if nobody knows.
+ * Gives the datagrams, each with room for a header: texts, or, where nothing
+ * says what to send, lines of input. `total` is how many there will be; 0 if
+ * nobody knows.
  */
 export function seriesOf(
-  { texts, count, size }: { texts: string[]; count?: number; size?: number },
+  { texts, count, size, raw = false }: SeriesOptions,
   header: number,
-  input: { readonly readable: AsyncIterable<Uint8Array> },
+  input: Reader,
   limit: number,
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
   const datagramOf = (message: Uint8Array) => {
@@ -29,11 +43,17 @@ export function seriesOf(
     for (let i = message.length; i < body.length; i++) body[i] = 97 + i % 26;
     return datagram;
   };
+  async function* reads() {
+    const buffer = new Uint8Array(limit - header);
+    for (let length; (length = await input.read(buffer)) !== null;) {
+      yield datagramOf(buffer.subarray(0, length));
+    }
+  }
   async function* lines() {
     let rest = new Uint8Array(0);
     const upTo = (end: number) =>
       datagramOf(rest.subarray(0, rest[end - 1] === 0x0d ? end - 1 : end));
-    for await (const chunk of input.readable) {
+    for await (const chunk of chunks(input)) {
       rest = concatenate([rest, chunk]);
       for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
         yield upTo(end);
@@ -43,6 +63,7 @@ export function seriesOf(
     }
     if (rest.length > 0) yield upTo(rest.length);
   }
+  if (raw) return { total: 0, datagrams: reads() };
   if (texts.length === 0) {
     if ((count ?? size) === undefined) return { total: 0, datagrams: lines() };
     [texts, size] = [[""], size ?? 64];

@@ -1,6 +1,7 @@
 /** The log: which line is written when, always one line, and JSON that a program can read. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Log } from "../../lib/command/log.ts";
+import { within } from "../support/helpers.ts";
 
 type LogOptions = ConstructorParameters<typeof Log>[0];
 
@@ -12,21 +13,23 @@ const UNSAFE = [
 const UNSAFE_REGEXP =
   /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u;
 
-/** What a log writes about one event of each level. */
-function linesOf(options: LogOptions, ...say: ((log: Log) => void)[]) {
-  const lines: string[] = [];
-  const { writeSync } = Deno.stderr;
-  Deno.stderr.writeSync = (bytes) => {
-    lines.push(new TextDecoder().decode(bytes));
-    return bytes.length;
+/** What a log writes about one event of each level, to a pipe. */
+async function linesOf(options: LogOptions, ...say: ((log: Log) => void)[]) {
+  let written = "";
+  const { write, isTerminal } = Deno.stderr;
+  Deno.stderr.isTerminal = () => false;
+  Deno.stderr.write = (bytes) => {
+    written += new TextDecoder().decode(bytes);
+    return Promise.resolve(bytes.length);
   };
   try {
     const log = new Log(options);
     for (const speak of say) speak(log);
+    await log.finish();
   } finally {
-    Deno.stderr.writeSync = writeSync;
+    Object.assign(Deno.stderr, { write, isTerminal });
   }
-  return lines;
+  return written.split(/(?<=\n)/);
 }
 
 const ALL = [
@@ -43,9 +46,9 @@ const LEVELS: [LogOptions, string[]][] = [
 ];
 
 for (const [options, expected] of LEVELS) {
-  Deno.test(`Log() with ${JSON.stringify(options)} says what it should`, () => {
-    assertEquals(linesOf(options, ...ALL), expected);
-    const records = linesOf({ ...options, json: true }, ...ALL);
+  Deno.test(`Log() with ${JSON.stringify(options)} says what it should`, async () => {
+    assertEquals(await linesOf(options, ...ALL), expected);
+    const records = await linesOf({ ...options, json: true }, ...ALL);
     assertEquals(
       records.map((line) => `${JSON.parse(line).message}\n`),
       expected,
@@ -53,8 +56,8 @@ for (const [options, expected] of LEVELS) {
   });
 }
 
-Deno.test("Log() writes an event as JSON with its details", () => {
-  const records = linesOf(
+Deno.test("Log() writes an event as JSON with its details", async () => {
+  const lines = await linesOf(
     { json: true, verbose: true },
     ...ALL,
     (log) =>
@@ -63,7 +66,8 @@ Deno.test("Log() writes an event as JSON with its details", () => {
         tls: false,
         gone: undefined,
       }),
-  ).map((line) => JSON.parse(line));
+  );
+  const records = lines.map((line) => JSON.parse(line));
   for (const record of records) {
     assertMatch(record.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     delete record.time;
@@ -78,13 +82,13 @@ Deno.test("Log() writes an event as JSON with its details", () => {
 
 for (const character of UNSAFE) {
   const code = character.codePointAt(0)!.toString(16).padStart(4, "0");
-  Deno.test(`Log() stays one safe line whatever a peer sent: U+${code}`, () => {
+  Deno.test(`Log() stays one safe line whatever a peer sent: U+${code}`, async () => {
     const sent = `a${character}b \\x1b "c" é👋 ${character}`;
-    const [line] = linesOf({}, (log) => log.info("said", sent));
+    const [line] = await linesOf({}, (log) => log.info("said", sent));
     assertMatch(line, /^a.*b .*\n$/);
     assert(!UNSAFE_REGEXP.test(line.slice(0, -1)), JSON.stringify(line));
 
-    const [record] = linesOf(
+    const [record] = await linesOf(
       { json: true },
       (log) => log.info("said", sent, { name: sent, [sent]: 1 }),
     );
@@ -95,7 +99,45 @@ for (const character of UNSAFE) {
   });
 }
 
-Deno.test("Log() keeps half a surrogate pair from breaking JSON", () => {
-  const [line] = linesOf({ json: true }, (log) => log.error("\ud83d"));
+Deno.test("Log() keeps half a surrogate pair from breaking JSON", async () => {
+  const [line] = await linesOf({ json: true }, (log) => log.error("\ud83d"));
   assertEquals(JSON.parse(line).message, "\ud83d");
+});
+
+Deno.test("Log() waits for nobody, and says how many lines are lost", async () => {
+  const { write, isTerminal } = Deno.stderr;
+  const written: string[] = [];
+  let reader = Promise.withResolvers<void>();
+  Deno.stderr.isTerminal = () => false;
+  Deno.stderr.write = async (bytes) => {
+    await reader.promise;
+    written.push(new TextDecoder().decode(bytes));
+    return bytes.length;
+  };
+  try {
+    const log = new Log();
+    for (let i = 0; i < 5000; i++) log.info("said", `${i} `.padEnd(99, "x"));
+    await within(log.finish()); // which gives up
+    assertEquals(written, []);
+    reader.resolve();
+    await within(log.finish());
+    const kept = written.join("").match(/.*\n/g)!;
+    const notice = kept.pop()!;
+    // What is being written, and what waits for that.
+    assert(kept.length > 600 && kept.length < 1400, `${kept.length}`);
+    kept.forEach((line, i) => assertEquals(Number(line.split(" ")[0]), i));
+    assertEquals(
+      notice,
+      `${5000 - kept.length} lines of this log are lost, nobody read it\n`,
+    );
+    // It goes on, and does not say so again.
+    reader = Promise.withResolvers();
+    reader.resolve();
+    written.length = 0;
+    log.info("said", "more");
+    await log.finish();
+    assertEquals(written, ["more\n"]);
+  } finally {
+    Object.assign(Deno.stderr, { write, isTerminal });
+  }
 });

@@ -7,6 +7,7 @@ import {
 } from "../../lib/framing.ts";
 import { Room } from "../../lib/modes/room.ts";
 import { writeAll } from "../../lib/tcp/stream.ts";
+import { safeLine } from "../../lib/text.ts";
 import { type Pair, pair } from "../support/fakes.ts";
 import { FORGED } from "../support/forged.ts";
 import { bytes, within } from "../support/helpers.ts";
@@ -34,7 +35,8 @@ class Gathering implements AsyncDisposable {
     const others = this.#members.filter((other) => !deaf.includes(other));
     this.#members.push(member);
     const count = this.#members.length;
-    this.stays.push(this.room.join(member.ours));
+    const stay = this.room.join(member.ours);
+    this.stays.push(stay.finally(() => member.ours[Symbol.dispose]()));
     assertEquals(await member.line(), `* you are user${count}, ${count} here`);
     for (const other of others) {
       assertEquals(await other.line(), `* user${count} joined`);
@@ -147,8 +149,6 @@ Deno.test("Room.join() shows a line feed inside a frame, and adds none", async (
   await ann.theirs.write(framing.encode(bytes("hi\n<user2> yes")));
   await ann.theirs.closeWrite();
   await stays[0];
-  bob.theirs.closeWrite();
-  await stays[1];
   const heard = [
     "* you are user2, 2 here",
     "<user1> hi\\x0a<user2> yes",
@@ -157,12 +157,12 @@ Deno.test("Room.join() shows a line feed inside a frame, and adds none", async (
   const wire = heard.flatMap((line) => [...framing.encode(bytes(line))]);
   const buffer = new Uint8Array(wire.length + 1);
   let length = 0;
-  for (;;) {
-    const more = await within(bob.theirs.read(buffer.subarray(length)));
-    if (more === null) break;
-    length += more;
+  while (length < wire.length) {
+    length += await within(bob.theirs.read(buffer.subarray(length))) ?? NaN;
   }
   assertEquals([...buffer.subarray(0, length)], wire);
+  await bob.theirs.closeWrite();
+  await stays[1];
 });
 
 Deno.test("Room.join() ends the stay of one who says too much, and of nobody else", async () => {
@@ -182,6 +182,45 @@ Deno.test("Room.join() ends the stay of one who says too much, and of nobody els
   assertEquals(await ann.line(), undefined);
   await bob.say("still here\n");
   assertEquals(await cyd.line(), "<user2> still here");
+});
+
+Deno.test("Room.join() passes on every message that its framing takes", async (t) => {
+  const longest = {
+    "letters": "x".repeat(255),
+    "controls": "\x07".repeat(255),
+    "characters of three bytes": "€".repeat(85),
+    "invisible ones, four bytes each": "\u{e0041}".repeat(63),
+    "a forged name": `<user2> ${"> ".repeat(120)}`,
+  };
+  for (const [what, said] of Object.entries(longest)) {
+    await t.step(what, async () => {
+      const framing = parseFraming("u8");
+      const room = new Room(framing);
+      using ann = await pair();
+      using bob = await pair();
+      const stays = [room.join(ann.ours), room.join(bob.ours)];
+      await ann.theirs.write(framing.encode(bytes(said)));
+      await ann.theirs.write(framing.encode(bytes("still here")));
+      const heard: string[] = [];
+      const decoder = framing.createDecoder();
+      const buffer = new Uint8Array(4096);
+      while (heard.at(-1) !== "<user1> still here") {
+        const length = await within(bob.theirs.read(buffer));
+        for (const frame of decoder.push(buffer.slice(0, length!))) {
+          heard.push(new TextDecoder("utf-8", { fatal: true }).decode(frame));
+        }
+      }
+      const [hello, ...parts] = heard;
+      assertEquals(hello, "* you are user2, 2 here");
+      const whole = parts.slice(0, -1).map((part) => {
+        assertEquals(part.slice(0, 8), "<user1> ");
+        return part.slice(8);
+      });
+      assertEquals(whole.join(""), safeLine(said));
+      for (const one of [ann, bob]) one.theirs.close();
+      await Promise.allSettled(stays);
+    });
+  }
 });
 
 /** Hears user1 count from 0 to its last word; gives how far it came. */

@@ -5,12 +5,15 @@ import { bytes, text, within } from "../support/helpers.ts";
 
 /** Input that comes in pieces of a length. */
 function input(given: string, length = given.length) {
-  const all = bytes(given);
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for (let start = 0; start < all.length; start += length) {
-    pieces.push(all.subarray(start, start + length));
-  }
-  return { readable: ReadableStream.from(pieces) };
+  let rest = bytes(given);
+  return {
+    read(buffer: Uint8Array): Promise<number | null> {
+      const piece = rest.subarray(0, Math.min(length, buffer.length));
+      buffer.set(piece);
+      rest = rest.subarray(piece.length);
+      return Promise.resolve(piece.length || null);
+    },
+  };
 }
 
 interface Options {

@@ -7,12 +7,12 @@ import {
 } from "../../lib/framing.ts";
 import {
   answer,
-  discard,
   generateCharacters,
   greet,
   type Reply,
   unchanged,
 } from "../../lib/modes/services.ts";
+import { discard } from "../../lib/tcp/stream.ts";
 import { type Handler, serve } from "../../lib/tcp/serve.ts";
 import { chunks, concatenate, writeAll } from "../../lib/tcp/stream.ts";
 import { pair } from "../support/fakes.ts";

@@ -5,13 +5,12 @@ import { chat } from "../../lib/modes/chat.ts";
 import { Room } from "../../lib/modes/room.ts";
 import {
   answer,
-  discard,
   generateCharacters,
   greet,
   unchanged,
 } from "../../lib/modes/services.ts";
 import { type Handler, serve } from "../../lib/tcp/serve.ts";
-import { chunks, copy, writeAll } from "../../lib/tcp/stream.ts";
+import { chunks, copy, discard, writeAll } from "../../lib/tcp/stream.ts";
 import { duplex } from "../../lib/tcp/duplex.ts";
 import { FakePrompt } from "../support/fakes.ts";
 import { bytes, within } from "../support/helpers.ts";

@@ -254,8 +254,34 @@ for (
 ) {
   Deno.test(`udp_sender.ts says that nobody answers with ${options}`, async () => {
     const { code, stdout, stderr } = await send(1, ["anybody?", ...options]);
-    assertEquals([code, stdout], [0, ""]);
-    assertStringIncludes(stderr, "Nobody answered within 0.1s");
+    assertEquals([code, stdout], [1, ""]);
+    assertStringIncludes(stderr, "udp_sender: Nobody answered within 0.1s");
+  });
+}
+
+Deno.test("udp_sender.ts --raw sends what each read gives when standard input is no text", async () => {
+  using socket = new Udp();
+  const to = `127.0.0.1:${socket.address.port}`;
+  const args = [to, "--raw"];
+  await using running = start("udp_sender.ts", args, { input: "open" });
+  const pieces = [[0xff, 0x0a, 0x0d], [0x0a], Array(65_507).fill(0)];
+  for (const piece of pieces) {
+    await running.stdin!.write(Uint8Array.from(piece));
+    const [{ payload }] = await socket.next(1);
+    assertEquals([...payload], piece);
+  }
+  await running.stdin!.close();
+  const { code, stderr } = await running.ended();
+  assertEquals(code, 0);
+  assertStringIncludes(stderr, "Sent 3 datagrams");
+});
+
+for (const other of [["hello"], ["--count", "3"]]) {
+  Deno.test(`udp_sender.ts refuses --raw with ${other.join(" ")}`, async () => {
+    const args = ["127.0.0.1:9", ...other, "--raw"];
+    const { code, stderr } = await run("udp_sender.ts", args);
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, "--raw is for standard input");
   });
 }
 
