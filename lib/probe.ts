@@ -3,7 +3,7 @@
 // draws where the time went.
 import { formatAddress, type NetAddress, parseAddress } from "./address.ts";
 import { permissionFor } from "./address.ts";
-import { isLookupError, reasonFor } from "./tcp/errors.ts";
+import { reasonFor } from "./tcp/errors.ts";
 import { after, pause, type Reader, writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
@@ -250,31 +250,28 @@ export async function readStatusLine(
   }
 }
 
-/** What rustls says, where the advice in tcp/errors.ts is for tcp_client. */
-const CERTIFICATES: Record<string, string> = {
-  ".*UnknownIssuer.*":
-    "its certificate is self-signed, or signed by an authority that is not trusted here; `deno run --cert FILE` trusts the one in FILE",
-  '.*valid for \\w+\\("?([^")]*).*': "its certificate is for another name: $1",
-  ".*not valid for .*": "its certificate is for another name",
-};
-
 /** Notes why an address came no further. */
 function fail(row: AddressReport, error: unknown): void {
+  const words = String(error);
   const permission = permissionFor(parseAddress(row.address));
-  const known = Object.entries(CERTIFICATES)
-    .find(([words]) => RegExp(words).test(String(error)));
-  let reason = known
-    ? String(error).replace(RegExp(known[0]), known[1])
-    : reasonFor(error, "connect", permission);
+  // Here the options are others than those of tcp_client.
+  const [, name] = /valid for \w+\("?([^")]*)/.exec(words) ?? [];
+  let reason = reasonFor(error, "connect", permission)
+    .replace(/; --server-name.*/, name ? `: ${name}` : "")
+    .replace(/signed by nobody.*/, SELF_SIGNED);
   const timedOut = error instanceof Deno.errors.TimedOut;
   if (timedOut && row.byName === DNS_SILENT) reason = DNS_SILENT;
   else if (timedOut || row.step === "tls" && !/certificate/.test(reason)) {
     reason += `: ${STEPS[row.step][1]}`;
   }
+  const unresolved = /^Error\b/.test(words) && /not resolve/.test(reason);
   // The system came no further.
-  if (reason === DNS_SILENT || isLookupError(error)) row.step = "resolve";
+  if (reason === DNS_SILENT || unresolved) row.step = "resolve";
   Object.assign(row, { outcome: "failed", about: safeLine(reason) });
 }
+
+const SELF_SIGNED =
+  "self-signed, or signed by an authority that is not trusted here; `deno run --cert FILE` trusts the one in FILE";
 
 /** Says which step failed, and each reason once, with its addresses. */
 function failureOf(target: WebTarget, rows: AddressReport[]) {

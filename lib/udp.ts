@@ -62,11 +62,20 @@ export type ReceiveOptions = {
   signal?: AbortSignal;
 };
 
-/**
- * On Windows, receiving tells what became of a datagram that *we* sent, or that
- * one is longer than the buffer, which none can be (WSARecvFrom in its docs).
- */
+/** What Windows says of a datagram that *we* sent, or that is longer than ours. */
 const NOT_FINAL = /^Connection(Reset|Refused)\b|os error 100(40|52)\b/;
+const NO_WAY =
+  "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)";
+/** Why a datagram is not sent, by the codes of all systems. */
+const SEND_REASONS: Record<string, string> = {
+  EADDRNOTAVAIL: NO_WAY,
+  EAFNOSUPPORT: NO_WAY,
+  EINVAL: NO_WAY,
+  // 9,216 bytes on macOS (udp_usrreq.c of xnu).
+  EMSGSIZE:
+    "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
+  EPERM: "this machine's firewall does not let it out",
+};
 /** How often is looked whether something came, while there is a timeout. */
 const LOOKS_PER_TIMEOUT = 16;
 
@@ -140,17 +149,12 @@ export class UdpSocket implements Disposable {
       await this.conn.send(payload, to as Deno.NetAddr);
     } catch (error) {
       const { code = "" } = error as { code?: string };
-      const own = formatAddress(this.address);
-      // Which code it is differs from system to system.
-      const differs = own.includes("[") !== to.hostname.includes(":");
-      const isUnreachable = /EAFNOSUPPORT|EINVAL|EADDRNOTAVAIL/.test(code) ||
-        differs && code === "ENETUNREACH";
-      const why = isUnreachable
-        ? `from ${own} no way leads there; bind it to [::]:0 or 0.0.0.0:0 (--bind)`
-        : undefined;
-      const permission = permissionFor(this.asked, to);
+      const isIpv6 = this.address.hostname.includes(":");
+      const differs = isIpv6 !== to.hostname.includes(":");
+      const isElsewhere = differs && code === "ENETUNREACH"; // so says Linux
+      const why = isElsewhere ? SEND_REASONS.EINVAL : SEND_REASONS[code];
       const attempt = `send to ${formatAddress(to)}`;
-      throw describeError(error, attempt, permission, why);
+      throw describeError(error, attempt, permissionFor(this.asked, to), why);
     }
   }
 

@@ -1,8 +1,8 @@
 // Connecting: TCP, TLS and unix sockets, with a deadline and retries.
 import { type Address, formatAddress, type NetAddress } from "../address.ts";
 import { parseAddress, permissionFor } from "../address.ts";
-import { describeError } from "./errors.ts";
-import { after, patiently, pause, sendAtOnce } from "./stream.ts";
+import { describeError, unlessGone } from "./errors.ts";
+import { after, patiently, pause } from "./stream.ts";
 
 /** Options for {@linkcode connect}. */
 export interface ConnectOptions {
@@ -91,7 +91,8 @@ async function openConnection(
     conn.close();
     throw new Deno.errors.ConnectionRefused();
   }
-  sendAtOnce(conn);
+  // A message must not wait for the acknowledgement of the one before it.
+  await Promise.try(() => conn.setNoDelay()).catch(unlessGone);
   if (address.transport === "tcp") return conn;
   const name = certificateName(serverName ?? hostname);
   const tls = await Deno.startTls(conn, { hostname: name, caCerts });

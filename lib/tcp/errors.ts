@@ -50,10 +50,6 @@ const REASONS: Record<string, string> = {
   "unix AddrInUse":
     "the file is there: another server's, or left behind by one that was killed; then remove it",
   "unix NotFound": "there is no such folder",
-  // 9,216 bytes on macOS (udp_usrreq.c of xnu).
-  "send EMSGSIZE":
-    "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
-  "send EPERM": "this machine's firewall does not let it out",
 };
 
 /** What only words tell, or numbers: of rustls, of Deno, of the system. */
@@ -99,12 +95,6 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
     REASONS[`${code}`] ?? (said ? WORDS[said] : REASONS[name]) ?? message;
 }
 
-/** Tells whether the system could not resolve a name. */
-export function isLookupError(error: unknown): boolean {
-  return error instanceof Error && error.name === "Error" &&
-    /does not resolve/.test(reasonFor(error));
-}
-
 /**
  * Tells whether a peer was gone before it was accepted: after a reset Deno finds
  * no address of it any more. On macOS accepting it is EINVAL and writing to it
@@ -117,7 +107,8 @@ export function isGonePeer(error: unknown): boolean {
     /EINVAL|EPROTOTYPE|os error 41\b/.test(`${code} ${message}`);
 }
 
-/** For a half-close: on macOS one that has closed refuses it (xnu, soshutdown). */
+/** Once the peer has gone, macOS refuses more: soshutdown and sosetopt in xnu. */
 export function unlessGone(error: unknown): void {
-  if (!(error instanceof Deno.errors.NotConnected)) throw error;
+  const { name, code } = error as Error & { code?: string };
+  if (name !== "NotConnected" && code !== "EINVAL") throw error;
 }

@@ -1,7 +1,7 @@
 // The accept loop, and the conversations that it starts.
-import { isGonePeer } from "./errors.ts";
+import { isGonePeer, unlessGone } from "./errors.ts";
 import { IdleSweep } from "./idle.ts";
-import { after, farewell, sendAtOnce } from "./stream.ts";
+import { after, farewell } from "./stream.ts";
 
 /** Carries on one conversation; the connection is closed when it returns. */
 export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
@@ -116,7 +116,9 @@ export async function serve(
       close(conn, "it was silent too long");
     });
     try {
-      sendAtOnce(conn);
+      // A message must not wait for the acknowledgement of the one before it.
+      const tcp = conn as Partial<Deno.TcpConn>;
+      await Promise.try(() => tcp.setNoDelay?.()).catch(unlessGone);
       if ("handshake" in conn) await shakeHands(conn as Deno.TlsConn);
       while (talking >= maxConnections) await changed.promise;
       talking++;

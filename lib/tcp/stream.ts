@@ -146,15 +146,6 @@ export function concatenate(
   return whole;
 }
 
-/** Lets no message wait for the acknowledgement of the one before it. */
-export function sendAtOnce(conn: Deno.Conn): void {
-  try {
-    if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay();
-  } catch {
-    // On macOS the peer has gone (sosetopt in xnu): the next read tells.
-  }
-}
-
 /** Waits; an aborted signal ends the wait. */
 export async function pause(
   milliseconds: number,

@@ -165,17 +165,7 @@ const ATTEMPTS: [string, Error, string][] = [
     new errors.AddrInUse("98"),
     "the file is there: another server's, or left behind by one that was killed; then remove it",
   ],
-  [
-    "send to a:1",
-    coded("EPERM"),
-    "this machine's firewall does not let it out",
-  ],
   ["read a.pem", coded("EPERM"), "os error"],
-  [
-    "send to a:1",
-    coded("EMSGSIZE"),
-    "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
-  ],
   [
     "listen on unix:/a",
     new errors.NotSupported(
