@@ -19,19 +19,20 @@ import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, size, toggle, usage } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
-import { Statistics } from "../lib/stats.ts";
 import { resolveName } from "../lib/tcp/resolve.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { EchoGuard } from "../lib/udp/echo_guard.ts";
 import { addressForGroups, isMulticast } from "../lib/udp/group.ts";
 import { joinGroup, parseGroup } from "../lib/udp/group.ts";
 import { peerFilter } from "../lib/udp/peer_filter.ts";
-import { Histogram, logReport } from "../lib/udp/report.ts";
 
 const OPTIONS = {
   echo: toggle("send each back to who sent it"),
   hex: toggle("show what comes in hexadecimal"),
-  stats: toggle("count loss, copies, order, jitter"),
+
+  // On request: not in a copy.
+  stats: toggle("count loss, copies, order, jitter; see below"),
+
   maxSize: option("SIZE", "cut what is longer (65535)", size, 65_535),
   from: list("ADDRESS|CIDR", "hear this peer only; may be repeated"),
   join: list("GROUP[@INTERFACE-IP]", "hear this group; may be repeated"),
@@ -48,10 +49,6 @@ export const command: Command<typeof OPTIONS> = {
   options: OPTIONS,
   headings: { echo: "What it does", from: "Peers", count: "Its end" },
   epilogue: `
-Statistics: of what udp_sender --number sends, on standard error at the end; on
-            a terminal they take the place of the datagrams
-            lost: numbers that are missing     duplicated: copies
-            reordered: after a higher number   jitter: RFC 3550 6.4.1, in ms
 Groups:     --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join ff02::1234@2
             IPv6 takes the interface's number (\`ip link\`, on Windows \`netsh int
             ipv6 show int\`); ADDRESS is then the port, and 0.0.0.0:PORT hears
@@ -63,11 +60,11 @@ Permission: --allow-net=HOST:PORT, for --echo --allow-net (it answers anybody),
             and --unstable-net, unless a deno.json has "net" in it
 Examples:
   deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
-  deno run --unstable-net --allow-net scripts/udp_receiver.ts :8080 --stats
+  deno run --unstable-net --allow-net scripts/udp_receiver.ts :8080 --count 9
   deno run --unstable-net --allow-net scripts/udp_receiver.ts --echo --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:8080"], log }) {
-    const { echo, hex, stats, maxSize, timeout } = options;
+    const { echo, hex, maxSize, timeout } = options;
     const range = `--max-size must be 1 to 65535, not ${maxSize}`;
     refuse({ [range]: maxSize < 1 || maxSize > 65_535 });
     const isWanted = usage(() => peerFilter(options.from));
@@ -91,11 +88,22 @@ Examples:
     hint(log, "udp_sender", "nc -u 127.0.0.1 8080");
 
     const output = new Output({ hex });
-    const shown = !stats || !output.terminal;
-    const [statistics, gaps] = [new Statistics(), new Histogram()];
+    const view = {
+      isShown: true,
+      /** Takes note of a datagram; gives the length of its header. */
+      record: (_payload: Uint8Array, _from: string) => 0,
+    };
+
+    // On request: on a terminal the figures take the place of the datagrams.
+    using reception = options.stats
+      ? new (await import("../lib/udp/report.ts")).Reception(log)
+      : undefined;
+    if (reception) view.record = (...given) => reception.record(...given);
+    if (reception) view.isShown = !output.terminal;
+
     const guard = new EchoGuard(socket.address);
     const signal = AbortSignal.any([stop, output.failed]);
-    let [received, arrival, from] = [0, NaN, ""];
+    let [received, from] = [0, ""];
     let last: Deno.NetAddr | undefined;
     try {
       const datagrams = socket.receive({ maxSize, timeout, signal });
@@ -106,15 +114,11 @@ Examples:
         if (peer.port !== last?.port || peer.hostname !== last.hostname) {
           last = peer;
           from = formatAddress(peer);
-          if (shown) log.info("peer", `From ${from}:`, { peer: from, bytes });
+          if (view.isShown) {
+            log.info("peer", `From ${from}:`, { peer: from, bytes });
+          }
         }
-        let header = 0;
-        if (stats) {
-          const now = performance.now();
-          if (received > 0) gaps.add(now - arrival);
-          arrival = now;
-          header = statistics.record(payload, from, now);
-        }
+        const header = view.record(payload, from);
         if (log.verbose) {
           const text = `${bytes} bytes from ${from}`;
           log.debug("datagram", text, { peer: from, bytes });
@@ -132,17 +136,22 @@ Examples:
           await socket.send(payload, peer)
             .catch(({ message }) => log.error(message, { peer: from }));
         }
-        if (shown) await output.datagram(payload.subarray(header));
+        if (view.isShown) await output.datagram(payload.subarray(header));
         if (++received === options.count) break;
       }
       await output.finish();
     } catch (error) {
       if (!(error instanceof Deno.errors.TimedOut)) throw error;
       log.info("timeout", `Leaving: ${error.message}`);
-    } finally {
-      if (stats) logReport(statistics, gaps, log);
     }
   },
 };
+
+// On request: what the figures mean.
+command.epilogue = `
+Statistics: of what udp_sender --number sends, on standard error at the end; on
+            a terminal they take the place of the datagrams
+            lost: numbers that are missing     duplicated: copies
+            reordered: after a higher number   jitter: RFC 3550 6.4.1, in ms${command.epilogue}`;
 
 if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

@@ -22,8 +22,7 @@ import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
 import { resolveName } from "../lib/tcp/resolve.ts";
 import { after, standardInput } from "../lib/tcp/stream.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { printAnswers } from "../lib/udp/answers.ts";
-import { paceOf, seriesOf } from "../lib/udp/series.ts";
+import { paceOf, printAnswers, seriesOf } from "../lib/udp/series.ts";
 
 const OPTIONS = {
   count: option("N", "send each message N times", integer(1, STOPPED)),

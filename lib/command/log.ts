@@ -110,10 +110,8 @@ async function writeLog(): Promise<void> {
 /** Waits until the log is written, unless nobody reads it. */
 export async function logWritten(): Promise<void> {
   if (!logWriting || isLogStuck) return;
+  isLogStuck = true; // until it has been read
   const late = Promise.withResolvers<void>();
   using _timer = after(LOG_PATIENCE, late.resolve);
-  isLogStuck = await Promise.race([
-    logWriting.then(() => false),
-    late.promise.then(() => true),
-  ]);
+  await Promise.race([logWriting, late.promise]);
 }

@@ -52,7 +52,8 @@ export class Room implements AsyncDisposable {
     const member = new Member(conn);
     const reply = (words: Uint8Array) => {
       const line = marked(mark, words);
-      this.relay?.say(line.slice());
+      const parts = this.relay ? partsOf(line, this.#framing) : [];
+      for (const part of parts) this.relay!.say(part.slice());
       return line;
     };
     this.#members.add(member);
@@ -67,23 +68,28 @@ export class Room implements AsyncDisposable {
       if (!member.dropped) throw member.failure ?? error;
     } finally {
       this.#members.delete(member);
+      member.send(this.#news.subarray(member.heard));
       member.stop();
       this.#onEvent(member.dropped ? "dropped" : "left", name, conn);
       this.#announce(member, `* ${name} left`);
     }
+    conn[Symbol.dispose](); // after an error, the server does so in its way
   }
 
   /**
-   * Tells all what was said elsewhere; gives how many lines nobody can have
-   * said whose name ends with `suffix`.
+   * Tells all what was said elsewhere; gives how many lines are too long, or
+   * nobody can have said whose name ends with `suffix`.
    */
   async hear(said: Iterable<string>, suffix?: string): Promise<number> {
     const name = `user\\d{1,15}${suffix}`;
     const shape = new RegExp(`^(<${name}> |\\* ${name} (joined|left)$)`);
-    const genuine = [...said].filter((line) => !suffix || shape.test(line));
-    const lines = genuine.map((line) => this.#encoded(safeLine(line)));
-    await this.#tell(undefined, concatenate(lines));
-    return [...said].length - genuine.length;
+    const { maxFrameLength } = this.#framing;
+    const lines = [...said].filter((line) => !suffix || shape.test(line))
+      .map((line) => roomEncoder.encode(safeLine(line)))
+      .filter((line) => line.length <= maxFrameLength);
+    const frames = lines.map((line) => this.#framing.encode(line));
+    await this.#tell(undefined, concatenate(frames));
+    return [...said].length - lines.length;
   }
 
   /** Lets go of the relay. */
@@ -127,28 +133,29 @@ export class Room implements AsyncDisposable {
 /** The shortest message that a name and some words fit into, in bytes. */
 export const LEAST_ROOM_MESSAGE = 64;
 
-/** A framing that cuts a line too long for it into several with one name. */
+/** Cuts a line too long for a framing into several, each with the name. */
+function partsOf(line: Uint8Array, { maxFrameLength }: Framing): Uint8Array[] {
+  const name = line.subarray(0, line.indexOf(0x20) + 1);
+  const parts: Uint8Array[] = [];
+  while (line.length > maxFrameLength) {
+    let end = maxFrameLength;
+    while ((line[end] & 0xc0) === 0x80) end--; // not within a character
+    parts.push(line.subarray(0, end));
+    line = concatenate([name, line.subarray(end)]);
+  }
+  return [...parts, line];
+}
+
+/** A framing that takes lines that are too long for it in parts. */
 function fitting(framing: Framing): Framing {
-  const { maxFrameLength } = framing;
   function encodeInto(line: Uint8Array, buffer: Uint8Array, start: number) {
-    const name = line.subarray(
-      0,
-      line[0] === 0x3c ? line.indexOf(0x20) + 1 : 0,
+    const fits = line.length <= framing.maxFrameLength;
+    return (fits ? [line] : partsOf(line, framing)).reduce(
+      (end, part) => framing.encodeInto(part, buffer, end),
+      start,
     );
-    while (line.length > maxFrameLength) {
-      let end = maxFrameLength;
-      while ((line[end] & 0xc0) === 0x80) end--; // not within a character
-      start = framing.encodeInto(line.subarray(0, end), buffer, start);
-      line = concatenate([name, line.subarray(end)]);
-    }
-    return framing.encodeInto(line, buffer, start);
   }
-  function encode(line: Uint8Array) {
-    const frames = new Uint8Array(encodeInto(line, new Uint8Array(0), 0));
-    encodeInto(line, frames, 0);
-    return frames;
-  }
-  return { ...framing, encode, encodeInto };
+  return { ...framing, encodeInto };
 }
 
 /** How long joining and leaving may go untold, in ms. */
@@ -179,9 +186,9 @@ const MEMBER_QUEUE_LIMIT = 1_048_576;
  * It has to take some then, in ms. At 100 kB a second, the system of one whose
  * buffers are full takes nothing for 14 s, and then more than a megabyte.
  */
-const STALL_TIMEOUT = 20_000;
-/** How often is looked whether it did, in ms. */
-const STALL_LOOK = 5;
+const STALL_TIMEOUT = 16_000;
+/** How often is looked whether it did, and how long that may seem, in ms. */
+const [STALL_LOOK, LONGEST_LOOK] = [5, 250];
 
 /** One connection of a room, and the lines that wait for it. */
 class Member {
@@ -214,11 +221,14 @@ class Member {
 
   /** Waits until little is queued; drops the member if it does not read. */
   async caughtUp(): Promise<void> {
-    // Not by the clock: while this process is stopped, it cannot see them read.
-    let [looks, before] = [0, this.#taken];
-    for (; this.behind; looks++, await pause(STALL_LOOK)) {
-      if (this.#taken > before) [looks, before] = [0, this.#taken];
-      if (looks < STALL_TIMEOUT / STALL_LOOK) continue;
+    let [silence, before] = [0, this.#taken];
+    while (this.behind) {
+      const start = performance.now();
+      await pause(STALL_LOOK);
+      // More is no silence of it, but a stop of this process.
+      silence += Math.min(performance.now() - start, LONGEST_LOOK);
+      if (this.#taken > before) [silence, before] = [0, this.#taken];
+      if (silence < STALL_TIMEOUT) continue;
       this.dropped = true;
       this.stop();
       this.conn[Symbol.dispose]();

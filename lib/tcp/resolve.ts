@@ -9,7 +9,7 @@ const LOOKUP_TIMEOUT = 10_000;
 /**
  * Looks a name up as the system does, the hosts file first; `versions` are those
  * of IP that will do, the best first. `attempt` says what it is for. Deno's own
- * calls would look it up each time, and `listen` stops the process meanwhile.
+ * calls look it up each time, and `listen` stops the process meanwhile.
  */
 export async function resolveName<Where extends Address>(
   address: Where,
@@ -19,29 +19,25 @@ export async function resolveName<Where extends Address>(
   if (address.transport === "unix") return address;
   const { hostname, port } = address;
   if (/^[\d.]+$|:/.test(hostname)) return address;
+  const { lookup } = await import("node:dns/promises");
   const late = Promise.withResolvers<never>();
   using _deadline = after(LOOKUP_TIMEOUT, () => {
-    const silence = `DNS was silent for ${LOOKUP_TIMEOUT / 1000}s`;
-    late.reject(new Deno.errors.TimedOut(silence));
+    late.reject(new Deno.errors.TimedOut("DNS is silent"));
   });
-  const { lookup } = await import("node:dns/promises");
   const search = lookup(hostname, { all: true, order: "verbatim" });
   try {
     const found = await Promise.race([search, late.promise]);
-    const fit = versions.flatMap((version) =>
+    const [best] = versions.flatMap((version) =>
       found.filter(({ family }) => family === version)
     );
-    if (fit.length === 0) {
-      throw new TypeError(`the name has no address of IPv${versions[0]}`);
-    }
-    const place = { hostname: fit[0].address, port };
+    if (!best) throw new Error(`the name has no address of IPv${versions[0]}`);
+    const place = { hostname: best.address, port };
     const host = formatAddress({ transport: "tcp", ...place });
     const { state } = Deno.permissions.querySync({ name: "net", host });
     return state === "granted" ? { ...address, ...place } : address;
   } catch (error) {
     // Deno may use it by its name only, and looks it up itself.
     if ((error as { code?: string }).code === "EPERM") return address;
-    const tried = `${attempt} ${formatAddress(address)}`;
-    throw describeError(error, tried, "");
+    throw describeError(error, `${attempt} ${formatAddress(address)}`, "");
   }
 }

@@ -1,21 +1,39 @@
-// What a receiver says at its end: `logReport`, and `Histogram`.
+// What a receiver says at its end: `Reception`, and `Histogram`.
 import { format } from "@std/fmt/bytes";
 import type { Log } from "../command/log.ts";
-import type { Report, Statistics } from "../stats.ts";
+import { type Report, Statistics } from "../stats.ts";
 
-/** Says what became of the datagrams: of all, and of each of several senders. */
-export function logReport(statistics: Statistics, gaps: Histogram, log: Log) {
-  const now = performance.now();
-  const total = statistics.report(now);
-  log.info("stats", describeReport(total), { ...total });
-  const { senders } = statistics;
-  for (const peer of senders.length > 1 ? senders : []) {
-    const each = statistics.report(now, peer);
-    log.info("sender", `${peer}: ${describeReport(each)}`, { peer, ...each });
+/** Counts what comes, and says what became of it when it is disposed of. */
+export class Reception implements Disposable {
+  #statistics = new Statistics();
+  #gaps = new Histogram();
+  #arrival = NaN;
+
+  constructor(readonly log: Pick<Log, "info">) {}
+
+  /** Takes a datagram; gives the length of the header that it has. */
+  record(payload: Uint8Array, from: string): number {
+    const now = performance.now();
+    if (now >= this.#arrival) this.#gaps.add(now - this.#arrival);
+    this.#arrival = now;
+    return this.#statistics.record(payload, from, now);
   }
-  const rows = gaps.rows();
-  if (rows.length > 0) log.info("gaps", "Times between two datagrams:");
-  for (const { line, ...row } of rows) log.info("gap", line, row);
+
+  /** Tells of all, and of each of several senders. */
+  [Symbol.dispose](): void {
+    const { log } = this;
+    const now = performance.now();
+    const total = this.#statistics.report(now);
+    log.info("stats", describeReport(total), { ...total });
+    const { senders } = this.#statistics;
+    for (const peer of senders.length > 1 ? senders : []) {
+      const each = this.#statistics.report(now, peer);
+      log.info("sender", `${peer}: ${describeReport(each)}`, { peer, ...each });
+    }
+    const rows = this.#gaps.rows();
+    if (rows.length > 0) log.info("gaps", "Times between two datagrams:");
+    for (const { line, ...row } of rows) log.info("gap", line, row);
+  }
 }
 
 /** Puts a report into one line: `4 received, 1 lost (20.00 %), …`. */

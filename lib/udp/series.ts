@@ -1,11 +1,11 @@
-// `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due.
-import {
-  chunks,
-  concatenate,
-  pause,
-  type Reader,
-  turn,
-} from "../tcp/stream.ts";
+// `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due;
+// `printAnswers`: what comes back.
+import { formatAddress } from "../address.ts";
+import type { Log } from "../command/log.ts";
+import { Output } from "../command/output.ts";
+import { chunks, concatenate, pause } from "../tcp/stream.ts";
+import { type Reader, turn } from "../tcp/stream.ts";
+import type { UdpSocket } from "../udp.ts";
 
 /** What is sent: texts, how often each, filled or cut; or what a read gives. */
 interface SeriesOptions {
@@ -107,4 +107,24 @@ export function paceOf(
     }
     last = performance.now();
   };
+}
+
+/** Prints what comes back, whoever sent it; gives how many came. */
+export async function printAnswers(
+  socket: UdpSocket,
+  most: number | undefined,
+  log: Log,
+  signal: AbortSignal,
+): Promise<number> {
+  const output = new Output();
+  let count = 0;
+  const end = AbortSignal.any([signal, output.failed]);
+  for await (const { payload, peer } of socket.receive({ signal: end })) {
+    const [from, bytes] = [formatAddress(peer), payload.length];
+    log.info("answer", `${bytes} bytes from ${from}`, { peer: from, bytes });
+    await output.datagram(payload);
+    if (++count === most) break;
+  }
+  await output.finish();
+  return count;
 }

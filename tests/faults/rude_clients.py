@@ -43,6 +43,21 @@ def scan(port, times):
             client.close()
 
 
+def crowd(port, number):
+    """Connects as often as a crowd does, all at once; all leave at a line."""
+    clients = []
+    for _ in range(int(number)):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex((HOST, int(port)))
+        clients.append(client)
+    print("here", flush=True)
+    sys.stdin.readline()
+    for client in clients:
+        client.close()
+    print("gone", flush=True)
+
+
 def vanish(port, times):
     """Is gone in the middle of a message: in its length, or after it."""
     for i in range(int(times)):

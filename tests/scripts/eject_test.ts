@@ -118,7 +118,7 @@ for (const name of NAMES) {
   test(`eject.ts leaves out what a copy has no use for when it writes ${name}`, async () => {
     const { stdout } = await runCopy(name, ["--help"]);
     assertStringIncludes(stdout, "--verbose");
-    assert(!/--(explain|relay|progress)\b/.test(stdout), stdout);
+    assert(!/--(explain|relay|progress|stats)\b/.test(stdout), stdout);
     const source = copies.text(`${name}.ts`);
     assert(!/^(import|export) .*"[.@]/m.test(source), "an import is left");
     assert(!/@(example|param|returns)/.test(source), "an example is left");

@@ -1,7 +1,8 @@
 /** udp_sender.ts and udp_receiver.ts as whole processes: what they hear, answer, count and wait for. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { text } from "../support/bytes.ts";
-import { run, type Running, start, within } from "../support/helpers.ts";
+import { COPIES, run, type Running } from "../support/helpers.ts";
+import { start, within } from "../support/helpers.ts";
 import { redirected } from "../support/processes.ts";
 import { freeUdpPort, Udp } from "../support/sockets.ts";
 import { pause } from "../support/timing.ts";
@@ -273,58 +274,76 @@ Deno.test(
   },
 );
 
-Deno.test("udp_receiver.ts --stats takes a second run of a sender for no copies of the first", async () => {
-  await using running = receiver("--stats", "--json", "--count", "9");
-  const to = `127.0.0.1:${await running.port()}`;
-  const bind = `127.0.0.1:${freeUdpPort()}`;
-  for (let i = 0; i < 3; i++) {
-    const args = [to, "x", "--number", "--count", "3", "--bind", bind];
-    assertEquals((await run("udp_sender.ts", args)).code, 0);
-  }
-  const { stderr } = await running.ended();
-  const { received, lost, duplicated, reordered } = statistics(stderr);
-  assertEquals(
-    { received, lost, duplicated, reordered },
-    { received: 9, lost: 0, duplicated: 0, reordered: 0 },
-  );
-});
+Deno.test(
+  "udp_receiver.ts --stats takes a second run of a sender for no copies of the first",
+  { ignore: COPIES },
+  async () => {
+    await using running = receiver("--stats", "--json", "--count", "9");
+    const to = `127.0.0.1:${await running.port()}`;
+    const bind = `127.0.0.1:${freeUdpPort()}`;
+    for (let i = 0; i < 3; i++) {
+      const args = [to, "x", "--number", "--count", "3", "--bind", bind];
+      assertEquals((await run("udp_sender.ts", args)).code, 0);
+    }
+    const { stderr } = await running.ended();
+    const { received, lost, duplicated, reordered } = statistics(stderr);
+    assertEquals(
+      { received, lost, duplicated, reordered },
+      { received: 9, lost: 0, duplicated: 0, reordered: 0 },
+    );
+  },
+);
 
-Deno.test("udp_receiver.ts --stats counts datagrams without a number, and leaves them as they are", async () => {
-  await using running = receiver("--stats", "--json", "--count", "5");
-  const port = await running.port();
-  const bind = freeUdpPort();
-  {
-    // From the same port as the numbered ones.
-    using sender = new Udp("127.0.0.1", bind);
-    await sender.send("a text, longer than any header, ", port);
-    await sender.send("", port);
-  }
-  const numbered = ["--number", "--count", "3", "--bind", `127.0.0.1:${bind}`];
-  await run("udp_sender.ts", [`127.0.0.1:${port}`, "x", ...numbered]);
-  const { stdout, stderr } = await running.ended();
-  assertEquals(stdout, "a text, longer than any header, xxx");
-  const { received, unnumbered, lost } = statistics(stderr);
-  assertEquals(
-    { received, unnumbered, lost },
-    { received: 5, unnumbered: 2, lost: 0 },
-  );
-});
+Deno.test(
+  "udp_receiver.ts --stats counts datagrams without a number, and leaves them as they are",
+  { ignore: COPIES },
+  async () => {
+    await using running = receiver("--stats", "--json", "--count", "5");
+    const port = await running.port();
+    const bind = freeUdpPort();
+    {
+      // From the same port as the numbered ones.
+      using sender = new Udp("127.0.0.1", bind);
+      await sender.send("a text, longer than any header, ", port);
+      await sender.send("", port);
+    }
+    const numbered = [
+      "--number",
+      "--count",
+      "3",
+      "--bind",
+      `127.0.0.1:${bind}`,
+    ];
+    await run("udp_sender.ts", [`127.0.0.1:${port}`, "x", ...numbered]);
+    const { stdout, stderr } = await running.ended();
+    assertEquals(stdout, "a text, longer than any header, xxx");
+    const { received, unnumbered, lost } = statistics(stderr);
+    assertEquals(
+      { received, unnumbered, lost },
+      { received: 5, unnumbered: 2, lost: 0 },
+    );
+  },
+);
 
-Deno.test("udp_receiver.ts --stats adds a sixteenth of each change of delay to the jitter", async () => {
-  const sent = (await send(3, "x", "--number", "--count", "3")).heard;
-  await using running = receiver("--stats", "--json", "--count", "3");
-  const port = await running.port();
-  // Sent together, they come with a gap before the second, and none after it.
-  using relay = new Udp();
-  for (const [i, { payload }] of sent.entries()) {
-    if (i === 1) await pause(640);
-    await relay.send(payload, port);
-  }
-  const { stderr } = await running.ended();
-  const { jitter, seconds, received } = statistics(stderr);
-  assertEquals(received, 3);
-  assert(seconds >= 0.6, `${seconds} s`);
-  const first = 1000 * seconds / 16;
-  const expected = first - first / 16;
-  assert(Math.abs(jitter - expected) < 0.2 * expected, `${jitter} ms`);
-});
+Deno.test(
+  "udp_receiver.ts --stats adds a sixteenth of each change of delay to the jitter",
+  { ignore: COPIES },
+  async () => {
+    const sent = (await send(3, "x", "--number", "--count", "3")).heard;
+    await using running = receiver("--stats", "--json", "--count", "3");
+    const port = await running.port();
+    // Sent together, they come with a gap before the second, and none after it.
+    using relay = new Udp();
+    for (const [i, { payload }] of sent.entries()) {
+      if (i === 1) await pause(640);
+      await relay.send(payload, port);
+    }
+    const { stderr } = await running.ended();
+    const { jitter, seconds, received } = statistics(stderr);
+    assertEquals(received, 3);
+    assert(seconds >= 0.6, `${seconds} s`);
+    const first = 1000 * seconds / 16;
+    const expected = first - first / 16;
+    assert(Math.abs(jitter - expected) < 0.2 * expected, `${jitter} ms`);
+  },
+);

@@ -9,6 +9,7 @@ import { numbered as withNumbers } from "../support/bytes.ts";
 import {
   assertSameBytes,
   bytes,
+  COPIES,
   installed,
   run,
   Running,
@@ -18,7 +19,7 @@ import {
   within,
 } from "../support/helpers.ts";
 import { freeUdpPort, Udp } from "../support/sockets.ts";
-import { needs } from "../support/system.ts";
+import { has, needs } from "../support/system.ts";
 
 function receiver(...args: string[]): Running {
   return start("udp_receiver.ts", ["127.0.0.1:0", ...args]);
@@ -217,52 +218,53 @@ function numbered(sequence: number, total: number): Uint8Array {
   return withNumbers({ sequence, total, time: 1000 * sequence }, "a");
 }
 
+Deno.test("udp_receiver.ts counts with --stats when it is stopped", {
+  ignore: COPIES || !has("signals"),
+}, async () => {
+  await using running = receiver("--stats", "--json");
+  const said = await running.stderr("listening");
+  const to = portIn(records(said)[0].address);
+  using sender = new Udp();
+  for (const sequence of [0, 1, 3, 3, 2, 5]) {
+    await sender.send(numbered(sequence, 6), to);
+  }
+  await running.stdout("aaaaaa");
+  running.process.kill("SIGINT");
+  const { code, stdout, stderr } = await running.ended();
+  // The header is no payload once it has been read.
+  assertEquals([code, stdout], [0, "aaaaaa"]);
+  const all = records(stderr);
+  const { received, lost, duplicated, reordered, bytes } = all.find((record) =>
+    record.event === "stats"
+  )!;
+  assertEquals(
+    { received, lost, duplicated, reordered, bytes },
+    { received: 5, lost: 1, duplicated: 1, reordered: 1, bytes: 6 * 21 },
+  );
+  const gaps = all.filter(({ event }) => event === "gap");
+  assertEquals(gaps.reduce((sum, { count }) => sum + (count as number), 0), 5);
+});
+
 Deno.test(
-  "udp_receiver.ts counts with --stats when it is stopped",
-  needs("signals"),
+  "udp_receiver.ts --stats leaves datagrams without a mark as they are",
+  { ignore: COPIES },
   async () => {
-    await using running = receiver("--stats", "--json");
-    const said = await running.stderr("listening");
-    const to = portIn(records(said)[0].address);
+    await using running = receiver("--stats", "--count", "2");
+    const to = await running.port();
     using sender = new Udp();
-    for (const sequence of [0, 1, 3, 3, 2, 5]) {
-      await sender.send(numbered(sequence, 6), to);
-    }
-    await running.stdout("aaaaaa");
-    running.process.kill("SIGINT");
-    const { code, stdout, stderr } = await running.ended();
-    // The header is no payload once it has been read.
-    assertEquals([code, stdout], [0, "aaaaaa"]);
-    const all = records(stderr);
-    const { received, lost, duplicated, reordered, bytes } = all.find((
-      record,
-    ) => record.event === "stats")!;
-    assertEquals(
-      { received, lost, duplicated, reordered, bytes },
-      { received: 5, lost: 1, duplicated: 1, reordered: 1, bytes: 6 * 21 },
-    );
-    const gaps = all.filter(({ event }) => event === "gap");
-    assertEquals(
-      gaps.reduce((sum, { count }) => sum + (count as number), 0),
-      5,
-    );
+    const ntp = new Uint8Array(48);
+    ntp[0] = 0x1b;
+    await sender.send(ntp, to);
+    await sender.send(new Uint8Array(34), to);
+    const { bytes: printed, stderr } = await running.ended();
+    assertEquals(printed, new Uint8Array([...ntp, ...new Uint8Array(34)]));
+    assertMatch(stderr, /^2 received, none numbered/m);
   },
 );
 
-Deno.test("udp_receiver.ts --stats leaves datagrams without a mark as they are", async () => {
-  await using running = receiver("--stats", "--count", "2");
-  const to = await running.port();
-  using sender = new Udp();
-  const ntp = new Uint8Array(48);
-  ntp[0] = 0x1b;
-  await sender.send(ntp, to);
-  await sender.send(new Uint8Array(34), to);
-  const { bytes: printed, stderr } = await running.ended();
-  assertEquals(printed, new Uint8Array([...ntp, ...new Uint8Array(34)]));
-  assertMatch(stderr, /^2 received, none numbered/m);
-});
-
-Deno.test("udp_receiver.ts draws the times between datagrams with --stats", async () => {
+Deno.test("udp_receiver.ts draws the times between datagrams with --stats", {
+  ignore: COPIES,
+}, async () => {
   await using running = receiver("--stats", "--count", "3");
   const to = await running.port();
   using sender = new Udp();
@@ -275,7 +277,9 @@ Deno.test("udp_receiver.ts draws the times between datagrams with --stats", asyn
   );
 });
 
-Deno.test("udp_receiver.ts tells senders apart with --stats", async () => {
+Deno.test("udp_receiver.ts tells senders apart with --stats", {
+  ignore: COPIES,
+}, async () => {
   await using running = receiver("--stats", "--count", "3");
   const to = await running.port();
   using one = new Udp();
@@ -321,7 +325,7 @@ Deno.test({
 
 Deno.test({
   name: "udp_receiver.ts --stats shows no datagrams on a terminal",
-  ignore: !installed("python3", "-V"),
+  ignore: !installed("python3", "-V") || COPIES,
   async fn() {
     await using running = onTerminal("--count", "2", "--stats");
     const to = await terminalPort(running);
