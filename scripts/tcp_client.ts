@@ -14,22 +14,20 @@
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { FRAMING_OPTIONS } from "../lib/command/framing_options.ts";
+import { framingFrom, PIPE_OPTIONS } from "../lib/command/framing_options.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
-import { refuse, size, text, toggle, usage } from "../lib/command/options.ts";
-import { Output, OutputError } from "../lib/command/output.ts";
+import { refuse, text, toggle, usage } from "../lib/command/options.ts";
+import { OutputError } from "../lib/command/output.ts";
 import { connect } from "../lib/tcp/connect.ts";
-import { type Framing, parseFraming } from "../lib/framing.ts";
-import { pipe } from "../lib/modes/pipe.ts";
+import { pipe, withCrlf } from "../lib/modes/pipe.ts";
 import { describeError } from "../lib/tcp/errors.ts";
-import { concatenate } from "../lib/tcp/stream.ts";
 
 const OPTIONS = {
-  send: list("TEXT", "send this and no input; may be repeated"),
-  noStdin: toggle("send nothing, only listen"),
-  framing: option("FRAMING", "see below (raw)", text, "raw", "f"),
-  maxFrame: option("SIZE", "longest message (64k)", size),
-  crlf: toggle("end lines with CRLF"),
-  hex: toggle("show what comes in hexadecimal"),
+  send: list("TEXT", "send this line and no input; may be repeated"),
+  ...PIPE_OPTIONS,
+  ...FRAMING_OPTIONS,
+  replies: option("N", "leave when N messages have come (0: none)", integer()),
 
   // On request: not in a copy.
   progress: toggle("show bytes, rate and time on standard error"),
@@ -51,7 +49,7 @@ export const command: Command<typeof OPTIONS> = {
   options: OPTIONS,
   headings: {
     send: "What it sends",
-    hex: "What it shows",
+    framing: "Messages",
     check: "The connection",
     ca: "TLS",
   },
@@ -70,10 +68,8 @@ Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const { ca, serverName, idleTimeout, send, crlf, check } = options;
-    const limit = { maxFrameLength: options.maxFrame };
-    const plain = usage(() => parseFraming(options.framing, limit));
-    const { name } = plain;
+    const { ca, serverName, idleTimeout, send, check, replies } = options;
+    const framing = framingFrom(options);
     const address = usage(() => parseAddress(place));
     const { transport } = address;
     refuse({
@@ -81,16 +77,15 @@ Examples:
       "port 0 is only for listening": "port" in address && address.port === 0,
       "--ca and --server-name need a tls:// address": transport !== "tls" &&
         (ca ?? serverName) !== undefined,
-      "--max-frame needs a --framing": options.maxFrame && name === "raw",
-      "--crlf goes with raw and lines only": crlf &&
-        !/^(raw|lines)$/.test(name),
-      "--check sends and shows nothing": check && send.length > 0,
+      "--check sends and shows nothing": check &&
+        (send.length > 0 || replies !== undefined),
+      "--replies 0 waits until all is sent, and with --no-stdin nothing is":
+        replies === 0 && options.noStdin && send.length === 0,
     });
 
     // On request: it goes with the option.
     refuse({ "--check sends and shows nothing": check && options.progress });
 
-    const framing = crlf ? withCrlf(plain) : plain;
     const where = formatAddress(address);
     const stop = stopSignal(6000);
 
@@ -132,24 +127,28 @@ Examples:
       ? (await import("../lib/command/progress.ts")).showProgress(conn)
       : undefined;
 
-    const hasInput = !options.noStdin && send.length === 0;
+    const isTyped = !options.noStdin && send.length === 0 &&
+      Deno.stdin.isTerminal();
     try {
-      if (hasInput && Deno.stdin.isTerminal()) {
+      if (isTyped && !options.hex && replies === undefined) {
         log.info("connected", `Connected to ${where}; bye leaves`);
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");
         await using prompt = await openPrompt(log);
         const signal = AbortSignal.any([stop, end.signal]);
-        await chat(conn, framing, prompt, { ...options, signal });
+        const lines = options.crlf ? withCrlf(framing) : framing;
+        await chat(conn, lines, prompt, { signal });
+        end.signal.throwIfAborted();
         log.info("closed", `The conversation with ${where} is over`);
       } else {
         log.debug("connected", connected, about);
         stop.addEventListener("abort", () => {
+          if (isTyped) return end.abort(stop.reason);
           log.info("stopping", "Stopping: what is under way has 5s");
           setTimeout(() => end.abort(stop.reason), 5000);
         });
-        const output = new Output(options);
-        await pipe(conn, framing, output, { ...options, stop, end });
+        const { signal } = end;
+        await pipe(conn, framing, { ...options, stop, signal });
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;
@@ -158,16 +157,5 @@ Examples:
   },
 };
 
-/** Ends lines with CRLF, as `nc -C`; what the framing refuses stays refused. */
-function withCrlf(framing: Framing): Framing {
-  const lineEnd = new Uint8Array([13, 10]);
-  return {
-    ...framing,
-    encode(line) {
-      framing.encode(line);
-      return concatenate([line, lineEnd]);
-    },
-  };
-}
-
+// Not `Deno.exitCode`: Deno would wait for a read of standard input.
 if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

@@ -24,7 +24,7 @@ import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { EchoGuard } from "../lib/udp/echo_guard.ts";
 import { addressForGroups, isMulticast } from "../lib/udp/group.ts";
 import { joinGroup, parseGroup } from "../lib/udp/group.ts";
-import { peerFilter } from "../lib/udp/peer_filter.ts";
+import { peerFilter } from "../lib/tcp/peer_filter.ts";
 
 const OPTIONS = {
   echo: toggle("send each back to who sent it"),

@@ -61,7 +61,6 @@ export class Output implements Writer {
   readonly terminal: boolean;
   #to: Writer;
   #decoder = new SafeTextDecoder();
-  #offset = 0;
   /** What is to be written next, and what is being written, by turns. */
   #waiting = new Uint8Array(QUEUED_OUTPUT);
   #other = new Uint8Array(QUEUED_OUTPUT);
@@ -83,10 +82,8 @@ export class Output implements Writer {
 
   /** Writes a part of a stream; a character may lie across two parts. */
   async write(bytes: Uint8Array): Promise<number> {
-    if (this.hex) await this.text(hexDump(bytes, this.#offset));
-    else if (this.terminal) await this.text(this.#decoder.push(bytes));
+    if (this.terminal) await this.text(this.#decoder.push(bytes));
     else await this.#push(bytes);
-    this.#offset += bytes.length;
     return bytes.length;
   }
 

@@ -1,5 +1,6 @@
 // How far a long piece of work is: a line that is drawn again and again, and
 // what has gone over a connection.
+import { fstatSync } from "node:fs";
 import { format } from "@std/fmt/bytes";
 import { writeToStandardError } from "./log.ts";
 
@@ -15,7 +16,11 @@ export class ProgressLine implements Disposable {
   /** `describe` gives the line, which is ours and nothing of a peer's. */
   constructor(describe: () => string) {
     if (!Deno.stderr.isTerminal()) return;
-    const draw = () => writeToStandardError(ERASE_PROGRESS + describe());
+    const draw = () => {
+      // Of a line that goes on in the next row only that row is erased.
+      const most = Deno.consoleSize().columns - 1;
+      writeToStandardError(ERASE_PROGRESS + describe().slice(0, most));
+    };
     this.#timer = setInterval(draw, 200);
   }
 
@@ -34,25 +39,41 @@ export function showProgress(
   conn: Deno.Conn,
   say = writeToStandardError,
 ): Disposable {
-  let [sent, received] = [0, 0];
   const start = performance.now();
-  const { read, write } = conn;
-  conn.read = async (buffer) => {
-    const length = await read.call(conn, buffer);
-    received += length ?? 0;
-    return length;
-  };
-  conn.write = async (bytes) => {
-    const length = await write.call(conn, bytes);
-    sent += length;
-    return length;
-  };
-  const describe = () => {
+  const input = fstatSync(0);
+  const { stdin } = Deno;
+  const counts = { sent: 0, received: 0, read: 0 };
+
+  /** Makes the same call, but counted. */
+  function counted<Length extends number | null>(
+    what: keyof typeof counts,
+    call: (bytes: Uint8Array) => Promise<Length>,
+  ) {
+    return async (bytes: Uint8Array) => {
+      const length = await call(bytes);
+      counts[what] += length ?? 0;
+      return length;
+    };
+  }
+
+  conn.read = counted("received", conn.read.bind(conn));
+  conn.write = counted("sent", conn.write.bind(conn));
+  stdin.read = counted("read", stdin.read.bind(stdin));
+
+  function describe(): string {
+    const { sent, received, read } = counts;
     const seconds = (performance.now() - start) / 1000;
-    const rate = (sent + received) / Math.max(seconds, 0.001);
-    return `sent ${format(sent)}, received ${format(received)} in ` +
-      `${seconds.toFixed(1)} s (${format(rate)}/s)`;
-  };
+    const rate = (bytes: number) => `${format(bytes / (seconds || 1))}/s`;
+    const percent = Math.floor(100 * read / input.size);
+    const share = `${percent} % of ${format(input.size)}, `;
+    const isShare = input.isFile() && read > 0;
+    return [
+      `sent ${format(sent)} (${isShare ? share : ""}${rate(sent)})`,
+      `received ${format(received)} (${rate(received)})`,
+      `in ${seconds.toFixed(1)} s`,
+    ].join(", ");
+  }
+
   const line = new ProgressLine(describe);
   return {
     [Symbol.dispose]() {

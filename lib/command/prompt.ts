@@ -1,9 +1,10 @@
 // The keyboard of a chat, and a screen on which what the peer says never
 // disturbs what is being typed.
 import { decodeFrames, parseFraming } from "../framing.ts";
-import { standardOutput } from "./output.ts";
+import { FEED } from "../framing/line_feeds.ts";
 import { chunks, pause, standardInput, type Writer } from "../tcp/stream.ts";
 import type { Log } from "./log.ts";
+import { standardOutput } from "./output.ts";
 
 /** Gives typed lines to one chat after the other; shows what is written. */
 export interface Prompt extends Writer, AsyncDisposable {
@@ -20,8 +21,14 @@ export async function openPrompt(log: Log): Promise<Prompt> {
   const lines = parseFraming("lines", { maxFrameLength: 2 ** 32 });
   const input = decodeFrames(chunks(standardInput), lines);
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
+  let last: number | undefined = FEED; // of the bytes that were shown
   return {
     async *lines(signal) {
+      signal.addEventListener("abort", () => {
+        const isOpen = last !== FEED && Deno.stdout.isTerminal();
+        if (isOpen) Deno.stdout.writeSync(new Uint8Array([FEED]));
+        last = FEED;
+      });
       for (;;) {
         const { value } = await (next ??= input.next());
         if (signal.aborted) return; // the line is for the next chat
@@ -31,15 +38,22 @@ export async function openPrompt(log: Log): Promise<Prompt> {
       }
     },
     tell: (text) => log.error(text),
-    write: standardOutput.write,
+    write(bytes) {
+      last = bytes.at(-1);
+      return standardOutput.write(bytes);
+    },
     // A read that waits there keeps the process.
     [Symbol.asyncDispose]: () => Promise.resolve(Deno.stdin.close()),
   };
 }
 
 const NOBODY = "nobody is connected";
-/** How long the rest of a line or of pasted text may take, in milliseconds. */
+/** How long the rest of a read, or of pasted text, may take, in milliseconds. */
 const REST = 30;
+/** How long the rest of a line may take: then what comes is another message. */
+const REST_OF_LINE = 2000;
+/** The most characters of a line that are kept until its end comes. */
+const LONGEST_LINE_KEPT = 1_048_576;
 
 /** Lines that a person types, edited by `node:readline`. */
 async function openTerminal(log: Log): Promise<Prompt> {
@@ -57,8 +71,14 @@ async function openTerminal(log: Log): Promise<Prompt> {
   const isDumb = !("prevRows" in editor);
   let refusal = NOBODY; // why a line that is entered now is not sent
   let unfinished = ""; // what has come of a line whose end has not
+  let shown = ""; // as much of it as stands above the line that is typed
+  let [arrival, timer]: [number, unknown] = [0, undefined];
 
   editor.on("line", (line) => {
+    // What is on the screen stays there, above what was typed.
+    if (shown === unfinished) unfinished = "";
+    shown = "";
+    editor.setPrompt(arrow());
     if (refusal && line) tell(`Not sent, ${refusal}: ${line}`);
     else editor.prompt();
   });
@@ -86,10 +106,11 @@ async function openTerminal(log: Log): Promise<Prompt> {
   function begin(reason: string): void {
     refusal = reason;
     editor.emit("end");
-    draw(() => {
-      Object.assign(editor, { line: "", cursor: 0 });
-      editor.setPrompt(reason ? "" : " -> ");
-    });
+    draw(() => Object.assign(editor, { line: "", cursor: 0 }));
+  }
+
+  function arrow(): string {
+    return refusal ? "" : " -> ";
   }
 
   function tell(text: string): void {
@@ -102,6 +123,7 @@ async function openTerminal(log: Log): Promise<Prompt> {
     if (!isDumb) stdout.write(`${up}\x1b[1G\x1b[0J`);
     else if (editor.getPrompt()) stdout.write("\n");
     print();
+    editor.setPrompt((shown && `${shown}\n`) + arrow());
     Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
     editor.prompt(true);
     if (isDumb) stdout.write(editor.line);
@@ -110,8 +132,19 @@ async function openTerminal(log: Log): Promise<Prompt> {
   /** Shows as much of what has come, on lines of its own. */
   function show(length = unfinished.length): void {
     const text = unfinished.slice(0, length).replace(/\n?$/, "\n");
-    if (length > 0) draw(() => stdout.write(text));
     unfinished = unfinished.slice(length);
+    shown = "";
+    if (length > 0) draw(() => stdout.write(text));
+  }
+
+  /** Shows what has come of a line, as the line that it may become. */
+  function showUnfinished(): void {
+    timer = undefined;
+    if (isDumb || unfinished.length > LONGEST_LINE_KEPT) return show();
+    // Of what is too long for the window its end; a character may be wide.
+    const rows = ((stdout.rows || 24) - 3) >> 1;
+    const most = (stdout.columns || 80) * rows;
+    if (unfinished) draw(() => shown = unfinished.slice(-most));
   }
 
   return {
@@ -130,9 +163,12 @@ async function openTerminal(log: Log): Promise<Prompt> {
       }
     },
     write(bytes) {
+      const now = performance.now();
+      if (now - arrival > REST_OF_LINE) show();
+      arrival = now;
       unfinished += new TextDecoder().decode(bytes);
       show(unfinished.lastIndexOf("\n") + 1);
-      setTimeout(show, REST);
+      timer ??= setTimeout(showUnfinished, REST);
       return Promise.resolve(bytes.length);
     },
     async [Symbol.asyncDispose]() {

@@ -3,11 +3,9 @@ import { OutputError } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
 import { decodeFrames, type Framing } from "../framing.ts";
 import { unlessGone } from "../tcp/errors.ts";
+import { SILENCE } from "../tcp/duplex.ts";
 import { chunks, concatenate, pause, writeAll } from "../tcp/stream.ts";
-import { hexDump, SafeTextDecoder } from "../text.ts";
-
-/** How long the keyboard may be silent once the peer has ended, milliseconds. */
-const CHAT_LINGER = 250;
+import { SafeTextDecoder } from "../text.ts";
 
 /**
  * Sends typed lines and shows messages, both at any moment, until the peer ends,
@@ -18,7 +16,7 @@ export async function chat(
   conn: Deno.Conn,
   framing: Framing,
   prompt: Prompt,
-  { hex = false, signal }: { hex?: boolean; signal?: AbortSignal } = {},
+  { signal }: { signal?: AbortSignal } = {},
 ): Promise<void> {
   const { name, maxFrameLength } = framing;
   const isRaw = name === "raw";
@@ -48,21 +46,19 @@ export async function chat(
   }
 
   async function receive(): Promise<void> {
-    const isPadded = name.startsWith("fixed:") && !hex;
-    const lineEnd = new Uint8Array(isRaw || hex ? [] : [10]);
+    const isPadded = name.startsWith("fixed:");
+    const lineEnd = new Uint8Array(isRaw ? [] : [10]);
     const safe = Deno.stdout.isTerminal() ? new SafeTextDecoder() : undefined;
-    let offset = 0;
     for await (const message of decodeFrames(chunks(conn), framing)) {
       const last = message.findLastIndex((byte) => !isPadded || byte !== 0);
       const bytes = concatenate([message.subarray(0, last + 1), lineEnd]);
-      await show(hex ? hexDump(bytes, offset) : safe?.push(bytes) ?? bytes);
-      offset += bytes.length;
+      await show(safe?.push(bytes) ?? bytes);
     }
     await show(safe?.finish() ?? "");
     // A peer that has ended may still listen to what a program says.
     for (let before = -1; isOpen && before !== sent;) {
       before = sent;
-      await pause(CHAT_LINGER, stop);
+      await pause(SILENCE, stop);
     }
   }
 

@@ -1,83 +1,151 @@
 // A program talks to a peer: standard input, or some texts, to the connection,
 // and what comes to standard output, message by message.
-import type { Output } from "../command/output.ts";
+import { Output } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
+import { FEED } from "../framing/line_feeds.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
-import { duplex } from "../tcp/duplex.ts";
+import { duplex, SILENCE } from "../tcp/duplex.ts";
 import { chunks, concatenate, standardInput } from "../tcp/stream.ts";
+import { hexDump } from "../text.ts";
 
-/** Options of tcp_client, and what ends it: `stop` ends only its input. */
+/** What is sent, how much is to come, and what ends it. */
 export interface PipeOptions {
-  send: readonly string[];
+  send?: readonly string[];
   noStdin: boolean;
   crlf: boolean;
+  /** Shows what comes and what is sent in hexadecimal. */
+  hex: boolean;
+  /** Ends it after so many messages, lines in `raw`; 0: once all is sent. */
+  replies?: number;
+  /** Takes no more of the input; what the peer says is read to its end. */
   stop: AbortSignal;
-  end: AbortController;
+  /** Ends it at once. */
+  signal?: AbortSignal;
 }
 
-/** How long the input may be silent once the peer has ended, milliseconds. */
-const PIPE_LINGER = 250;
+const ENOUGH = Symbol("enough replies");
 
 /**
- * Carries bytes both ways; closing the connection is left to the caller, and so
- * is a read of standard input that goes on. Throws where `stop` cuts off input
- * that was still coming.
+ * Carries bytes both ways; closing the connection is left to the caller. Throws
+ * where `stop` cuts off input that was still coming, or replies are missing.
  */
 export async function pipe(
   conn: Deno.Conn,
   framing: Framing,
-  output: Output,
   options: PipeOptions,
 ): Promise<void> {
-  const { stop, end, noStdin } = options;
-  const decoder = framing.name === "raw" ? undefined : framing.createDecoder();
+  const wire = options.crlf ? withCrlf(framing) : framing;
+  const output = new Output();
+  const { stop, noStdin, hex, replies = -1, signal = output.failed } = options;
+  const isRaw = framing.name === "raw";
   const isBlocks = framing.name.startsWith("fixed:");
-  const asIs = output.hex || isBlocks && !output.terminal;
-  const lineEnd = new Uint8Array(asIs ? [] : [0x0a]);
+  // A person need not see the NUL bytes that pad a block.
+  const isPadded = isBlocks && output.terminal;
+  const asIs = isRaw || isBlocks && !isPadded;
+  const lineEnd = asIs ? [] : [new Uint8Array([FEED])];
+  const [heard, own] = [framing.createDecoder(), framing.createDecoder()];
+  const over = new AbortController();
+  const shown = { "<": 0, ">": 0 };
+  let count = 0;
+  let isOpen = false; // whether the last line that came has no end
+
+  /** Shows bytes that come or go in hexadecimal. */
+  async function dump(bytes: Uint8Array, direction: "<" | ">"): Promise<void> {
+    const rows = hexDump(bytes, shown[direction]);
+    shown[direction] += bytes.length;
+    await output.text(rows.replace(/^(?=.)/gm, `${direction} `));
+  }
 
   async function print(messages: Iterable<Uint8Array>): Promise<void> {
     const printed: Uint8Array[] = [];
     try {
       for (const message of messages) {
-        // A person need not see the NUL bytes that pad a block.
-        const isPadded = isBlocks && !asIs;
+        if (count === replies) break;
         const last = message.findLastIndex((byte) => !isPadded || byte !== 0);
-        printed.push(message.subarray(0, last + 1), lineEnd);
+        if (hex) await dump(message, "<");
+        else printed.push(message.subarray(0, last + 1), ...lineEnd);
+        isOpen = isRaw && message.at(-1) !== FEED;
+        if (!isOpen) count++;
       }
     } catch (error) {
-      end.abort(error); // what the peer says next has no meaning
+      over.abort(error); // what the peer says next has no meaning
     }
-    await output.write(concatenate(printed));
+    const isOne = printed.length === 1;
+    await output.write(isOne ? printed[0] : concatenate(printed));
+    if (count === replies && count > 0) over.abort(ENOUGH);
   }
 
-  const { failed } = output;
-  failed.addEventListener("abort", () => end.abort(failed.reason));
   const program = {
-    [Symbol.asyncIterator]: () => inputOf(options, framing),
+    async *[Symbol.asyncIterator]() {
+      for await (const bytes of inputOf(options, wire)) {
+        const messages = hex ? own.push(bytes) : [];
+        for (const message of messages) await dump(message, ">");
+        yield bytes;
+      }
+      if (replies === 0) over.abort(ENOUGH);
+    },
     async write(bytes: Uint8Array): Promise<number> {
-      await (decoder ? print(decoder.push(bytes)) : output.write(bytes));
+      const isCounted = isRaw && replies >= 0;
+      await print(isCounted ? linesIn(bytes) : heard.push(bytes));
       return bytes.length;
     },
     async closeWrite(): Promise<void> {
-      if (decoder) await print(decoder.finish());
-      await output.finish();
+      await print(heard.finish());
+      if (isOpen) count++; // the end ends a line, too
     },
   };
-  const linger = noStdin ? 0 : PIPE_LINGER;
-  const ends = { stop, signal: end.signal, linger };
-  const { sent, cut } = await duplex(conn, program, ends);
-  if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
+  const ends = AbortSignal.any([over.signal, output.failed, signal]);
+  const linger = noStdin ? 0 : SILENCE;
+  try {
+    const when = { stop, signal: ends, linger };
+    const { sent, cut } = await duplex(conn, program, when);
+    if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
+    if (count < replies) {
+      throw new Error(`the peer ended after ${count} of ${replies} replies`);
+    }
+  } catch (error) {
+    if (error !== ENOUGH) throw error;
+  } finally {
+    // A read that waits there would keep the process.
+    if (!noStdin) Deno.stdin.close();
+    if (!signal.aborted) await output.finish();
+    // A shell's prompt, for one, begins on a line of its own.
+    if (isOpen && output.terminal && !hex) await output.text("\n");
+  }
+}
+
+/** The lines of a chunk, each with its line feed; the last may have none. */
+function* linesIn(chunk: Uint8Array): Generator<Uint8Array, void> {
+  for (let start = 0; start < chunk.length;) {
+    const end = chunk.indexOf(FEED, start) + 1 || chunk.length;
+    yield chunk.subarray(start, end);
+    start = end;
+  }
+}
+
+/** Ends lines with CRLF, as `nc -C`; what the framing refuses stays refused. */
+export function withCrlf(framing: Framing): Framing {
+  const lineEnd = new Uint8Array([13, FEED]);
+  return {
+    ...framing,
+    encode(line) {
+      framing.encode(line);
+      return concatenate([line, lineEnd]);
+    },
+  };
 }
 
 /** What is sent: texts, nothing, or standard input, framed or as it is. */
 async function* inputOf(
-  { send, noStdin, crlf }: PipeOptions,
+  { send = [], noStdin, crlf }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
   const [name, blockLength] = framing.name.split(":");
   try {
     for (const text of send) {
-      yield framing.encode(new TextEncoder().encode(text));
+      const isLine = name !== "raw" || crlf || text.endsWith("\n");
+      const line = isLine ? text : `${text}\n`;
+      yield framing.encode(new TextEncoder().encode(line));
     }
     if (send.length > 0) return;
     if (noStdin) await new Promise(() => {});

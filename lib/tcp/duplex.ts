@@ -18,8 +18,8 @@ export interface DuplexOptions {
   linger?: number;
 }
 
-/** How long a direction may be silent where the other has failed, ms. */
-const LAST_WORDS = 250;
+/** How long a direction may be silent where the other has ended, in ms. */
+export const SILENCE = 250;
 
 /** One direction: what it has carried, and whether more may come. */
 class Direction {
@@ -107,7 +107,7 @@ export async function duplex(
       // So that a peer that waits for more learns that there is none.
       await to.closeWrite().catch(() => {});
       // One that has stopped reading may still have something to say.
-      if (!way.waiting) await back.untilSilent(LAST_WORDS);
+      if (!way.waiting) await back.untilSilent(SILENCE);
       throw error;
     } finally {
       way.over.abort("over");
@@ -119,7 +119,7 @@ export async function duplex(
     if (sending.over.signal.aborted) return;
     // A source that was not silent just now probably had more.
     const silence = performance.now() - sending.lastTaken;
-    cut = !sending.waiting || silence < LAST_WORDS;
+    cut = !sending.waiting || silence < SILENCE;
     if (!sending.waiting) return;
     sending.over.abort("over");
     a.closeWrite().catch(unlessGone).catch((error) => sending.failure = error);

@@ -14,8 +14,8 @@ import { after, concatenate } from "./stream.ts";
 /** What came is not a PROXY header, or not all of one; the message says why. */
 export class ProxyError extends Error {}
 
-/** The client's address; none where the proxy speaks for itself. */
-type ProxySource = Deno.NetAddr | Deno.UnixAddr | undefined;
+/** The client's address, if it is told; `null`: the proxy has no client. */
+type ProxySource = Deno.NetAddr | Deno.UnixAddr | undefined | null;
 
 const SHORTEST_LINE = "PROXY UNKNOWN\r\n".length;
 const LONGEST_LINE = 107;
@@ -29,8 +29,14 @@ const CRC32C = Int32Array.from({ length: 256 }, (_, sum) => {
   return sum;
 });
 
-/** Reads a header and not a byte more; `remoteAddr` becomes the client's. */
-export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
+/**
+ * Reads a header and not a byte more; `remoteAddr` becomes the client's. Tells
+ * whether there is one: a proxy also connects to see whether all is well.
+ */
+export async function readProxyHeader(
+  conn: Deno.Conn,
+  timeout = 3000,
+): Promise<boolean> {
   let bytes = new Uint8Array(1024);
   let length = 0;
   let found: ProxySource | number = SHORTEST_LINE;
@@ -54,6 +60,7 @@ export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
     found = parseProxyHeader(bytes.subarray(0, length));
   }
   if (found) Object.defineProperty(conn, "remoteAddr", { value: found });
+  return found !== null;
 }
 
 /** Gives the client's address, or how many bytes are missing at least. */
@@ -104,7 +111,8 @@ function parseVersion2(bytes: Uint8Array): ProxySource | number {
   const length = 16 + view.getUint16(14);
   if (bytes.length < length) return length - bytes.length;
   // What a proxy says of itself, or of somebody unknown, is passed over.
-  if (command === 0 || family === 0 || transport === 0) return undefined;
+  if (command === 0) return null;
+  if (family === 0 || transport === 0) return undefined;
   const host = bytes.subarray(16, 16 + [0, 4, 16, 108][family]);
   const ports = 16 + 2 * host.length;
   checkVectors(bytes.slice(0, length), family === 3 ? ports : ports + 4);

@@ -16,8 +16,10 @@ export interface ServeOptions {
   maxConnections?: number;
   /** Closes a connection that is silent for so long, if given. */
   idleTimeout?: number;
-  /** Accepts one connection only. @default {false} */
+  /** Serves one client only; the port is closed from then on. @default {false} */
   once?: boolean;
+  /** Whether to serve a client, asked before the TLS handshake; else it is closed. */
+  admit?: (conn: Deno.Conn) => Promise<boolean>;
   /** Told of errors, with the connection if there is one; may throw to stop. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
 }
@@ -56,7 +58,7 @@ export async function serve(
   options: ServeOptions = {},
 ): Promise<void> {
   const { signal, grace = Infinity, maxConnections = 1000 } = options;
-  const { idleTimeout, once = false, onError = () => {} } = options;
+  const { idleTimeout, once, admit, onError = () => {} } = options;
   /** Every open connection, and why we have closed it, if we have. */
   const open = new Map<Deno.Conn, string | undefined>();
   using sweep = idleTimeout && idleTimeout < Infinity
@@ -65,7 +67,7 @@ export async function serve(
   using cleanup = new DisposableStack();
   const stopped = Promise.withResolvers<void>();
   let failure: { error: unknown } | undefined;
-  let talking = 0;
+  let [talking, served] = [0, 0];
   let changed = Promise.withResolvers<void>();
 
   /** Lets all that wait for a change look again. */
@@ -99,6 +101,14 @@ export async function serve(
     }));
   }
 
+  /** Accepts nobody beside the one. */
+  function closePort(one: Deno.Conn): void {
+    listener[Symbol.dispose]();
+    for (const conn of open.keys()) {
+      if (conn !== one) close(conn, "another client was sooner");
+    }
+  }
+
   /** Tells of an error; stops where even that fails. */
   function report(error: unknown, conn?: Deno.Conn): void {
     try {
@@ -119,7 +129,11 @@ export async function serve(
       // A message must not wait for the acknowledgement of the one before it.
       const tcp = conn as Partial<Deno.TcpConn>;
       await Promise.try(() => tcp.setNoDelay?.()).catch(unlessGone);
+      if (admit && !await admit(conn)) return;
       if ("handshake" in conn) await shakeHands(conn as Deno.TlsConn);
+      // A client that did not come as far as that is not the one.
+      if (once && ++served === 1) closePort(conn);
+      if (once && served > 1) return;
       while (talking >= maxConnections) await changed.promise;
       talking++;
       try {
@@ -147,7 +161,6 @@ export async function serve(
       }
       try {
         converse(await listener.accept());
-        if (once) return;
       } catch (error) {
         if (error instanceof Deno.errors.BadResource) return;
         if (error instanceof Deno.errors.Interrupted) return;

@@ -43,21 +43,6 @@ const SHOWN: [string, OutputOptions, (string | number[])[], string][] = [
     "one\ntwo\\x0dthree\n",
   ],
   ["shows what is not UTF-8", { terminal: true }, [[0xff, 0x41]], "\ufffdA"],
-  [
-    "counts hexadecimal offsets on",
-    { hex: true, terminal: false },
-    ["hello", "\x1b[2J", "", "0123456789abcdef!"],
-    "00000000  68 65 6c 6c 6f                                    |hello|\n" +
-    "00000005  1b 5b 32 4a                                       |.[2J|\n" +
-    "00000009  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|\n" +
-    "00000019  21                                                |!|\n",
-  ],
-  [
-    "shows hexadecimal on a terminal, too",
-    { hex: true, terminal: true },
-    [[0xe2, 0x0a]],
-    "00000000  e2 0a                                             |..|\n",
-  ],
 ];
 
 for (const [what, options, pieces, expected] of SHOWN) {
@@ -117,7 +102,6 @@ const FAULTS: [unknown, boolean, string][] = [
 const WAYS: [string, OutputOptions, (output: Output) => Promise<unknown>][] = [
   ["write", { terminal: false }, (output) => output.write(bytes("a"))],
   ["write", { terminal: true }, (output) => output.write(bytes("a"))],
-  ["write", { hex: true }, (output) => output.write(bytes("a"))],
   ["text", {}, (output) => output.text("a")],
 ];
 

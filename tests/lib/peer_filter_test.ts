@@ -1,6 +1,6 @@
 /** Which peers are let in. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { peerFilter } from "../../lib/udp/peer_filter.ts";
+import { peerFilter } from "../../lib/tcp/peer_filter.ts";
 
 // What is asked for, who comes, whether that one is let in.
 const PEERS: [string[], string, number, boolean][] = [
@@ -17,7 +17,7 @@ const PEERS: [string[], string, number, boolean][] = [
   [["::1"], "::1", 5000, true],
   [["[0:0:0:0:0:0:0:1]"], "::1", 5000, true],
   [["[::1]"], "0.0.0.1", 5000, false],
-  [["[FE80::A%eth0]"], "fe80::a", 5000, true],
+  [["[FE80::A]"], "fe80::a", 5000, true],
   [["[fe80::a]"], "fe80::a%2", 5000, true],
   [["10.0.0.0/8"], "10.255.0.1", 5000, true],
   [["10.0.0.0/8"], "11.0.0.1", 5000, false],
@@ -72,6 +72,9 @@ const BAD_PEERS: [string, string][] = [
   ["10.0.0.0/8:80", "neither a host name nor an IPv4 address"],
   ["10.0.0.0/8/8", "neither a host name nor an IPv4 address"],
   ["/8", "it names no host"],
+  ["fe80::a%eth0", "a zone such as %eth0 must be left out"],
+  ["[fe80::a%eth0]:80", "a zone such as %eth0 must be left out"],
+  ["fe80::%1/10", "a zone such as %eth0 must be left out"],
 ];
 for (const [text, message] of BAD_PEERS) {
   Deno.test(`peerFilter() refuses ${JSON.stringify(text)}`, () => {

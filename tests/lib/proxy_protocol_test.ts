@@ -32,7 +32,7 @@ import {
 
 const RUNS = 1_000;
 
-type Source = Deno.NetAddr | Deno.UnixAddr | undefined;
+type Source = Deno.NetAddr | Deno.UnixAddr | undefined | null;
 
 function tcp(hostname: string, port: number): Deno.NetAddr {
   return { transport: "tcp", hostname, port };
@@ -99,11 +99,11 @@ const GOOD: [string, string | Uint8Array, Source][] = [
     header(UNIX, addressesUnix("/".repeat(108), "")),
     { transport: "unix", path: "/".repeat(108) },
   ],
-  ["LOCAL", header(0, new Uint8Array(), { command: LOCAL }), undefined],
+  ["LOCAL", header(0, new Uint8Array(), { command: LOCAL }), null],
   [
     "LOCAL with whatever else",
     header(0xff, bytes("\x03\0\x04junk"), { command: LOCAL }),
-    undefined,
+    null,
   ],
   ["a datagram over IPv4", header(0x12, BLOCK4), undefined],
   ["an unknown family", header(0, bytes("anything")), undefined],
@@ -268,7 +268,7 @@ const headers = fc.oneof(
         block: small,
       }).map(({ command, block }) => ({
         sent: header(0, block, { ...options, command }),
-        source: undefined,
+        source: command === LOCAL ? null : undefined,
       })),
     )
   ),
@@ -276,7 +276,7 @@ const headers = fc.oneof(
 
 /** What a header says, in a form that does not depend on how it is written. */
 function said(source: Source | number) {
-  if (source === undefined) return undefined;
+  if (source === undefined || source === null) return source;
   const { hostname, port } = source as Deno.NetAddr;
   const groups = hostname.includes(":")
     ? groupsOf(hostname)

@@ -444,6 +444,33 @@ Deno.test("serve() ends after one conversation when it serves once", async () =>
   await within(server.served);
 });
 
+Deno.test("serve() does not count a client that is not admitted when it serves once", async () => {
+  const letIn = [false, false, true];
+  const server = serving(echo, {
+    once: true,
+    admit: () => Promise.resolve(letIn.shift() ?? true),
+  });
+  for (const answer of ["", "", "third"]) {
+    assertEquals(await ask(server.port, "third"), answer);
+  }
+  await within(server.served);
+  assertEquals(server.errors, []);
+});
+
+Deno.test("serve() closes who is not admitted yet when it serves once and another is", async () => {
+  const never = Promise.withResolvers<boolean>();
+  const answers = [never.promise, Promise.resolve(true)];
+  const server = serving(echo, {
+    once: true,
+    admit: () => answers.shift()!,
+  });
+  using late = await Deno.connect({ port: server.port });
+  assertEquals(await ask(server.port, "sooner"), "sooner");
+  assertEquals(await within(late.read(new Uint8Array(1))), null);
+  never.resolve(true);
+  await within(server.served);
+});
+
 Deno.test("serve() ends when its listener is closed by someone else", async () => {
   const listener = listen(LOOPBACK);
   const served = serve(listener, echo);

@@ -1,6 +1,6 @@
 /** A chat at a real terminal: tcp_client.ts and tcp_server.ts as whole processes. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { Running, SCRIPTS, within } from "../support/helpers.ts";
+import { COPIES, Running, SCRIPTS, within } from "../support/helpers.ts";
 import { screenOf } from "../support/screen.ts";
 import { needs } from "../support/system.ts";
 
@@ -260,22 +260,79 @@ Deno.test(
 );
 
 Deno.test(
-  "tcp_client.ts shows a raw message on a line of its own, however it is cut",
+  "tcp_client.ts shows a line that comes in parts as one line",
+  CHAT,
+  () =>
+    meeting(async (client, peer) => {
+      await client.type("half");
+      const parts = [[0x61, 0xe2, 0x82], [0xac, 0x62], [0x20], [0x63, 0x0a]];
+      const screens = ["a", "a€b", "a€b ", "a€b c"];
+      for (const [i, part] of parts.entries()) {
+        await peer.say(new Uint8Array(part));
+        await client.shows(new RegExp(`\\n${screens[i]}\\n -> half$`));
+      }
+      await client.type("!\n");
+      assertEquals(await peer.hears(6), "half!\n");
+    }),
+);
+
+Deno.test(
+  "tcp_client.ts shows a message without an end on a line of its own",
+  CHAT,
+  () =>
+    meeting(async (client, peer) => {
+      await peer.say("Password: ");
+      await client.shows(/\nPassword: \n -> $/);
+      await client.type("secret\n");
+      assertEquals(await peer.hears(7), "secret\n");
+      // What is typed comes between.
+      await peer.say("welcome");
+      await client.shows(/\nPassword: \n -> secret\nwelcome\n -> $/);
+      // And so does time.
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      await peer.say("to you");
+      await client.shows(/\nwelcome\nto you\n -> $/);
+      peer[Symbol.dispose]();
+      const { screen } = await client.ended();
+      assertMatch(screen, /\nwelcome\nto you\n(?: -> )?\n?The conversation /);
+    }),
+);
+
+Deno.test(
+  "tcp_client.ts shows whole lines at once and no end where a read was full",
   CHAT,
   () =>
     meeting(
       async (client, peer) => {
-        const [first, second] = [[0x61, 0xe2, 0x82], [0xac, 0x62]];
-        await peer.say(new Uint8Array(first));
-        await client.shows(/\na\n -> $/);
-        await peer.say(new Uint8Array(second));
-        await client.shows(/\n€b\n -> $/);
-        const long = "0123456789".repeat(250);
-        await peer.say(`${long}\nnext\n`);
-        await client.shows(new RegExp(`\\n${long}\\nnext\\n -> $`));
+        const long = "0123456789".repeat(20_000);
+        await peer.say(`one\ntwo\nthr`);
+        await client.shows(/\none\ntwo\nthr\n -> $/);
+        await peer.say(`ee\n${long.slice(0, 100_000)}`);
+        await client.shows(/\none\ntwo\nthree\n/);
+        await peer.say(`${long.slice(100_000)}\nnext\n`);
+        await client.shows(/\nthree\n(?:0123456789){20000}\nnext\n -> $/);
       },
       [],
-      { columns: 5000 },
+      { columns: 250_000 },
+    ),
+);
+
+Deno.test(
+  "tcp_client.ts shows the end of a line that is too long for a window of 20 columns",
+  CHAT,
+  () =>
+    meeting(
+      async (client, peer) => {
+        const rows = Array.from({ length: 40 }, (_, i) =>
+          `${i} `.padEnd(20, "abcdefghijklmnopqrst"));
+        await peer.say(rows.join(""));
+        await client.shows(/\n39 abcdefghijklmnopq\n -> $/);
+        await peer.say("\nnext\n");
+        const all = rows.join("\n");
+        await client.shows(new RegExp(`${all}\nnext\n -> $`));
+      },
+      [],
+      { columns: 20 },
     ),
 );
 
@@ -303,8 +360,11 @@ for (
 }
 
 /** A server at a terminal, and where it listens. */
-async function chatServer(): Promise<[Chatter, number]> {
-  const server = new Chatter("tcp_server.ts", ["127.0.0.1:0", "-m", "chat"]);
+async function serverAt(
+  args = ["-m", "chat"],
+  at?: At,
+): Promise<[Chatter, number]> {
+  const server = new Chatter("tcp_server.ts", ["127.0.0.1:0", ...args], at);
   const said = await server.shows(/Listening on \S*:\d+ /);
   return [server, Number(/Listening on \S*:(\d+) /.exec(said)![1])];
 }
@@ -313,7 +373,7 @@ Deno.test(
   "tcp_server.ts -m chat sends what is typed only to the client that it was typed for",
   CHAT,
   async () => {
-    const [server, port] = await chatServer();
+    const [server, port] = await serverAt();
     await using _ = server;
     await server.type("hello?\n");
     await server.shows(/Not sent, nobody is connected: hello\?\n/);
@@ -335,5 +395,96 @@ Deno.test(
     await server.type(CTRL_C);
     assertEquals(await second.hears(), "");
     assertEquals((await server.ended()).code, 0);
+  },
+);
+
+const NEXT = { then: 'echo "[next]"' };
+
+for (
+  const args of [
+    ["-m", "chat", "--once"],
+    ["-m", "chat", "--once", "< /dev/null"],
+    ...COPIES ? [] : [
+      ["-m", "pipe"],
+      ["-m", "pipe", "--no-stdin", "--once"],
+      ["-m", "pipe", "-f", "fixed:9", "< /dev/null"],
+    ],
+  ]
+) {
+  Deno.test(
+    `tcp_server.ts ends the last line that came with ${args.join(" ")}`,
+    CHAT,
+    async () => {
+      const [server, port] = await serverAt(args, NEXT);
+      await using _ = server;
+      using peer = new Peer(await Deno.connect({ port }));
+      await peer.say("no end \xe2");
+      await server.shows(/ connected\n(?: -> )?no end /);
+      peer[Symbol.dispose]();
+      const { screen } = await server.ended();
+      assertMatch(
+        screen,
+        /\nno end \S*\n(?: -> )?\n?127\S+ closed\n(?: *\n)?\[next\]\n$/,
+      );
+    },
+  );
+}
+
+for (const args of [["--no-stdin"], ["< /dev/null"], ["--send", "hi"], []]) {
+  Deno.test(
+    `tcp_client.ts ends the last line that came with ${
+      args.join(" ") || "a keyboard"
+    }`,
+    CHAT,
+    async () => {
+      using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      const place = `127.0.0.1:${listener.addr.port}`;
+      await using client = new Chatter("tcp_client.ts", [place, ...args], NEXT);
+      using peer = new Peer(await within(listener.accept()));
+      await peer.say("no end");
+      await client.shows(/(^|\n)no end/);
+      peer[Symbol.dispose]();
+      const { screen } = await client.ended();
+      assertMatch(
+        screen,
+        /(^|\n)no end\n(?: -> \n)?(The conversation .*\n)?\[next\]\n$/,
+      );
+    },
+  );
+}
+
+Deno.test(
+  "tcp_client.ts --hex shows what is typed and what comes, and leaves when Ctrl-C is typed",
+  CHAT,
+  async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const args = [`127.0.0.1:${listener.addr.port}`, "--hex"];
+    await using client = new Chatter("tcp_client.ts", args);
+    using peer = new Peer(await within(listener.accept()));
+    await client.type("hi\n");
+    assertEquals(await peer.hears(3), "hi\n");
+    await peer.say("ho\n");
+    await client.shows(/\n> 0{8} {2}68 69 0a .*\n< 0{8} {2}68 6f 0a .*\n$/);
+    await client.type(CTRL_C);
+    assertEquals(await peer.hears(), "");
+    assertEquals((await client.ended()).code, 0);
+  },
+);
+
+Deno.test(
+  "tcp_client.ts --progress keeps to one row of a window of 40 columns",
+  { ignore: CHAT.ignore || COPIES },
+  async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const args = [`127.0.0.1:${listener.addr.port}`, "--no-stdin"];
+    args.push("--progress", "> /dev/null");
+    await using client = new Chatter("tcp_client.ts", args, { columns: 40 });
+    using peer = new Peer(await within(listener.accept()));
+    await peer.say("0123456789");
+    await client.shows(/^sent 0 B \(0 B\/s\), received 10 B \(.{0,9}$/);
+    await peer.say("0123456789");
+    await client.shows(/^sent 0 B \(0 B\/s\), received 20 B \(.{0,9}$/);
+    peer[Symbol.dispose]();
+    assertEquals((await client.ended()).code, 0);
   },
 );

@@ -44,7 +44,7 @@ Deno.test("tcp_client.ts takes what stands after -- for its address", async () =
   await using server = serving(echo);
   const args = ["--send", "hello", "--", server.address];
   const { code, stdout } = await run("tcp_client.ts", args);
-  assertEquals([code, stdout], [0, "hello"]);
+  assertEquals([code, stdout], [0, "hello\n"]);
   const wrong = await run("tcp_client.ts", ["--", "--send", "hello"]);
   assertEquals(wrong.code, 2);
   assertStringIncludes(wrong.stderr, "one argument too many");

@@ -118,7 +118,9 @@ for (const name of NAMES) {
   test(`eject.ts leaves out what a copy has no use for when it writes ${name}`, async () => {
     const { stdout } = await runCopy(name, ["--help"]);
     assertStringIncludes(stdout, "--verbose");
-    assert(!/--(explain|relay|progress|stats)\b/.test(stdout), stdout);
+    const absent = /--(explain|relay|progress|stats|proxy|to)\b/;
+    assert(!absent.test(stdout), stdout);
+    assert(!/^ .*\b(pipe|forward) {2,}/m.test(stdout), stdout);
     const source = copies.text(`${name}.ts`);
     assert(!/^(import|export) .*"[.@]/m.test(source), "an import is left");
     assert(!/@(example|param|returns)/.test(source), "an example is left");
@@ -156,7 +158,7 @@ test(
     await using server = startCopy("tcp_server", ["127.0.0.1:0"]);
     const address = `127.0.0.1:${await server.port()}`;
     const said = await runCopy("tcp_client", [address, "--send", "hello"]);
-    assertEquals([said.code, said.stdout, said.stderr], [0, "hello", ""]);
+    assertEquals([said.code, said.stdout, said.stderr], [0, "hello\n", ""]);
   },
 );
 

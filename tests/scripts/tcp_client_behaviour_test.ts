@@ -240,10 +240,10 @@ Deno.test("tcp_client.ts goes on counting the offset when --hex shows the next b
   await running.stdout("|bbbb|\n");
   conn.close();
   const { stdout } = await running.ended();
-  assertEquals(stdout.split("\n").map((line) => line.slice(0, 12)), [
-    "00000000  61",
-    "00000010  62",
-    "00000020  62",
+  assertEquals(stdout.split("\n").map((line) => line.slice(0, 14)), [
+    "< 00000000  61",
+    "< 00000010  62",
+    "< 00000020  62",
     "",
   ]);
 });

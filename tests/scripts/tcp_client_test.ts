@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { frame } from "../support/bytes.ts";
 import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import { Folder } from "../support/folder.ts";
 import {
   assertSameBytes,
   bytes,
@@ -116,7 +117,7 @@ Deno.test("tcp_client.ts sends texts and no input when it is given some", async 
   const args = [server.address, "--send", "one", "--send=two", "--send", ""];
   await using client = start("tcp_client.ts", args, { input: "open" });
   const { code, stdout } = await client.ended();
-  assertEquals({ code, stdout }, { code: 0, stdout: "<onetwo>" });
+  assertEquals({ code, stdout }, { code: 0, stdout: "<one\ntwo\n\n>" });
 });
 
 Deno.test("tcp_client.ts ends texts with CRLF when it is told to", async () => {
@@ -196,8 +197,108 @@ Deno.test("tcp_client.ts shows bytes in hexadecimal when it is told to", async (
   ]);
   assertEquals(
     stdout,
-    "00000000  68 65 6c 6c 6f 1b 5b 32  4a                       |hello.[2J|\n",
+    "< 00000000  68 65 6c 6c 6f 1b 5b 32  4a                       |hello.[2J|\n",
   );
+});
+
+/** Arguments, what is typed, what is echoed back, each as it is shown. */
+const DUMPS: [string[], string, string[]][] = [
+  [["--hex"], "hi\n\0", ["68 69 0a 00", "|hi..|"]],
+  [["--hex", "--send", "hi"], "", ["68 69 0a", "|hi.|"]],
+  [["--hex", "--crlf"], "hi\n", ["68 69 0d 0a", "|hi..|"]],
+  [["--hex", "-f", "u16"], "hi\n", ["68 69", "|hi|"]],
+  [["--hex", "-f", "fixed:4"], "hi", ["68 69 00 00", "|hi..|"]],
+];
+for (const [args, input, [hex, text]] of DUMPS) {
+  Deno.test(`tcp_client.ts shows what is sent and what comes when it is told to with ${args.join(" ")}`, async () => {
+    await using server = serving(echo);
+    const { code, stdout } = await run(
+      "tcp_client.ts",
+      [server.address, ...args],
+      { input },
+    );
+    const row = `00000000  ${hex.padEnd(49)} ${text}\n`;
+    assertEquals([code, stdout], [0, `> ${row}< ${row}`]);
+  });
+}
+
+/** What the server sends, in pieces. */
+function saying(...pieces: string[]): Handler {
+  return async (conn) => {
+    for (const piece of pieces) await writeAll(conn, bytes(piece));
+    await readAll(conn);
+  };
+}
+
+/** Arguments, what the peer sends, what is printed. */
+const REPLIES: [string[], string[], string][] = [
+  [["--replies", "1"], ["one\ntwo\n"], "one\n"],
+  [["--replies", "2"], ["o", "ne\nt", "wo\nthree\n"], "one\ntwo\n"],
+  [["--replies", "2", "-f", "lines"], ["one\r\ntwo\r\nthree\n"], "one\ntwo\n"],
+  [["--replies", "1", "-f", "u8"], ["\x02hi\x03you"], "hi\n"],
+  [["--replies", "2", "-f", "u8"], ["\0\x01", "a\x01b"], "\na\n"],
+  [["--replies", "1", "-f", "fixed:2"], ["hihohu"], "hi"],
+  [["--replies", "0"], [], ""],
+];
+for (const [args, pieces, printed] of REPLIES) {
+  for (const source of ["--send", "--no-stdin", "a pipe"]) {
+    if (args[1] === "0" && source === "--no-stdin") continue;
+    Deno.test(`tcp_client.ts leaves with what it waited for with ${args.join(" ")} and ${source} when ${JSON.stringify(pieces)} comes`, async () => {
+      await using server = serving(saying(...pieces));
+      const more = source === "--send" ? ["--send", "hi"] : [source];
+      await using client = start(
+        "tcp_client.ts",
+        [server.address, ...args, ...source === "a pipe" ? [] : more],
+        { input: source === "a pipe" && args[1] === "0" ? "hi" : "open" },
+      );
+      const { code, stdout, stderr } = await client.ended();
+      assertEquals([code, stdout, stderr], [0, printed, ""]);
+    });
+  }
+}
+
+Deno.test("tcp_client.ts sends all before it leaves with --replies 0", async () => {
+  const received = Promise.withResolvers<number>();
+  await using server = serving(async (conn) => {
+    received.resolve((await readAll(conn)).length);
+  });
+  const { code, stdout } = await run(
+    "tcp_client.ts",
+    [server.address, "--replies", "0"],
+    { input: "x".repeat(3_000_000) },
+  );
+  assertEquals([code, stdout], [0, ""]);
+  assertEquals(await within(received.promise), 3_000_000);
+});
+
+/** Arguments, what the peer sends before it ends, what is printed, how many. */
+const TOO_FEW: [string[], string, string, string][] = [
+  [["--replies", "1"], "", "", "0 of 1"],
+  [["--replies", "3"], "one\ntwo\n", "one\ntwo\n", "2 of 3"],
+  [["--replies", "3"], "one\ntwo", "one\ntwo", "2 of 3"],
+  [["--replies", "2", "-f", "u8"], "\x01a", "a\n", "1 of 2"],
+];
+for (const [args, sent, printed, count] of TOO_FEW) {
+  Deno.test(`tcp_client.ts fails with ${args.join(" ")} when the peer ends after ${JSON.stringify(sent)}`, async () => {
+    await using server = serving((conn) => writeAll(conn, bytes(sent)));
+    const { code, stdout, stderr } = await run("tcp_client.ts", [
+      server.address,
+      ...args,
+      "--no-stdin",
+    ]);
+    assertEquals([code, stdout], [1, printed]);
+    assertEquals(
+      stderr,
+      `tcp_client: Cannot finish the conversation with ${server.address}: the peer ended after ${count} replies\n`,
+    );
+  });
+}
+
+Deno.test("tcp_client.ts takes a last line without its end for a reply", async () => {
+  await using server = serving((conn) => writeAll(conn, bytes("one\ntwo")));
+  const args = [server.address, "--replies", "2", "--send", "hi"];
+  const { code, stdout } = await run("tcp_client.ts", args);
+  assertEquals([code, stdout], [0, "one\ntwo"]);
 });
 
 Deno.test("tcp_client.ts reads no input and does not half-close when it only listens", async () => {
@@ -240,7 +341,7 @@ Deno.test("tcp_client.ts tries again when it is told to and nobody listens yet",
   );
   await using _server = serving(echo, listenHere(port));
   const { code, stdout } = await client.ended();
-  assertEquals({ code, stdout }, { code: 0, stdout: "hi" });
+  assertEquals({ code, stdout }, { code: 0, stdout: "hi\n" });
 });
 
 Deno.test("tcp_client.ts gives up when it has tried as often as it is told to", async () => {
@@ -315,7 +416,45 @@ Deno.test("tcp_client.ts shows its progress when it is told to", {
     "--progress",
   ], { input: "x".repeat(5000) });
   assertEquals({ code, length: stdout.length }, { code: 0, length: 5000 });
-  assertMatch(stderr, /^sent 5 kB, received 5 kB in [\d.]+ s \(.*\/s\)\n$/);
+  const RATE = "[\\d.,]+ [kM]?B/s";
+  assertMatch(
+    stderr,
+    new RegExp(
+      `^sent 5 kB \\(${RATE}\\), received 5 kB \\(${RATE}\\), in [\\d.]+ s\n$`,
+    ),
+  );
+});
+
+Deno.test("tcp_client.ts --progress says how much of a file is sent", {
+  ignore: COPIES || Deno.build.os === "windows",
+}, async () => {
+  using folder = new Folder();
+  folder.write("file", "x\n".repeat(2500));
+  folder.write("empty", "");
+  await using server = serving(echo);
+  const command =
+    `"$0" run --quiet --no-prompt --allow-net ${SCRIPTS}/tcp_client.ts ${server.address} --progress`;
+  for (
+    const [args, file, wanted] of [
+      ["", "file", /^sent 5 kB \(100 % of 5 kB, .*\/s\), received 5 kB \(/],
+      [
+        "-f u8",
+        "file",
+        /^sent 5 kB \(100 % of 5 kB, .*\/s\), received 5 kB \(/,
+      ],
+      ["", "empty", /^sent 0 B \(0 B\/s\), received 0 B \(0 B\/s\), in /],
+      ["--send hi", "file", /^sent 3 B \([^%]*\), received 3 B \([^%]*\), in /],
+    ] as const
+  ) {
+    await using shell = new Running("bash", [
+      "-c",
+      `${command} ${args} < ${folder.path}/${file} > /dev/null`,
+      Deno.execPath(),
+    ]);
+    const { code, stderr } = await shell.ended();
+    assertMatch(stderr, wanted);
+    assertEquals(code, 0);
+  }
 });
 
 /** Reads one line of what the client prints, then its exit code. */
@@ -491,6 +630,9 @@ const BAD: [string[], number, string, string[]?][] = [
   [["--max-frame", "1m"], 2, "--max-frame needs a --framing"],
   [["-f", "fixed:0"], 2, 'Cannot parse framing "fixed:0"'],
   [["--check", "--send", "x"], 2, "--check sends and shows nothing"],
+  [["--check", "--replies", "1"], 2, "--check sends and shows nothing"],
+  [["--replies", "0", "--no-stdin"], 2, "--replies 0 waits until all is sent"],
+  [["--replies", "-1"], 2, "--replies must be a whole number from 0"],
   [["--timeout", "0"], 2, "--timeout must be a duration above zero"],
   [["--retry", "-1"], 2, "--retry must be a whole number"],
   [[NOBODY], 1, "nobody listens there (connection refused)"],

@@ -62,6 +62,8 @@ export function noise(length: number): Uint8Array<ArrayBuffer> {
   return noise;
 }
 
+const PIPE = ["--mode", "pipe"];
+
 /** The place as our scripts want it written. */
 export function addressOf({ over, host, port }: Place): string {
   if (over === "a unix socket") return `unix:${host}`;
@@ -160,7 +162,9 @@ type Body = (place: Place) => Promise<void>;
 
 /** Registers the tests for a peer that connects to our server. */
 export function testAsClient(peer: Peer): void {
-  const { program, missing, places, connect } = peer;
+  const { program, missing, places, abrupt, connect } = peer;
+  // What has no goodbye may have been cut: that ends the conversation.
+  const kept = abrupt ? places.filter((place) => place !== TLS) : places;
   const test = (over: Place[], name: string, body: Body) =>
     testOver(over, `tcp_server.ts ${name}`, missing, body);
   const join = (place: Place, input: RunOptions["input"]) =>
@@ -215,6 +219,47 @@ export function testAsClient(peer: Peer): void {
       await endsWell(client);
     });
   }
+
+  const fills = `writes a file that ${program} sends when its mode is pipe`;
+  test(places, fills, async (place) => {
+    const sent = noise(1_000_000);
+    // Its own input is silent, and must not keep it.
+    const [server, at] = await serverAt(place, PIPE, { input: "open" });
+    await using _ = server;
+    await using client = join(at, sent);
+    const { code, bytes, stderr } = await server.ended();
+    assert(same(bytes, sent), stderr);
+    assertEquals(code, place.over === "TLS" && abrupt ? 1 : 0, stderr);
+    await client.ended();
+  });
+
+  const serves = `sends a file to ${program} when its mode is pipe`;
+  test(kept, serves, async (place) => {
+    const sent = noise(1_000_000);
+    const [server, at] = await serverAt(place, PIPE, { input: sent });
+    await using _ = server;
+    await using client = join(at, "open");
+    await server.stderr("connected");
+    await client.stdin!.close();
+    const { code, bytes, stderr } = await client.ended();
+    assertEquals([code, stderr], [0, ""]);
+    assert(same(bytes, sent));
+    await server.ended();
+  });
+
+  const joins = `joins ${program} with an echo when its mode is forward`;
+  test(kept, joins, async (place) => {
+    const [echo, there] = await serverAt(IPV4);
+    await using _echo = echo;
+    const args = ["--mode", "forward", "--to", addressOf(there)];
+    const [server, at] = await serverAt(place, args);
+    await using _ = server;
+    const sent = noise(1_000_000);
+    await using client = join(at, sent);
+    const { code, bytes, stderr } = await client.ended();
+    assertEquals([code, stderr], [0, ""]);
+    assert(same(bytes, sent));
+  });
 
   const relays = `relays what ${program} says when others are in the room`;
   test(NETWORKS, relays, async (place) => {

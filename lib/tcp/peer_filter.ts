@@ -1,4 +1,4 @@
-// `peerFilter`: which peers are heard (`--from`).
+// `peerFilter`: which peers are heard or served (`--from`).
 import { type NetAddress, parseAddress } from "../address.ts";
 
 /** Lets in these addresses, of any port or one, and networks; or everybody. */
@@ -9,12 +9,14 @@ export function peerFilter(texts: string[]): (peer: Deno.NetAddr) => boolean {
     const bare = /^[^[]*:[^/]*:/.test(place);
     const address = parseAddress(bare ? `[${place}]` : place, { port: 0 });
     const { hostname = "", port = 0 } = address as Partial<NetAddress>;
-    // What comes carries addresses, so a name would never match.
-    const bits = /^[\d.]+$|:/.test(hostname) ? bitsOf(hostname) : "";
+    // What comes carries addresses without zones: others would never match.
+    const bits = /^[\d.]+$|^[^%]*:[^%]*$/.test(hostname)
+      ? bitsOf(hostname)
+      : "";
     const end = length === undefined ? bits.length : 2 + Number(length);
     if (bits && end <= bits.length) return { bits: bits.slice(0, end), port };
     throw new SyntaxError(
-      `Cannot hear "${text}" only: it must be an IP address, as in 10.0.0.1 or [::1]:5000, or a network, as in 10.0.0.0/8`,
+      `Cannot let in "${text}" only: it must be an IP address, as in 10.0.0.1 or [::1]:5000, or a network, as in 10.0.0.0/8; a zone such as %eth0 must be left out, since Deno does not tell it`,
     );
   });
   // Most peers are the one of the call before.

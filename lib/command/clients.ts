@@ -1,0 +1,65 @@
+// `ClientLog`: what a server tells of its clients.
+import { formatAddress } from "../address.ts";
+import { describeError, reasonFor } from "../tcp/errors.ts";
+import type { Log } from "./log.ts";
+import { OutputError } from "./output.ts";
+
+/** Tells of each client that it comes, goes, or why it cannot stay. */
+export class ClientLog implements Disposable {
+  #served = new Set<Deno.Conn>();
+  #refused = 0;
+
+  constructor(readonly log: Log) {}
+
+  tell(event: string, conn: Deno.Conn, more = "", details = {}): void {
+    if (this.log.quiet) return;
+    const peer = clientName(conn);
+    this.log.info(event, `${peer} ${event}${more}`, { peer, ...details });
+  }
+
+  /** Serves a client, and tells of it. */
+  async serve(conn: Deno.Conn, handler: (conn: Deno.Conn) => unknown) {
+    this.tell("connected", conn);
+    this.#served.add(conn);
+    await handler(conn);
+    this.#served.delete(conn);
+    this.tell("closed", conn);
+  }
+
+  /** Tells what went wrong; throws it where that was the only client. */
+  fail(error: unknown, conn?: Deno.Conn, only = false): void {
+    if (error instanceof OutputError) throw error; // its screen is gone
+    const reason = reasonFor(error);
+    if (!conn) this.log.error(`Cannot accept a connection: ${reason}`);
+    else if (this.#served.delete(conn) && only) {
+      throw describeError(error, `serve ${clientName(conn)}`, "");
+    } else this.tell("dropped", conn, `: ${reason}`, { reason });
+  }
+
+  /** Counts a client that is not let in: a flood of them is not told one by one. */
+  refuse(conn: Deno.Conn, reason: string): void {
+    const refused = ++this.#refused;
+    if (!Number.isInteger(Math.log2(refused))) return;
+    const more = `: ${reason} (${refused} refused so far)`;
+    this.tell("refused", conn, more, { reason, refused });
+  }
+
+  /** Tells how long open conversations may go on after a stop. */
+  stopping(grace: number): void {
+    if (this.#served.size === 0) return;
+    const most = `${grace / 1000}s to end; a second signal ends them at once`;
+    this.log.info("stopping", `Stopping: open connections have ${most}`);
+  }
+
+  [Symbol.dispose](): void {
+    const refused = this.#refused;
+    if (refused === 0) return;
+    this.log.info("refused", `${refused} clients were refused`, { refused });
+  }
+}
+
+/** Its address; the other end of a unix socket mostly has none. */
+function clientName({ remoteAddr }: Deno.Conn): string {
+  const nameless = "path" in remoteAddr && !remoteAddr.path;
+  return nameless ? "a local client" : formatAddress(remoteAddr);
+}

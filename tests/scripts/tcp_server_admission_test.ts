@@ -1,0 +1,369 @@
+/** tcp_server.ts: who is let in, whom --once counts, and what it exits with. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import {
+  closedPort,
+  COPIES,
+  installed,
+  run,
+  type Running,
+  type RunOptions,
+  start,
+  text,
+  within,
+} from "../support/helpers.ts";
+import { header, LOCAL } from "../support/proxy_headers.ts";
+import {
+  ask,
+  askText,
+  readExactly,
+  readToEnd,
+  readUntil,
+  writeAll,
+} from "../support/sockets.ts";
+
+/** What is loaded on request only is not in a copy. */
+const onRequest = COPIES ? Deno.test.ignore : Deno.test;
+const hasPython = installed("python3", "--version");
+
+/** Starts a server on any port, and gives the port. */
+async function serverWith(
+  args: string[],
+  options?: RunOptions,
+): Promise<[Running, number]> {
+  const running = start("tcp_server.ts", ["127.0.0.1:0", ...args], options);
+  return [running, await running.port()];
+}
+
+/** Runs Python with a connection `s` and its port. */
+async function python(port: number, ...lines: string[]): Promise<void> {
+  const head = [
+    "import socket, ssl, struct, time",
+    `s = socket.create_connection(("127.0.0.1", ${port}))`,
+  ];
+  const { success, stderr } = await new Deno.Command("python3", {
+    args: ["-c", [...head, ...lines].join("\n")],
+  }).output();
+  assert(success, text(stderr));
+}
+
+const RESET = [
+  's.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))',
+  "s.close()",
+];
+
+// --once.
+
+/** Arguments, what the client sends before it ends, why that is a failure. */
+const FAILURES: [string[], string, string][] = [
+  [["-f", "u8"], "\x05hel", "ended inside a frame: after 3 of 5 bytes"],
+  [["-f", "u16", "--max-frame", "9"], "\0\x0a", "10 bytes, the limit is 9"],
+  [["-f", "lines", "--max-frame", "9"], "0123456789\n", "the limit is 9"],
+  [["-f", "netstring"], "x", "a netstring starts with its length"],
+  [["-m", "room", "--max-frame", "9"], "0123456789\n", "the limit is 9"],
+  [["-m", "chat", "-f", "u8"], "\x05hel", "after 3 of 5 bytes"],
+];
+for (const [args, words, reason] of FAILURES) {
+  Deno.test(`tcp_server.ts --once exits with 1 with ${args.join(" ")} when its client sends ${JSON.stringify(words)}`, async () => {
+    const [server, port] = await serverWith([...args, "--once"], {
+      input: "open",
+    });
+    await using _ = server;
+    await ask(port, words);
+    const { code, stderr } = await server.ended();
+    const line = /\ntcp_server: Cannot serve 127\.0\.0\.1:\d+: (.*)\n$/;
+    assertMatch(stderr, line);
+    assert(line.exec(stderr)![1].includes(reason), stderr);
+    assertEquals(code, 1);
+  });
+}
+
+for (const mode of ["echo", "room", "discard", "chat"]) {
+  Deno.test(
+    `tcp_server.ts --once -m ${mode} exits with 1 when its client cuts the connection`,
+    {
+      ignore: !hasPython,
+    },
+    async () => {
+      const [server, port] = await serverWith(["-m", mode, "--once"], {
+        input: "open",
+      });
+      await using _ = server;
+      const done = python(port, "time.sleep(0.3)", ...RESET);
+      const { code, stderr } = await server.ended();
+      await done;
+      assertMatch(stderr, /: the peer cut the connection \(reset\)\n$/);
+      assertEquals(code, 1);
+    },
+  );
+}
+
+Deno.test("tcp_server.ts --once exits with 1 when its client is silent too long", async () => {
+  const args = ["--once", "--idle-timeout", "200ms"];
+  const [server, port] = await serverWith(args);
+  await using _ = server;
+  using conn = await Deno.connect({ port });
+  assertEquals(await within(readToEnd(conn)), new Uint8Array(0));
+  const { code, stderr } = await server.ended();
+  assertMatch(stderr, /: Cannot serve \S+: it was silent too long\n$/);
+  assertEquals(code, 1);
+});
+
+onRequest(
+  "tcp_server.ts --once -m forward exits with 1 when its target cannot be reached",
+  async () => {
+    const to = `127.0.0.1:${closedPort()}`;
+    const args = ["-m", "forward", "--once", "--to", to];
+    const [server, port] = await serverWith(args);
+    await using _ = server;
+    await ask(port);
+    const { code, stderr } = await server.ended();
+    assertMatch(stderr, /: Cannot serve \S+: Cannot connect to \S+: nobody/);
+    assertEquals(code, 1);
+  },
+);
+
+for (const mode of ["echo", "greet", "room", "discard"]) {
+  Deno.test(`tcp_server.ts --once -m ${mode} exits with 0 when its client leaves`, async () => {
+    const [server, port] = await serverWith(["-m", mode, "--once"]);
+    await using _ = server;
+    await ask(port, "hello\n");
+    assertEquals((await server.ended()).code, 0);
+  });
+}
+
+Deno.test("tcp_server.ts --once serves one of several that come at once", async () => {
+  const [server, port] = await serverWith(["--once"]);
+  await using _ = server;
+  const answers = Array.from(
+    { length: 8 },
+    () => askText(port, "hi").catch(() => ""),
+  );
+  const said = await Promise.all(answers);
+  assertEquals(said.filter((answer) => answer === "hi").length, 1);
+  const { code, stderr } = await server.ended();
+  assertEquals(stderr.match(/ connected/g)!.length, 1);
+  assertEquals(code, 0);
+});
+
+const TLS = { ignore: !hasOpenssl || !hasPython };
+
+Deno.test(
+  "tcp_server.ts --once waits for a client that shakes hands",
+  TLS,
+  async () => {
+    await using made = await makeCertificates();
+    const { certFile, keyFile } = made.good;
+    const args = ["--once", "--cert", certFile, "--key", keyFile];
+    const permissions = ["--allow-net", "--allow-read"];
+    const [server, port] = await serverWith(args, { permissions });
+    await using _ = server;
+    for (const words of ["", "GET / HTTP/1.0\r\n\r\n"]) {
+      await ask(port, words).catch(() => {});
+    }
+    await server.stderr(/(dropped: .*\n.*){2}/);
+    // One that is still shaking hands does not keep the other from leaving.
+    using late = await Deno.connect({ port });
+    const client = await run("tcp_client.ts", [
+      ...[`tls://localhost:${port}`, "--ca", made.ca.certFile, "--send", "hi"],
+    ], { permissions });
+    assertEquals([client.code, client.stdout], [0, "hi\n"]);
+    const { code, stderr } = await server.ended();
+    assertEquals(stderr.match(/ connected\n/g)!.length, 1);
+    assertEquals(code, 0);
+    late.close();
+  },
+);
+
+Deno.test(
+  "tcp_server.ts --once exits with 1 when its client leaves TLS without a farewell",
+  TLS,
+  async () => {
+    await using made = await makeCertificates();
+    const { certFile, keyFile } = made.good;
+    const args = [
+      "--once",
+      "-m",
+      "discard",
+      "--cert",
+      certFile,
+      "--key",
+      keyFile,
+    ];
+    const permissions = ["--allow-net", "--allow-read"];
+    const [server, port] = await serverWith(args, { permissions });
+    await using _ = server;
+    await python(
+      port,
+      "c = ssl._create_unverified_context()",
+      't = c.wrap_socket(s, server_hostname="localhost")',
+      't.sendall(b"hi")',
+      "t.shutdown(socket.SHUT_WR)",
+      "t.recv(1)",
+    ).catch(() => {});
+    const { code, stderr } = await server.ended();
+    assertMatch(stderr, /: Cannot serve \S+: the peer ended without a TLS/);
+    assertEquals(code, 1);
+  },
+);
+
+onRequest(
+  "tcp_server.ts --once does not count who sends no PROXY header or is a health check",
+  async () => {
+    const [server, port] = await serverWith(["--once", "--proxy-protocol"]);
+    await using _ = server;
+    await ask(port, "hi").catch(() => {});
+    await server.stderr("(1 refused so far)");
+    const check = header(0, new Uint8Array(), { command: LOCAL });
+    assertEquals(await ask(port, check), new Uint8Array(0));
+    const line = "PROXY TCP4 192.0.2.1 192.0.2.9 5000 80\r\n";
+    assertEquals(await askText(port, `${line}hi`), "hi");
+    const { code, stderr } = await server.ended();
+    assertMatch(
+      stderr,
+      /\n192\.0\.2\.1:5000 connected\n192\.0\.2\.1:5000 closed\n/,
+    );
+    assertEquals(stderr.match(/ connected\n/g)!.length, 1);
+    assertEquals(code, 0);
+  },
+);
+
+for (const mode of ["room", "chat"]) {
+  onRequest(
+    `tcp_server.ts -m ${mode} does not let a health check of its load balancer in`,
+    async () => {
+      const args = ["-m", mode, "-f", "lines", "--proxy-protocol"];
+      const [server, port] = await serverWith(args, { input: "open" });
+      await using _ = server;
+      const check = header(0, new Uint8Array(), { command: LOCAL });
+      assertEquals(await ask(port, check), new Uint8Array(0));
+      using conn = await Deno.connect({ port });
+      await writeAll(conn, "PROXY TCP4 192.0.2.1 192.0.2.9 5000 80\r\n");
+      await server.stderr("192.0.2.1:5000 connected");
+      if (mode === "room") await readUntil(conn, "* you are user1, 1 here\n");
+      assertEquals((await server.stderr("")).match(/ connected\n/g)!.length, 1);
+    },
+  );
+}
+
+// --from.
+
+/** What is let in, and whether 127.0.0.1 is. */
+const FROM: [string[], boolean][] = [
+  [["127.0.0.1"], true],
+  [["127.0.0.0/8"], true],
+  [["10.0.0.0/8", "127.0.0.1"], true],
+  [["::1", "127.0.0.1/32"], true],
+  [["127.0.0.2"], false],
+  [["10.0.0.0/8"], false],
+  [["::/0"], false],
+  [["127.0.0.1:1"], false],
+];
+for (const [from, isIn] of FROM) {
+  onRequest(
+    `tcp_server.ts --from ${from.join(" ")} ${
+      isIn ? "serves" : "refuses"
+    } 127.0.0.1`,
+    async () => {
+      const args = from.flatMap((peer) => ["--from", peer]);
+      const [server, port] = await serverWith(args);
+      await using _ = server;
+      using conn = await Deno.connect({ port });
+      if (isIn) {
+        await writeAll(conn, "hi");
+        assertEquals(text(await readExactly(conn, 2)), "hi");
+      } else {
+        // It is closed though it has said nothing.
+        assertEquals(await within(readToEnd(conn)), new Uint8Array(0));
+        const { stderr } = { stderr: await server.stderr("refused so far") };
+        assertMatch(
+          stderr,
+          /^.*\n127\.0\.0\.1:\d+ refused: --from does not let it in \(1 refused so far\)\n$/,
+        );
+      }
+    },
+  );
+}
+
+onRequest(
+  "tcp_server.ts --from counts those that it refuses when they are many",
+  async () => {
+    const [server, port] = await serverWith(["--from", "192.0.2.1"]);
+    await using _ = server;
+    for (let client = 0; client < 11; client++) {
+      using conn = await Deno.connect({ port });
+      assertEquals(await within(readToEnd(conn)), new Uint8Array(0));
+    }
+    server.process.kill("SIGINT");
+    const { code, stderr } = await server.ended();
+    const lines = stderr.trimEnd().split("\n").slice(1);
+    assertEquals(
+      lines.map((line) => line.replace(/.*\((\d+) refused.*/, "$1")),
+      ["1", "2", "4", "8", "11 clients were refused"],
+    );
+    assertEquals(code, 0);
+  },
+);
+
+onRequest(
+  "tcp_server.ts --from goes by the client's address when a PROXY header names it",
+  async () => {
+    const args = ["--from", "192.0.2.0/24", "--proxy-protocol"];
+    const [server, port] = await serverWith(args);
+    await using _ = server;
+    const say = (from: string) =>
+      askText(port, `PROXY TCP4 ${from} 192.0.2.9 5000 80\r\nhi`)
+        .catch(() => "cut");
+    assertEquals(await say("192.0.2.7"), "hi");
+    assert(await say("198.51.100.7") !== "hi");
+    await server.stderr("198.51.100.7:5000 refused: --from does not let it in");
+    assertEquals(await say("192.0.2.255"), "hi");
+  },
+);
+
+onRequest("tcp_server.ts --from knows an IPv4 client when it listens on ::", {
+  ignore: Deno.build.os !== "linux",
+}, async () => {
+  await using server = start("tcp_server.ts", ["[::]:0", "--from=127.0.0.1"]);
+  const port = await server.port();
+  assertEquals(await askText(port, "four"), "four");
+  using conn = await Deno.connect({ hostname: "::1", port });
+  assertEquals(await within(readToEnd(conn)), new Uint8Array(0));
+});
+
+onRequest("tcp_server.ts --from refuses a client of TLS, too", {
+  ignore: !hasOpenssl,
+}, async () => {
+  await using made = await makeCertificates();
+  const { certFile, keyFile } = made.good;
+  const tls = ["--cert", certFile, "--key", keyFile];
+  const permissions = ["--allow-net", "--allow-read"];
+  const args = ["--from", "192.0.2.1", ...tls];
+  const [server, port] = await serverWith(args, { permissions });
+  await using _ = server;
+  const { stdout } = await run("tcp_client.ts", [
+    ...[`tls://localhost:${port}`, "--ca", made.ca.certFile, "--send", "hi"],
+  ], { permissions });
+  assertEquals(stdout, "");
+  const log = await server.stderr("refused: --from does not let it in");
+  assert(!log.includes("connected"), log);
+});
+
+/** Arguments, and what the one line says. */
+const MISTAKES: [string[], string][] = [
+  [["--from", "localhost"], "it must be an IP address"],
+  [["--from", "10.0.0.0/33"], "or a network"],
+  [["--from", "fe80::1%eth0"], "a zone such as %eth0 must be left out"],
+  [["unix:/tmp/x", "--from", "10.0.0.1"], "not a unix socket"],
+];
+for (const [args, problem] of MISTAKES) {
+  onRequest(
+    `tcp_server.ts says what is wrong when run with ${args.join(" ")}`,
+    async () => {
+      const { code, stdout, stderr } = await run("tcp_server.ts", args);
+      assertMatch(stderr, /^tcp_server: .*\n$/);
+      assert(stderr.includes(problem), stderr);
+      assertEquals([code, stdout], [2, ""]);
+    },
+  );
+}
