@@ -3,6 +3,8 @@
 import { Log } from "./log.ts";
 import {
   flagOf,
+  oneOf,
+  option,
   type OptionTable,
   parseOptions,
   refuse,
@@ -26,7 +28,14 @@ const COMMON = {
   version: toggle("  -V --version", "V"),
 
   // On request: `eject` leaves a paragraph that begins like this out of copies.
-  explain: toggle("\n  --explain (tell each socket call)"),
+  explain: {
+    ...option(
+      "WHERE",
+      "\n  --explain[=page] (tell each socket call, or show it in the browser)",
+      oneOf("terminal", "page"),
+    ),
+    implied: "terminal",
+  },
 };
 
 /** What a command is called, what it takes, and what it does. */
@@ -82,7 +91,10 @@ export async function runCommand<T extends OptionTable>(
     refuse({ [problem]: extra !== undefined });
 
     // On request: before the first socket is made.
-    if (options.explain) await import("../explain.ts");
+    if (options.explain === "terminal") await import("../explain.ts");
+    await using _page = options.explain === "page"
+      ? (await import("../explain/page.ts")).page
+      : undefined;
 
     await command.run({ options, positionals, log });
     return 0;

@@ -12,6 +12,9 @@ export interface Option<Value> {
   value?: string;
   /** Reads the values given, in order; none where the option is not given. */
   read: (texts: string[]) => Value;
+
+  // On request: the value of `--name` alone; any other needs `--name=VALUE`.
+  implied?: string;
 }
 
 /** The options of a command by name: `maxFrame` is `--max-frame`. */
@@ -157,6 +160,13 @@ function spelledOut(table: OptionTable, args: readonly string[]): string[] {
     const name = names.find((name) =>
       given === flagOf(name) || given === `-${table[name].short}`
     );
+
+    // On request: `--explain` may stand alone.
+    if (name && table[name].implied && !sign) {
+      words.push(`--${name}=${table[name].implied}`);
+      continue;
+    }
+
     if (given === undefined) words.push(word);
     else if (name === undefined) {
       throw new UnknownOption(given, adviceFor(given, names.map(flagOf)));

@@ -20,6 +20,10 @@ export async function openPrompt(log: Log): Promise<Prompt> {
   }
   const lines = parseFraming("lines", { maxFrameLength: 2 ** 32 });
   const input = decodeFrames(chunks(standardInput), lines);
+
+  // On request: the page of --explain types, too.
+  (await import("../explain/typing.ts")).typeInto(input);
+
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
   let last: number | undefined = FEED; // of the bytes that were shown
   return {
@@ -88,6 +92,14 @@ async function openTerminal(log: Log): Promise<Prompt> {
   editor.on("SIGINT", () => Deno.exit(130));
   stdout.on("error", () => {}); // then the keyboard is gone, too
   readKeys().catch(() => {}).finally(editor.close);
+
+  // On request: the page of --explain types, too.
+  (await import("../explain/typing.ts")).plugKeyboard((line) => {
+    if (!refusal) draw(() => stdout.write(` -> ${line}\n`));
+    const reason = refusal;
+    editor.emit("line", line);
+    return reason;
+  });
 
   async function readKeys(): Promise<void> {
     const decoder = new TextDecoder();

@@ -157,7 +157,7 @@ When it ends:
      --no-stdin        only listen
 Every script:
   -v --verbose  -q --quiet  --json (log as JSON)  -h --help  -V --version
-  --explain (tell each socket call)
+  --explain[=page] (tell each socket call, or show it in the browser)
 
 Examples:
   example.ts closed

@@ -224,6 +224,7 @@ listener.close();
 `);
   assertMatch(told, /tls {8}with localhost\n {13}C: SSL_connect\(ssl\)/);
   assertMatch(told, /6 bytes from 127\.0\.0\.1:\d+: "secret"/);
+  assertEquals(told.match(/"secret"/g)!.length, 2); // sent, received
   assertMatch(told, /tls {8}fails: InvalidData: .*UnknownIssuer/);
 });
 
@@ -280,3 +281,161 @@ socket.close();
 `);
   assertStringIncludes(told, String.raw`"\x1b[2J\u202e\n"`);
 });
+
+Deno.test("explain changes nothing that a program can see when it looks at its sockets", async () => {
+  const told = await explained(`
+const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+const conn = await Deno.connect({ port: listener.addr.port });
+{
+  using other = await listener.accept();
+  console.log(listener, other, Object.keys(other), Object.keys(listener));
+  console.log(other.constructor.name, other.readable === other.readable);
+  console.log(other.readable instanceof ReadableStream, other.readable.locked);
+}
+console.log(await conn.read(new Uint8Array(1)));
+try {
+  for (;;) await conn.write(new Uint8Array(1));
+} catch (error) {
+  console.log(error.constructor === Deno.errors.BrokenPipe, error.name);
+}
+conn.close();
+for (const call of ["read", "write", "closeWrite"]) {
+  await conn[call](new Uint8Array(1)).catch(({ name }) => console.log(name));
+}
+listener.close();
+`);
+  assertMatch(told, / send +.*fails: BrokenPipe: /);
+});
+
+Deno.test("explain closes a socket whose stream fails or is aborted, as Deno does", async () => {
+  const told = await explained(`
+const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+for (const way of ["abort", "close", "cancel", "fail", "end"]) {
+  const conn = await Deno.connect({ port: listener.addr.port });
+  using other = await listener.accept();
+  if (way === "abort") await conn.writable.abort();
+  if (way === "close") await conn.writable.close();
+  if (way === "cancel") await conn.readable.cancel();
+  if (way === "end") {
+    await other.closeWrite();
+    for await (const _ of conn.readable);
+  }
+  if (way === "fail") {
+    // Half-closed, it takes nothing any more.
+    await conn.closeWrite();
+    const writer = conn.writable.getWriter();
+    const error = await writer.write(new Uint8Array(1)).catch((error) => error);
+    console.log(error.name, await writer.closed.catch(({ name }) => name));
+  }
+  try {
+    conn.close();
+    console.log(way, "open");
+  } catch (error) {
+    console.log(way, error.name);
+  }
+}
+listener.close();
+`);
+  assertEquals(told.match(/ close {6}the connection/g)!.length, 10);
+});
+
+Deno.test("explain keeps back what has not been read when the reader is slow", async () => {
+  await explained(`
+const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+const conn = await Deno.connect({ port: listener.addr.port });
+const other = await listener.accept();
+const writer = conn.writable.getWriter();
+let written = 0;
+const writing = (async () => {
+  for (;;) {
+    await writer.write(new Uint8Array(1_000_000));
+    written++;
+  }
+})();
+// The buffers of the system hold less than 100 MB.
+let before = -1;
+while (written !== before && written < 100) {
+  before = written;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+}
+console.log(written < 100);
+other.close();
+console.log(await writing.catch((error) => error.constructor.name.length > 0));
+listener.close();
+`);
+});
+
+Deno.test("explain tells that an address may be used again when Deno sets that", async () => {
+  const told = await explained(`
+const udp = { transport: "udp", hostname: "127.0.0.1", port: 0 };
+for (const reuseAddress of [false, true]) {
+  Deno.listenDatagram({ ...udp, reuseAddress }).close();
+}
+Deno.listen({ hostname: "127.0.0.1", port: 0 }).close();
+`);
+  assertEquals(stepsIn(told), [
+    ...["create", "bind", "close", "create", "option", "bind", "close"],
+    ...["create", "option", "bind", "listen", "close"],
+  ]);
+});
+
+Deno.test("explain tells which options a program sets on a connection", async () => {
+  const told = await explained(`
+using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+using conn = await Deno.connect({ port: listener.addr.port });
+conn.setNoDelay(false);
+conn.setKeepAlive(true);
+conn.setKeepAlive(false);
+`);
+  assertMatch(told, /TCP_NODELAY off: /);
+  assertMatch(told, /SO_KEEPALIVE on: .*\n.* SO_KEEPALIVE, 1\) /);
+  assertMatch(told, /SO_KEEPALIVE off: .*\n.* SO_KEEPALIVE, 0\) /);
+});
+
+Deno.test("explain leaves Deno.listenDatagram out when Deno has it not", async () => {
+  const { stdout, stderr } = await runProgram(
+    "console.log(typeof Deno.listenDatagram);",
+    (file) => [
+      ...[Deno.execPath(), "run", "--quiet", "--no-config", "--preload"],
+      ...[EXPLAIN, file],
+    ],
+  );
+  assertEquals([stdout, stderr], ["undefined\n", ""]);
+});
+
+Deno.test(
+  "explain goes on in the next line when a line has no room on a terminal",
+  {
+    ignore: Deno.build.os !== "linux" || !installed("script", "--version"),
+  },
+  async () => {
+    const program = `
+await Deno.connect({ hostname: "::1", port: 1 }).catch(() => {});
+const udp = { transport: "udp", hostname: "127.0.0.1", port: 0 };
+const socket = Deno.listenDatagram(udp);
+await socket.send(new TextEncoder().encode("漢字漢字漢"), socket.addr);
+socket.close();
+`;
+    for (const columns of [80, 40]) {
+      const { stdout } = await runProgram(program, (file) => [
+        ...["script", "-qec"],
+        `stty cols ${columns}; ${
+          denoRun(file, "--preload", EXPLAIN).join(" ")
+        }`,
+        "/dev/null",
+      ]);
+      const lines = stdout.split("\r\n");
+      for (const line of lines) {
+        const wide = line.match(/[漢字]/g)?.length ?? 0;
+        assert(line.length + wide <= columns, line);
+      }
+      // Nothing is cut off.
+      const told = lines.join("").replaceAll(" ", "");
+      assertStringIncludes(
+        told,
+        "fails:ConnectionRefused:Connectionrefused(oserror111)",
+      );
+      assertStringIncludes(told, '"漢字漢字漢"');
+    }
+  },
+);

@@ -13,6 +13,7 @@ import {
   natsAddress,
   oneOf,
   option,
+  parseOptions,
   size,
   text,
   toggle,
@@ -216,3 +217,20 @@ for (
     assertThrows(read, UsageError, "must be nats://HOST:PORT or tls:");
   });
 }
+Deno.test("parseOptions() takes the implied value when an option stands alone", () => {
+  const given = option("WHERE", "", oneOf("here", "there"));
+  const table = { tell: { ...given, implied: "here" }, all: toggle("", "a") };
+  const read = (...args: string[]) => {
+    const { values, positionals } = parseOptions(table, args);
+    return [values.tell, values.all, ...positionals];
+  };
+  assertEquals(read("word"), [undefined, false, "word"]);
+  assertEquals(read("--tell", "word", "-a"), ["here", true, "word"]);
+  assertEquals(read("--tell=there", "word"), ["there", false, "word"]);
+  assertEquals(read("--", "--tell"), [undefined, false, "--tell"]);
+  assertThrows(
+    () => read("--tell=nowhere"),
+    UsageError,
+    "--tell must be here or there, not nowhere",
+  );
+});
