@@ -406,7 +406,8 @@ Deno.test("explain leaves Deno.listenDatagram out when Deno has it not", async (
 Deno.test(
   "explain goes on in the next line when a line has no room on a terminal",
   {
-    ignore: Deno.build.os !== "linux" || !installed("script", "--version"),
+    ...needs("linux"),
+    ignore: !has("linux") || !installed("script", "--version"),
   },
   async () => {
     const program = `

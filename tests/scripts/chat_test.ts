@@ -473,7 +473,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts --progress keeps to one row of a window of 40 columns",
-  { ignore: CHAT.ignore || COPIES },
+  { ...CHAT, ignore: CHAT.ignore || COPIES },
   async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const args = [`127.0.0.1:${listener.addr.port}`, "--no-stdin"];

@@ -2,12 +2,13 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Folder } from "../support/folder.ts";
 import { installed, Running, SCRIPTS } from "../support/helpers.ts";
-import { canMakeNetworks } from "../support/small_network.ts";
+import { inNetworks } from "../support/small_network.ts";
 
 const NAME_SERVER =
   new URL("../support/python/name_server.py", import.meta.url).pathname;
 const NETWORKS = {
-  ignore: !canMakeNetworks || !installed("python3", "--version"),
+  ...inNetworks,
+  ignore: inNetworks.ignore || !installed("python3", "--version"),
 };
 const HOSTS = `::1 localhost six
 127.0.0.1 localhost

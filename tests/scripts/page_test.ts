@@ -1,14 +1,15 @@
 /** The page of --explain=page, in a browser, and as others may try to use it. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Browsing, hasChromium } from "../support/browser.ts";
+import { Browsing } from "../support/browser.ts";
 import { closedPort, run, Running, start } from "../support/helpers.ts";
 import { within } from "../support/helpers.ts";
-import { atTerminal, hasBash, hasTerminals } from "../support/processes.ts";
+import { atTerminal } from "../support/processes.ts";
+import { needs } from "../support/system.ts";
 import { redirected } from "../support/processes.ts";
 import { ask, askText, readUntil, Udp, writeAll } from "../support/sockets.ts";
 
 const PAGE = new URL("../../lib/explain/page.ts", import.meta.url).pathname;
-const BROWSER = { ignore: !hasChromium };
+const BROWSER = needs("chromium");
 const LINE = /See the sockets at (http:\/\/127\.0\.0\.1:(\d+)\/\w+\/)\s/;
 const ANY_PORT = "127.0.0.1:0";
 
@@ -166,7 +167,7 @@ Deno.test(
 Deno.test(
   "tcp_server.ts -m chat --explain=page keeps what is half typed at the terminal, and says why nothing is sent",
   {
-    ignore: !hasChromium || !hasTerminals,
+    ...needs("terminals", "chromium"),
   },
   async () => {
     const args = [ANY_PORT, "-m", "chat", "--explain=page"];
@@ -396,7 +397,7 @@ Deno.test(
 );
 
 Deno.test("tcp_server.ts --explain=page serves on when its terminal is gone", {
-  ignore: !hasBash || !hasChromium,
+  ...needs("bash", "chromium"),
 }, async () => {
   const args = [ANY_PORT, "--explain=page"];
   // What reads its messages leaves after the first.
@@ -487,7 +488,7 @@ Deno.test("tcp_server.ts -m chat --explain=page has the page for its keyboard wh
 Deno.test(
   "tcp_client.ts --explain=page at a terminal sends what is typed on the page",
   {
-    ignore: !hasTerminals,
+    ...needs("terminals"),
   },
   async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -426,7 +426,8 @@ Deno.test("tcp_client.ts shows its progress when it is told to", {
 });
 
 Deno.test("tcp_client.ts --progress says how much of a file is sent", {
-  ignore: COPIES || Deno.build.os === "windows",
+  ...needs("unixSockets"),
+  ignore: COPIES || !has("unixSockets"),
 }, async () => {
   using folder = new Folder();
   folder.write("file", "x\n".repeat(2500));

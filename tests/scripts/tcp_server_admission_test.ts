@@ -12,6 +12,7 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
+import { needs } from "../support/system.ts";
 import { header, LOCAL } from "../support/proxy_headers.ts";
 import {
   ask,
@@ -322,7 +323,7 @@ onRequest(
 );
 
 onRequest("tcp_server.ts --from knows an IPv4 client when it listens on ::", {
-  ignore: Deno.build.os !== "linux",
+  ...needs("linux"),
 }, async () => {
   await using server = start("tcp_server.ts", ["[::]:0", "--from=127.0.0.1"]);
   const port = await server.port();

@@ -10,10 +10,11 @@ import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import { Folder } from "../support/folder.ts";
 import { installed, run, Running, start } from "../support/helpers.ts";
 import { text, within } from "../support/helpers.ts";
+import { has, needs } from "../support/system.ts";
 import { readToEnd, readUntil, writeAll } from "../support/sockets.ts";
 
 const ANY_PORT = "127.0.0.1:0";
-const notWindows = { ignore: Deno.build.os === "windows" };
+const notWindows = needs("unixSockets", "signals");
 
 /** Starts a server at a file of its own folder. */
 async function atFile(path: string): Promise<Running> {
@@ -73,7 +74,10 @@ Deno.test(
 
 Deno.test(
   "tcp_server.ts serves on at once when a unix client's own path is not UTF-8",
-  { ignore: Deno.build.os !== "linux" || !installed("python3", "--version") },
+  {
+    ...needs("linux"),
+    ignore: !has("linux") || !installed("python3", "--version"),
+  },
   async () => {
     using folder = new Folder();
     const path = `${folder.path}/socket`;

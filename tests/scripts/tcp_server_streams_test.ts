@@ -14,6 +14,7 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
+import { has, needs } from "../support/system.ts";
 import { noise } from "../support/peers.ts";
 import {
   ask,
@@ -197,7 +198,7 @@ test("tcp_server.ts -m pipe exits with 1 when its client cuts the connection", {
 });
 
 test("tcp_server.ts -m pipe exits with 1 when a signal cuts its input off", {
-  ignore: Deno.build.os === "windows",
+  ...needs("signals"),
 }, async () => {
   const [server, port] = await pipeWith("x".repeat(50_000_000));
   await using _ = server;
@@ -318,7 +319,8 @@ test("tcp_server.ts -m forward tells each socket call of both sides", async () =
 test(
   "tcp_server.ts -m forward takes off TLS, puts it on, and goes to a unix socket",
   {
-    ignore: !hasOpenssl || Deno.build.os === "windows",
+    ...needs("unixSockets"),
+    ignore: !hasOpenssl || !has("unixSockets"),
   },
   async () => {
     await using made = await makeCertificates();

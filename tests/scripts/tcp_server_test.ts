@@ -457,6 +457,7 @@ Deno.test(
 );
 
 Deno.test("tcp_server.ts reads PROXY headers on a unix socket when it is to", {
+  ...needs("unixSockets"),
   ignore: COPIES || !has("unixSockets"),
 }, async () => {
   const directory = await Deno.makeTempDir();
@@ -564,6 +565,7 @@ for (const [args, code, problem, permissions] of BAD) {
       args.join(" ").slice(0, 50)
     } ${permissions ?? ""}`,
     {
+      ...needs(...args[0].startsWith("unix:") ? ["unixSockets" as const] : []),
       ignore: args[0].startsWith("unix:") && !has("unixSockets") ||
         COPIES && args.includes("--proxy-protocol"),
     },

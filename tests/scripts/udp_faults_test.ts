@@ -122,7 +122,7 @@ Deno.test({
 
 Deno.test(
   "udp_receiver.ts --stats counts what a relay doubles and holds back",
-  { ignore: COPIES || !has("signals") },
+  { ...needs("signals"), ignore: COPIES || !has("signals") },
   async () => {
     await using receiver = start("udp_receiver.ts", ["127.0.0.1:0", ...STATS]);
     const to = await portOf(receiver);

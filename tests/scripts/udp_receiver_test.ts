@@ -219,6 +219,7 @@ function numbered(sequence: number, total: number): Uint8Array {
 }
 
 Deno.test("udp_receiver.ts counts with --stats when it is stopped", {
+  ...needs("signals"),
   ignore: COPIES || !has("signals"),
 }, async () => {
   await using running = receiver("--stats", "--json");

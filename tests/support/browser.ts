@@ -3,12 +3,8 @@
  *
  * @module
  */
-import { type Browser, chromium, type Page } from "playwright-core";
-import { DEADLINE, installed } from "./helpers.ts";
-
-/** Debian's; a test that needs it is skipped where it is not. */
-export const hasChromium = Deno.build.os === "linux" &&
-  installed("chromium", "--version");
+import type { Browser, Page } from "playwright-core";
+import { DEADLINE } from "./helpers.ts";
 
 /** A browser with one page, which is closed with it. */
 export class Browsing implements AsyncDisposable {
@@ -21,6 +17,7 @@ export class Browsing implements AsyncDisposable {
   }
 
   static async open(url: string): Promise<Browsing> {
+    const { chromium } = await import("playwright-core");
     const browser = await chromium.launch({
       executablePath: "/usr/bin/chromium",
       args: ["--no-sandbox"], // which root cannot have

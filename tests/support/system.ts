@@ -21,6 +21,8 @@ const HAS = {
   bash: isUnix && installed("bash", "--version"),
   /** Windows starts no file by its first line. */
   shebang: isUnix,
+  /** Debian's, which the tests of the page drive. */
+  chromium: os === "linux" && installed("chromium", "--version"),
   /** Linux calls: /proc, /dev/full, namespaces, shared ports, stopped processes. */
   linux: os === "linux",
   /** Windows keeps IPv4 away from a socket on `::`. */
