@@ -20,7 +20,7 @@ import { natsAddress, oneOf, option } from "../lib/command/options.ts";
 import { refuse, text, toggle, usage } from "../lib/command/options.ts";
 import { openPrompt } from "../lib/command/prompt.ts";
 import { chat } from "../lib/modes/chat.ts";
-import { LEAST_ROOM_MESSAGE, Room } from "../lib/modes/room.ts";
+import { objectionTo, Room } from "../lib/modes/room.ts";
 import { answer, unchanged } from "../lib/modes/services.ts";
 import { generateCharacters, greet } from "../lib/modes/services.ts";
 import { type Handler, listen, serve, type ServeOptions } from "../lib/tcp.ts";
@@ -36,9 +36,7 @@ Modes:      echo  back what comes    greet    a greeting   chat     at your keys
 
 // On request: what few need is loaded when it is asked for.
 MODES.push("pipe", "forward");
-MODES_HELP.push(
-  "            pipe  stdin and stdout   forward  on to --to; needs --allow-net=TO\n",
-);
+MODES_HELP.push("            pipe  stdin and stdout   forward  on to --to\n");
 
 const GREETING = "Thank you for connecting";
 
@@ -47,7 +45,7 @@ const OPTIONS = {
   greeting: option("TEXT", `for greet (${GREETING})`, text),
 
   // On request: not in a copy.
-  to: option("ADDRESS", "for forward: tcp, tls:// or unix:", text),
+  to: option("ADDRESS", "for forward; it needs --allow-net=ADDRESS, too", text),
   ...PIPE_OPTIONS,
   relay: option("ADDRESS", "share the room: nats://HOST:PORT", natsAddress),
   relayCreds: option("FILE", "credentials for NATS", text),
@@ -85,9 +83,9 @@ Examples:
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const { mode, grace } = options;
     const framing = framingFrom(options, mode === "room" ? "lines" : "raw");
-    const { name } = framing;
     const address = usage(() => parseAddress(place));
     const { transport } = address;
+    const objection = mode === "room" && objectionTo(framing);
     refuse({
       "datagrams are for udp_receiver.ts": transport === "udp",
       "--cert and --key belong together": !options.cert !== !options.key,
@@ -98,6 +96,8 @@ Examples:
 
       // On request: what only these modes have.
       "--to needs --mode forward": options.to && mode !== "forward",
+      "--relay is for --mode room": options.relay && mode !== "room",
+      "--relay-creds goes with --relay": options.relayCreds && !options.relay,
       "--no-stdin, --crlf and --hex need --mode pipe": mode !== "pipe" &&
         (options.noStdin || options.crlf || options.hex),
 
@@ -105,10 +105,7 @@ Examples:
         /^(discard|chargen|forward)$/.test(mode),
       "--mode chat takes no --max-connections, it is with one client at a time":
         mode === "chat" && options.maxConnections,
-      [`--mode room takes no ${name}, in which names could be forged`]:
-        mode === "room" && /^(raw|fixed:\d+)$/.test(name),
-      [`--mode room needs messages of ${LEAST_ROOM_MESSAGE} bytes or more`]:
-        mode === "room" && framing.maxFrameLength < LEAST_ROOM_MESSAGE,
+      [`--mode room ${objection}`]: objection,
     });
     if (options.cert && transport === "tcp") address.transport = "tls";
     const words = mode === "greet" ? options.greeting ?? GREETING : "";
@@ -118,20 +115,16 @@ Examples:
     const hangUp = transport === "unix" ? ["SIGHUP"] as const : [];
     const stop = stopSignal(grace + 3000, ...hangUp);
     const serving: ServeOptions = { ...options, signal: stop };
-    using clients = new ClientLog(log);
+    using clients = new ClientLog(log, stop, grace);
     await using room = new Room(framing, (event, name, conn) => {
       clients.tell(event, conn, ` as ${name}`, { name });
     });
 
     // On request: one room with those of other servers.
-    const { relay: nats, relayCreds } = options;
-    refuse({
-      "--relay-creds goes with --relay": relayCreds && !nats,
-      "--relay is for --mode room": nats && mode !== "room",
-    });
-    if (nats) {
+    if (options.relay) {
+      const { relay, relayCreds } = options;
       const { openRelay } = await import("../lib/modes/relay.ts");
-      room.relay = await openRelay(room, nats, relayCreds, log);
+      room.relay = await openRelay(room, relay, relayCreds, log);
     }
 
     // What happens on a connection. With another function than `unchanged`,
@@ -147,9 +140,8 @@ Examples:
 
     // On request: each connection goes on to another one.
     if (mode === "forward") {
-      const { forward, parseTarget } = await import("../lib/modes/forward.ts");
-      const target = usage(() => parseTarget(options.to));
-      modes.forward = (conn) => forward(conn, target);
+      const { forwardTo } = await import("../lib/modes/forward.ts");
+      modes.forward = usage(() => forwardTo(options.to));
     }
 
     // On request: standard input and output, as the client has them.
@@ -171,12 +163,8 @@ Examples:
     using listener = listen(resolved, { ...options, cert, key });
     // The system has chosen the port for 0, and one of the addresses of a name.
     Object.assign(address, listener.addr, { transport: address.transport });
-    const where = formatAddress(address);
-    const what = name === "raw" ? mode : `${mode}, ${name}`;
-    const about = { address: where, mode, framing: name };
-    log.info("listening", `Listening on ${where} (${what})`, about);
+    clients.listening(formatAddress(address), mode, framing.name);
     hint(log, "tcp_client", "nc 127.0.0.1 1234");
-    stop.addEventListener("abort", () => clients.stopping(grace));
 
     await using prompt = mode === "chat" ? await openPrompt(log) : undefined;
     // Accepts one connection after the other; many can be open at a time. Each

@@ -56,7 +56,7 @@ Permission: --allow-net=0.0.0.0:0,127.0.0.1:8080 (where from, where to), and
 Examples:
   deno run --unstable-net --allow-net scripts/udp_sender.ts 127.0.0.1:8080 hello
   deno run --unstable-net --allow-net scripts/udp_sender.ts --number --count 20
-  echo hi | deno run --unstable-net --allow-net scripts/udp_sender.ts --replies 1
+  echo hi | deno run --unstable-net --allow-net scripts/udp_sender.ts --wait 1s
 `,
   async run({ options, positionals, log }) {
     const [place = "127.0.0.1:8080", ...texts] = positionals;

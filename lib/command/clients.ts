@@ -9,7 +9,21 @@ export class ClientLog implements Disposable {
   #served = new Set<Deno.Conn>();
   #refused = 0;
 
-  constructor(readonly log: Log) {}
+  /** Tells of a stop, and that it may take so many milliseconds. */
+  constructor(readonly log: Log, stop: AbortSignal, grace: number) {
+    stop.addEventListener("abort", () => {
+      if (this.#served.size === 0) return;
+      const most = `${grace / 1000}s to end; a second signal ends them at once`;
+      log.info("stopping", `Stopping: open connections have ${most}`);
+    });
+  }
+
+  /** Tells where clients can come to. */
+  listening(address: string, mode: string, framing: string): void {
+    const what = framing === "raw" ? mode : `${mode}, ${framing}`;
+    const about = { address, mode, framing };
+    this.log.info("listening", `Listening on ${address} (${what})`, about);
+  }
 
   tell(event: string, conn: Deno.Conn, more = "", details = {}): void {
     if (this.log.quiet) return;
@@ -36,19 +50,12 @@ export class ClientLog implements Disposable {
     } else this.tell("dropped", conn, `: ${reason}`, { reason });
   }
 
-  /** Counts a client that is not let in: a flood of them is not told one by one. */
+  /** Counts a client that is not let in; a flood must not fill the log. */
   refuse(conn: Deno.Conn, reason: string): void {
     const refused = ++this.#refused;
     if (!Number.isInteger(Math.log2(refused))) return;
     const more = `: ${reason} (${refused} refused so far)`;
     this.tell("refused", conn, more, { reason, refused });
-  }
-
-  /** Tells how long open conversations may go on after a stop. */
-  stopping(grace: number): void {
-    if (this.#served.size === 0) return;
-    const most = `${grace / 1000}s to end; a second signal ends them at once`;
-    this.log.info("stopping", `Stopping: open connections have ${most}`);
   }
 
   [Symbol.dispose](): void {

@@ -18,7 +18,7 @@ export class ProgressLine implements Disposable {
     if (!Deno.stderr.isTerminal()) return;
     const draw = () => {
       // Of a line that goes on in the next row only that row is erased.
-      const most = Deno.consoleSize().columns - 1;
+      const most = (Deno.consoleSize().columns || Infinity) - 1;
       writeToStandardError(ERASE_PROGRESS + describe().slice(0, most));
     };
     this.#timer = setInterval(draw, 200);

@@ -52,7 +52,7 @@ export async function openPrompt(log: Log): Promise<Prompt> {
 }
 
 const NOBODY = "nobody is connected";
-/** How long the rest of a read, or of pasted text, may take, in milliseconds. */
+/** How long the rest of a read or of pasted text may take, in milliseconds. */
 const REST = 30;
 /** How long the rest of a line may take: then what comes is another message. */
 const REST_OF_LINE = 2000;

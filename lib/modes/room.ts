@@ -131,7 +131,16 @@ export class Room implements AsyncDisposable {
 }
 
 /** The shortest message that a name and some words fit into, in bytes. */
-export const LEAST_ROOM_MESSAGE = 64;
+const LEAST_ROOM_MESSAGE = 64;
+
+/** Says why there can be no room with a framing; nothing if there can. */
+export function objectionTo({ name, maxFrameLength }: Framing): string {
+  if (/^(raw|fixed:\d+)$/.test(name)) {
+    return `takes no ${name}, in which names could be forged`;
+  }
+  const needs = `needs messages of ${LEAST_ROOM_MESSAGE} bytes or more`;
+  return maxFrameLength < LEAST_ROOM_MESSAGE ? needs : "";
+}
 
 /** Cuts a line too long for a framing into several, each with the name. */
 function partsOf(line: Uint8Array, { maxFrameLength }: Framing): Uint8Array[] {

@@ -33,10 +33,7 @@ const CRC32C = Int32Array.from({ length: 256 }, (_, sum) => {
  * Reads a header and not a byte more; `remoteAddr` becomes the client's. Tells
  * whether there is one: a proxy also connects to see whether all is well.
  */
-export async function readProxyHeader(
-  conn: Deno.Conn,
-  timeout = 3000,
-): Promise<boolean> {
+export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
   let bytes = new Uint8Array(1024);
   let length = 0;
   let found: ProxySource | number = SHORTEST_LINE;

@@ -16,9 +16,9 @@ export interface ServeOptions {
   maxConnections?: number;
   /** Closes a connection that is silent for so long, if given. */
   idleTimeout?: number;
-  /** Serves one client only; the port is closed from then on. @default {false} */
+  /** Serves one client, and closes the port for it. @default {false} */
   once?: boolean;
-  /** Whether to serve a client, asked before the TLS handshake; else it is closed. */
+  /** Tells, before TLS begins, whether to serve a client or to close it. */
   admit?: (conn: Deno.Conn) => Promise<boolean>;
   /** Told of errors, with the connection if there is one; may throw to stop. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
@@ -141,6 +141,8 @@ export async function serve(
       } finally {
         talking--;
       }
+      // A process that exits now would take the goodbye of TLS with it.
+      if ("handshake" in conn) await farewell(conn);
     } catch (error) {
       const reason = open.get(conn);
       report(reason ? new Deno.errors.TimedOut(reason) : error, conn);

@@ -472,6 +472,23 @@ Deno.test(
 );
 
 Deno.test(
+  "tcp_client.ts --replies 1 leaves a keyboard when an answer has come",
+  CHAT,
+  async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const args = [`127.0.0.1:${listener.addr.port}`, "--replies", "1"];
+    await using client = new Chatter("tcp_client.ts", args, NEXT);
+    using peer = new Peer(await within(listener.accept()));
+    await client.type("hi\n");
+    assertEquals(await peer.hears(3), "hi\n");
+    await peer.say("ho\nmore\n");
+    const { code, screen } = await client.ended();
+    assertMatch(screen, /\nho\n\[next\]\n$/);
+    assertEquals(code, 0);
+  },
+);
+
+Deno.test(
   "tcp_client.ts --progress keeps to one row of a window of 40 columns",
   { ...CHAT, ignore: CHAT.ignore || COPIES },
   async () => {

@@ -426,8 +426,8 @@ Deno.test("tcp_client.ts shows its progress when it is told to", {
 });
 
 Deno.test("tcp_client.ts --progress says how much of a file is sent", {
-  ...needs("unixSockets"),
-  ignore: COPIES || !has("unixSockets"),
+  ...needs("bash"),
+  ignore: COPIES || !has("bash"),
 }, async () => {
   using folder = new Folder();
   folder.write("file", "x\n".repeat(2500));
