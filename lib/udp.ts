@@ -13,6 +13,7 @@ import {
   permissionFor,
 } from "./address.ts";
 import { describeError } from "./tcp/errors.ts";
+import { turn } from "./tcp/stream.ts";
 
 /**
  * Reads an address of UDP; `udp://` before it is not needed.
@@ -176,8 +177,10 @@ export class UdpSocket implements Disposable {
     // One timer serves for all datagrams: looking at the clock for each would
     // cost more, and a stopped process (SIGSTOP) would take it for silence.
     let looks = 0;
-    const timer = timeout && setInterval(() => {
-      if (++looks > LOOKS_PER_TIMEOUT) close();
+    const timer = timeout && setInterval(async () => {
+      looks++;
+      await turn(); // so that what came during a stop has been taken
+      if (looks > LOOKS_PER_TIMEOUT) close();
     }, timeout / LOOKS_PER_TIMEOUT);
     const end = (): Promise<IteratorReturnResult<void>> => {
       clearInterval(timer);

@@ -20,7 +20,7 @@ import { natsAddress, oneOf, option } from "../lib/command/options.ts";
 import { refuse, text, toggle, usage } from "../lib/command/options.ts";
 import { openPrompt } from "../lib/command/prompt.ts";
 import { chat } from "../lib/modes/chat.ts";
-import { objectionTo, Room } from "../lib/modes/room.ts";
+import { checkRoomFraming, Room } from "../lib/modes/room.ts";
 import { answer, unchanged } from "../lib/modes/services.ts";
 import { generateCharacters, greet } from "../lib/modes/services.ts";
 import { type Handler, listen, serve, type ServeOptions } from "../lib/tcp.ts";
@@ -85,7 +85,6 @@ Examples:
     const framing = framingFrom(options, mode === "room" ? "lines" : "raw");
     const address = usage(() => parseAddress(place));
     const { transport } = address;
-    const objection = mode === "room" && objectionTo(framing);
     refuse({
       "datagrams are for udp_receiver.ts": transport === "udp",
       "--cert and --key belong together": !options.cert !== !options.key,
@@ -105,17 +104,14 @@ Examples:
         /^(discard|chargen|forward)$/.test(mode),
       "--mode chat takes no --max-connections, it is with one client at a time":
         mode === "chat" && options.maxConnections,
-      [`--mode room ${objection}`]: objection,
     });
+    if (mode === "room") usage(() => checkRoomFraming(framing));
     if (options.cert && transport === "tcp") address.transport = "tls";
     const words = mode === "greet" ? options.greeting ?? GREETING : "";
     const bytes = new TextEncoder().encode(words);
     const greeting = usage(() => framing.encode(bytes));
-    // A unix socket's file goes when the terminal is closed, too.
-    const hangUp = transport === "unix" ? ["SIGHUP"] as const : [];
-    const stop = stopSignal(grace + 3000, ...hangUp);
-    const serving: ServeOptions = { ...options, signal: stop };
-    using clients = new ClientLog(log, stop, grace);
+    const serving: ServeOptions = { ...options };
+    using clients = new ClientLog(log);
     await using room = new Room(framing, (event, name, conn) => {
       clients.tell(event, conn, ` as ${name}`, { name });
     });
@@ -161,16 +157,20 @@ Examples:
     const key = options.key && await readKey(options.key);
     const resolved = await resolveName(address, "listen on");
     using listener = listen(resolved, { ...options, cert, key });
+    // Not sooner: where Deno itself looks a name up, no signal would be heard.
+    const stop = stopSignal(grace + 3000, transport === "unix");
     // The system has chosen the port for 0, and one of the addresses of a name.
     Object.assign(address, listener.addr, { transport: address.transport });
     clients.listening(formatAddress(address), mode, framing.name);
     hint(log, "tcp_client", "nc 127.0.0.1 1234");
+    stop.addEventListener("abort", () => clients.stopping(grace));
 
     await using prompt = mode === "chat" ? await openPrompt(log) : undefined;
     // Accepts one connection after the other; many can be open at a time. Each
     // is closed when this function has ended for it, whatever it throws.
     await serve(listener, (conn) => clients.serve(conn, modes[mode]), {
       ...serving,
+      signal: stop,
       maxConnections: mode === "chat" ? 1 : options.maxConnections,
       onError: (error, conn) => clients.fail(error, conn, serving.once),
     });

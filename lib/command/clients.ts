@@ -9,14 +9,7 @@ export class ClientLog implements Disposable {
   #served = new Set<Deno.Conn>();
   #refused = 0;
 
-  /** Tells of a stop, and that it may take so many milliseconds. */
-  constructor(readonly log: Log, stop: AbortSignal, grace: number) {
-    stop.addEventListener("abort", () => {
-      if (this.#served.size === 0) return;
-      const most = `${grace / 1000}s to end; a second signal ends them at once`;
-      log.info("stopping", `Stopping: open connections have ${most}`);
-    });
-  }
+  constructor(readonly log: Log) {}
 
   /** Tells where clients can come to. */
   listening(address: string, mode: string, framing: string): void {
@@ -48,6 +41,13 @@ export class ClientLog implements Disposable {
     else if (this.#served.delete(conn) && only) {
       throw describeError(error, `serve ${clientName(conn)}`, "");
     } else this.tell("dropped", conn, `: ${reason}`, { reason });
+  }
+
+  /** Tells of a stop, and that it may take so many milliseconds. */
+  stopping(grace: number): void {
+    if (this.#served.size === 0) return;
+    const most = `${grace / 1000}s to end; a second signal ends them at once`;
+    this.log.info("stopping", `Stopping: open connections have ${most}`);
   }
 
   /** Counts a client that is not let in; a flood must not fill the log. */

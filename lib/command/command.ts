@@ -129,17 +129,18 @@ const STOP_CODES = {
 } as const;
 
 /**
- * Aborted by SIGINT, SIGTERM and others. A second one ends the process at once,
- * and so does the end of the grace, in ms, whatever stands still then.
+ * Aborted by SIGINT, SIGTERM and others, if asked by SIGHUP, too. A second one
+ * ends the process at once, and so does the end of the grace, in ms, whatever
+ * stands still then.
  */
-export function stopSignal(
-  grace = 5000,
-  ...others: (keyof typeof STOP_CODES)[]
-): AbortSignal {
+export function stopSignal(grace = 5000, hangUp = false): AbortSignal {
   const stop = new AbortController();
+  const names: (keyof typeof STOP_CODES)[] = ["SIGINT", "SIGTERM"];
+  // `nohup` would be of no use, so only for those who have to clean up.
+  if (hangUp) names.push("SIGHUP");
   // Ctrl-Break; nothing sends SIGTERM there (SetConsoleCtrlHandler in its docs).
-  if (Deno.build.os === "windows") others.push("SIGBREAK");
-  for (const name of ["SIGINT", "SIGTERM", ...others] as const) {
+  if (Deno.build.os === "windows") names.push("SIGBREAK");
+  for (const name of names) {
     Deno.addSignalListener(name, () => {
       if (stop.signal.aborted) Deno.exit(STOP_CODES[name]);
       stop.abort(new StopRequest(`stopped by ${name}`));

@@ -133,13 +133,17 @@ export class Room implements AsyncDisposable {
 /** The shortest message that a name and some words fit into, in bytes. */
 const LEAST_ROOM_MESSAGE = 64;
 
-/** Says why there can be no room with a framing; nothing if there can. */
-export function objectionTo({ name, maxFrameLength }: Framing): string {
+/** Refuses a framing in which names have no place, or could be forged. */
+export function checkRoomFraming({ name, maxFrameLength }: Framing): void {
   if (/^(raw|fixed:\d+)$/.test(name)) {
-    return `takes no ${name}, in which names could be forged`;
+    throw new RangeError(
+      `--mode room takes no ${name}, in which names could be forged`,
+    );
   }
-  const needs = `needs messages of ${LEAST_ROOM_MESSAGE} bytes or more`;
-  return maxFrameLength < LEAST_ROOM_MESSAGE ? needs : "";
+  if (maxFrameLength >= LEAST_ROOM_MESSAGE) return;
+  throw new RangeError(
+    `--mode room needs messages of ${LEAST_ROOM_MESSAGE} bytes or more`,
+  );
 }
 
 /** Cuts a line too long for a framing into several, each with the name. */
@@ -157,14 +161,17 @@ function partsOf(line: Uint8Array, { maxFrameLength }: Framing): Uint8Array[] {
 
 /** A framing that takes lines that are too long for it in parts. */
 function fitting(framing: Framing): Framing {
-  function encodeInto(line: Uint8Array, buffer: Uint8Array, start: number) {
-    const fits = line.length <= framing.maxFrameLength;
-    return (fits ? [line] : partsOf(line, framing)).reduce(
-      (end, part) => framing.encodeInto(part, buffer, end),
-      start,
-    );
-  }
-  return { ...framing, encodeInto };
+  const { encodeInto, maxFrameLength } = framing;
+  return {
+    ...framing,
+    encodeInto(line, buffer, start) {
+      if (line.length <= maxFrameLength) return encodeInto(line, buffer, start);
+      for (const part of partsOf(line, framing)) {
+        start = encodeInto(part, buffer, start);
+      }
+      return start;
+    },
+  };
 }
 
 /** How long joining and leaving may go untold, in ms. */
