@@ -33,8 +33,10 @@ function wake(): void {
 
 keyboard.onPlugged = wake;
 onStep((step) => {
-  const bytes = step.bytes?.slice(0, KEPT_BYTES);
-  steps.push({ ...step, bytes, length: step.bytes?.length });
+  const { length } = step.bytes ?? {};
+  const bytes = step.bytes &&
+    new Uint8Array(step.bytes.subarray(0, KEPT_BYTES));
+  steps.push({ ...step, bytes, length });
   if (++count > KEPT_STEPS) steps.shift();
   wake();
 });
@@ -45,11 +47,8 @@ async function newsFor(id: string, has: number) {
   if (has === count && !isEnding) await change.promise;
   const lost = count - steps.length;
   const first = Math.max(has, lost);
-  const some = steps.slice(first - lost, first - lost + STEPS_AT_A_TIME).map((
-    step,
-  ) => (
-    { ...step, bytes: step.bytes?.toBase64() }
-  ));
+  const some = steps.slice(first - lost).slice(0, STEPS_AT_A_TIME)
+    .map((step) => ({ ...step, bytes: step.bytes?.toBase64() }));
   const hasEnded = isEnding && first + some.length === count;
   if (!hasEnded) answered.set(id, performance.now());
   const program = Deno.mainModule.replace(/.*\//, "");

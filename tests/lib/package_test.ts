@@ -24,7 +24,7 @@ Deno.test("deno publish --dry-run finds nothing wrong and packs no tests, stand-
   ).toArray();
   assert(files.includes("lib/tcp.ts") && files.includes("README.md"), said);
   const others = files.filter((file) =>
-    !/^(lib|scripts)\/[\w/]+\.ts$|^README\.md$|^LICENSE$|^deno\.(json|lock)$/
+    !/^(lib|scripts)\/[\w/]+\.ts$|^lib\/explain\/\w+\.(html|txt)$|^README\.md$|^LICENSE$|^deno\.(json|lock)$/
       .test(file) || /eject|lib\/std/.test(file)
   );
   assertEquals(others, []);
