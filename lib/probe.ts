@@ -135,7 +135,7 @@ function totalOf(steps: Step[]): number {
 
 /** Why the system is to resolve a name. */
 const NOT_ASKED = "Deno may not ask the name servers";
-const DNS_SILENT = "no name server answers";
+const DNS_SILENT = "DNS does not answer";
 
 /** Finds the addresses, or why the system has to. */
 async function resolve(
@@ -260,13 +260,16 @@ function fail(row: AddressReport, error: unknown): void {
     .replace(/; --server-name.*/, name ? `: ${name}` : "")
     .replace(/signed by nobody.*/, SELF_SIGNED);
   const timedOut = error instanceof Deno.errors.TimedOut;
-  if (timedOut && row.byName === DNS_SILENT) reason = DNS_SILENT;
-  else if (timedOut || row.step === "tls" && !/certificate/.test(reason)) {
+  const silent = timedOut && row.byName === DNS_SILENT;
+  if (silent || /^Error\b/.test(words) && /not resolve/.test(reason)) {
+    row.step = "resolve"; // the system came no further
+    // Linux and Windows tell "not now" from "no".
+    reason = silent || /temporary|os error 1100[23]\b/i.test(words)
+      ? "no name server answers, or only with an error (SERVFAIL or REFUSED); is there a network? An address in place of the name needs no DNS"
+      : "there is no such name, or it has no address; is it spelled right, and is there a network?";
+  } else if (timedOut || row.step === "tls" && !/certificate/.test(reason)) {
     reason += `: ${STEPS[row.step][1]}`;
   }
-  const unresolved = /^Error\b/.test(words) && /not resolve/.test(reason);
-  // The system came no further.
-  if (reason === DNS_SILENT || unresolved) row.step = "resolve";
   Object.assign(row, { outcome: "failed", about: safeLine(reason) });
 }
 

@@ -75,10 +75,8 @@ const WORDS: Record<string, string> = {
   // Deno has stubs in their place: ops_unix in its ext/net/lib.rs.
   "op_net_\\w+_unix.* not supported": "Deno has no unix sockets on Windows",
   // The words are another system's, on Windows in another language, too.
-  "Temporary failure|os error 1100[23]\\b":
-    "the name does not resolve to an address: no name server answers, or only with an error (SERVFAIL or REFUSED)",
-  "lookup address|getaddrinfo|nodename|resolve|os error 1100[14]\\b":
-    "there is no such name, or the name does not resolve to an address",
+  "lookup address|getaddrinfo|nodename|resolve|os error 1100[1-4]\\b":
+    "the name does not resolve to an address",
 };
 
 /** Says in a few words why an attempt failed; it may need a permission. */

@@ -213,7 +213,12 @@ const SENDING: [string, string, Error, string][] = [
   ["127.0.0.1:0", "192.0.2.1:9", coded("ENETUNREACH", 101), "no route leads"],
   ["127.0.0.1:0", "127.0.0.1:9", coded("EPERM", 1), "firewall"],
   ["127.0.0.1:0", "127.0.0.1:9", coded("EMSGSIZE", 40), "maxdgram"],
-  ["[::1]:0", "name.invalid:9", new Error("(os error 11001)"), "no such name"],
+  [
+    "[::1]:0",
+    "name.invalid:9",
+    new Error("(os error 11001)"),
+    "does not resolve",
+  ],
 ];
 
 for (const [from, to, error, said] of SENDING) {
