@@ -24,7 +24,9 @@ export function describeError(
 const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
   EINVAL: "the system refuses that address, or its route leads nowhere",
-  EMFILE: "there are no file descriptors left; raise `ulimit -n`",
+  EMFILE: Deno.build.os === "windows"
+    ? "there are no sockets left" // and no ulimit, which is the shell's of Unix
+    : "there are no file descriptors left; raise `ulimit -n`",
   ENETUNREACH: "no route leads there (network unreachable)",
   ENFILE: "the whole system has no file descriptors left",
   ENOSPC: "there is no space left on the device",

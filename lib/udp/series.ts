@@ -76,7 +76,7 @@ export function seriesOf(
   return { total, datagrams: repeated() };
 }
 
-/** A timer of Deno's is late by up to this, in milliseconds. */
+/** A timer of Deno's is late by up to this (on Windows 14), in milliseconds. */
 const TIMER_DELAY = 2.5;
 
 /**

@@ -8,7 +8,7 @@ import { duplex } from "../../lib/tcp/duplex.ts";
 import { serve } from "../../lib/tcp/serve.ts";
 import { parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
 import { collecting, FakePrompt, pair, reading } from "../support/fakes.ts";
-import { bytes, readAll, text, within } from "../support/helpers.ts";
+import { bytes, readAll, Running, text, within } from "../support/helpers.ts";
 
 const LOOPBACK = { transport: "tcp" as const, hostname: "127.0.0.1", port: 0 };
 const UDP = parseUdpAddress("127.0.0.1:0");
@@ -244,3 +244,30 @@ Deno.test("connect() says what 0.0.0.0 is for when Windows refuses it: os error 
     "0.0.0.0 and [::] are only for listening",
   );
 });
+
+for (
+  const [os, listening, full] of [
+    ["windows", "Windows keeps that port; take another", "no sockets left"],
+    ["darwin", "ports below 1024 may need more rights", "raise `ulimit -n`"],
+    ["linux", "ports below 1024 may need more rights", "raise `ulimit -n`"],
+  ]
+) {
+  Deno.test(`describeError() names what there is when it is on ${os}`, async () => {
+    const module = new URL("../../lib/tcp/errors.ts", import.meta.url);
+    const as = new URL(`../support/as_system.ts?${os}`, import.meta.url);
+    const program = `
+      const { describeError } = await import("${module}");
+      const denied = new Deno.errors.PermissionDenied("(os error 10013)");
+      const full = Object.assign(new Error(), { code: "EMFILE" });
+      console.log(describeError(denied, "listen on :1234", "").message);
+      console.log(describeError(full, "accept", "").message);`;
+    const args = ["run", "--quiet", "--preload", as.href, "-"];
+    const options = { input: program };
+    await using running = new Running(Deno.execPath(), args, options);
+    const { stdout, stderr } = await running.ended();
+    assertEquals(stderr, "");
+    const [first, second] = stdout.split("\n");
+    assertStringIncludes(first, listening);
+    assertStringIncludes(second, full);
+  });
+}

@@ -1,6 +1,6 @@
 /** The scripts as whole processes that take this system for macOS or Windows. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { bytes, run, start } from "../support/helpers.ts";
+import { bytes, run, Running, start } from "../support/helpers.ts";
 import { listenHere } from "../support/sockets.ts";
 import { needs } from "../support/system.ts";
 
@@ -52,3 +52,45 @@ Deno.test("tcp_client.ts says how long a refusal takes when it does not wait for
   assertEquals(code, 1);
   assertMatch(stderr, /: no answer within 0\.3s; Windows takes 2s to .*\n$/);
 });
+
+/** Starts a script at a terminal; its standard output may be redirected. */
+function atTerminalOn(os: "windows" | "darwin", script: string, to = "") {
+  const deno = [Deno.execPath(), "run", "--quiet", ...as(os).permissions];
+  const words = [...deno, "--allow-net", "--unstable-net", `scripts/${script}`];
+  const terminal = new URL("../support/python/terminal.py", import.meta.url);
+  const shell = ["bash", "-c", `exec "$@" ${to}`, "bash", ...words];
+  const options = { input: "open", env: { NO_COLOR: "" } } as const;
+  return new Running("python3", [terminal.pathname, ...shell], options);
+}
+
+for (
+  const [os, keys] of [
+    ["windows", "Ctrl-Z and Enter end the input"],
+    ["darwin", "Ctrl-D ends the input"],
+  ] as const
+) {
+  Deno.test(
+    `udp_sender.ts says how typing ends when it is on ${os}`,
+    needs("terminals", "bash"),
+    async () => {
+      await using running = atTerminalOn(os, "udp_sender.ts");
+      await running.stdout(keys);
+      await running.type("\x04");
+      assertEquals((await running.ended()).code, 0);
+    },
+  );
+}
+
+for (const [os, painted] of [["windows", false], ["darwin", true]] as const) {
+  Deno.test(
+    `udp_sender.ts paints its log (${painted}) when only that is at a terminal on ${os}`,
+    needs("terminals", "bash"),
+    async () => {
+      await using running = atTerminalOn(os, "udp_sender.ts", "> /dev/null");
+      const said = await running.stdout(/ends? the input/);
+      assertEquals(said.includes("\x1b["), painted);
+      await running.type("\x04");
+      assertEquals((await running.ended()).code, 0);
+    },
+  );
+}
