@@ -169,7 +169,9 @@ export function hint(log: Log, peer: string, foreign: string): void {
   const command = path.startsWith(href)
     ? `deno run --allow-net ${decodeURI(path.slice(href.length))}`
     : `${peer}.ts`;
-  log.info("hint", `In another terminal: ${command} (or ${foreign})`);
+  // There is no nc on Windows.
+  const other = Deno.build.os === "windows" ? "" : ` (or ${foreign})`;
+  log.info("hint", `In another terminal: ${command}${other}`);
 }
 
 function helpText(command: Command<OptionTable>, table: OptionTable): string {
