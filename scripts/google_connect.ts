@@ -17,12 +17,8 @@
  */
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import { type Command, runCommand } from "../lib/command/command.ts";
-import {
-  duration,
-  option,
-  toggle,
-  type Values,
-} from "../lib/command/options.ts";
+import type { Values } from "../lib/command/options.ts";
+import { duration, option, toggle } from "../lib/command/options.ts";
 import { refuse, usage, UsageError } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
 import { drawProbe, probe, type WebTarget } from "../lib/probe.ts";
