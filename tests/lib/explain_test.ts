@@ -9,7 +9,7 @@ import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import { type Ended, installed, Running } from "../support/helpers.ts";
 import { has, needs } from "../support/system.ts";
 
-const EXPLAIN = new URL("../../lib/explain.ts", import.meta.url).pathname;
+const EXPLAIN = new URL("../../lib/explain.ts", import.meta.url).href;
 
 /** The names of the steps in what was told. */
 function stepsIn(told: string): string[] {

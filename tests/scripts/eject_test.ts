@@ -15,7 +15,7 @@ import {
 } from "../support/helpers.ts";
 import { needs } from "../support/system.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
+const ROOT = `${import.meta.dirname}/../../`;
 const NAMES = ["tcp_server", "tcp_client", "udp_sender", "udp_receiver"]
   .concat("google_connect");
 

@@ -23,6 +23,8 @@ const HAS = {
   shebang: isUnix,
   /** Debian's, which the tests of the page drive. */
   chromium: os === "linux" && installed("chromium", "--version"),
+  /** Windows takes two seconds to hear that nobody listens. */
+  quickRefusals: isUnix,
   /** Linux calls: /proc, /dev/full, namespaces, shared ports, stopped processes. */
   linux: os === "linux",
   /** Windows keeps IPv4 away from a socket on `::`. */
