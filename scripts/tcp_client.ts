@@ -20,7 +20,7 @@ import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, text, toggle, usage } from "../lib/command/options.ts";
 import { OutputError } from "../lib/command/output.ts";
 import { connect } from "../lib/tcp/connect.ts";
-import { pipe, withCrlf } from "../lib/modes/pipe.ts";
+import { pipe } from "../lib/modes/pipe.ts";
 import { describeError } from "../lib/tcp/errors.ts";
 
 const OPTIONS = {
@@ -140,8 +140,8 @@ Examples:
         const { chat } = await import("../lib/modes/chat.ts");
         await using prompt = await openPrompt(log);
         const signal = AbortSignal.any([stop, end.signal]);
-        const lines = options.crlf ? withCrlf(framing) : framing;
-        await chat(conn, lines, prompt, { signal });
+        const { crlf } = options;
+        await chat(conn, framing, prompt, { signal, crlf });
         end.signal.throwIfAborted();
         log.info("closed", `The conversation with ${where} is over`);
       } else {

@@ -136,7 +136,7 @@ Examples:
 
     // On request: each connection goes on to another one.
     if (mode === "forward") {
-      const { forwardTo } = await import("../lib/modes/forward.ts");
+      const { forwardTo } = await import("../lib/modes/pipe.ts");
       modes.forward = usage(() => forwardTo(options.to));
     }
 

@@ -1,7 +1,10 @@
 // The payload, on standard output: untouched where a program reads it, made
 // safe where a terminal would obey it.
+import type { Framing } from "../framing.ts";
+import { FEED, RETURN } from "../framing/line_feeds.ts";
 import { reasonFor } from "../tcp/errors.ts";
-import { patiently, writeAll, type Writer } from "../tcp/stream.ts";
+import { concatenate, patiently } from "../tcp/stream.ts";
+import { writeAll, type Writer } from "../tcp/stream.ts";
 import { hexDump, SafeTextDecoder } from "../text.ts";
 import { logWritten } from "./log.ts";
 
@@ -134,4 +137,31 @@ export class Output implements Writer {
     }
     this.#writing = undefined;
   }
+}
+
+const LINE_END = new Uint8Array([FEED]);
+
+/** A message as it is printed: on a line of its own, unless it is only bytes. */
+export function printable(
+  message: Uint8Array,
+  { name }: Framing,
+  isSeen = true,
+): Uint8Array[] {
+  const isBlock = name.startsWith("fixed:");
+  if (name === "raw" || isBlock && !isSeen) return [message];
+  // A person need not see the NUL bytes that pad a block.
+  const last = message.findLastIndex((byte) => !isBlock || byte !== 0);
+  return [message.subarray(0, last + 1), LINE_END];
+}
+
+/** A line as it is sent. In `raw` it needs an end; `crlf`: it gets that of `nc -C`. */
+export function typedLine(
+  line: Uint8Array,
+  framing: Framing,
+  crlf = false,
+): Uint8Array {
+  const bytes = framing.encode(line); // or throws: it is refused with CRLF, too
+  if (crlf) return concatenate([line, new Uint8Array([RETURN, FEED])]);
+  const isEnded = framing.name !== "raw" || bytes.at(-1) === FEED;
+  return isEnded ? bytes : concatenate([bytes, LINE_END]);
 }

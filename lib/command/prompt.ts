@@ -1,5 +1,4 @@
-// The keyboard of a chat, and a screen on which what the peer says never
-// disturbs what is being typed.
+// The keyboard of a chat, and where it shows what the peer says.
 import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { chunks, pause, standardInput, type Writer } from "../tcp/stream.ts";
@@ -13,181 +12,89 @@ export interface Prompt extends Writer, AsyncDisposable {
   tell(text: string): void;
 }
 
+/** Why a line that is typed between two chats is not sent. */
+export const NOBODY = "nobody is connected";
+/** How long the rest of a read or of pasted text may take, in milliseconds. */
+export const REST = 30;
+
 /** Takes the keyboard, until the prompt is disposed of. */
 export async function openPrompt(log: Log): Promise<Prompt> {
-  if (Deno.stdin.isTerminal() && Deno.stdout.isTerminal()) {
-    return await openTerminal(log);
+  const isTyped = Deno.stdin.isTerminal();
+
+  // On request: a person can edit lines, and no message disturbs them.
+  if (isTyped && Deno.stdout.isTerminal()) {
+    return await (await import("./terminal.ts")).openTerminal(log);
   }
-  const lines = parseFraming("lines", { maxFrameLength: 2 ** 32 });
-  const input = decodeFrames(chunks(standardInput), lines);
+
+  const lineEnd = new Uint8Array([FEED]);
+  const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });
+  const input = decodeFrames(keyboard(), framing);
 
   // On request: the page of --explain types, too.
   (await import("../explain/typing.ts")).typeInto(input);
 
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
+  let alone = new AbortController(); // aborted while there is a peer
+  let forgotten: Promise<void> | undefined;
   let last: number | undefined = FEED; // of the bytes that were shown
+  if (isTyped) refuse().catch(() => {});
+
+  async function* keyboard(): AsyncGenerator<Uint8Array, void> {
+    for await (const chunk of chunks(standardInput)) {
+      yield chunk;
+      const isHalf = isTyped && chunk.at(-1) !== FEED;
+      if (isHalf && !alone.signal.aborted) yield lineEnd;
+    }
+  }
+
+  /** Gives lines until the signal is aborted; the next is for others then. */
+  async function* linesFor(signal: AbortSignal) {
+    for (;;) {
+      const { value } = await (next ??= input.next());
+      if (signal.aborted) return;
+      next = undefined;
+      if (value === undefined) return;
+      yield value;
+    }
+  }
+
+  /** Sends nobody what is typed, until there is a peer. */
+  async function refuse(): Promise<void> {
+    alone = new AbortController();
+    for await (const line of linesFor(alone.signal)) {
+      log.error(`Not sent, ${NOBODY}: ${new TextDecoder().decode(line)}`);
+    }
+  }
+
+  /** Has a terminal give what is half typed, too: it was for this peer. */
+  async function forget(): Promise<void> {
+    refuse().catch(() => {});
+    Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
+    await pause(REST);
+    Deno.stdin.setRaw(false);
+  }
+
   return {
     async *lines(signal) {
+      await forgotten;
+      alone.abort();
       signal.addEventListener("abort", () => {
         const isOpen = last !== FEED && Deno.stdout.isTerminal();
-        if (isOpen) Deno.stdout.writeSync(new Uint8Array([FEED]));
+        if (isOpen) Deno.stdout.writeSync(lineEnd);
         last = FEED;
+        if (isTyped) forgotten = forget().catch(() => {});
       });
-      for (;;) {
-        const { value } = await (next ??= input.next());
-        if (signal.aborted) return; // the line is for the next chat
-        next = undefined;
-        if (value === undefined) return;
-        yield value;
-      }
+      yield* linesFor(signal);
     },
     tell: (text) => log.error(text),
     write(bytes) {
       last = bytes.at(-1);
       return standardOutput.write(bytes);
     },
-    // A read that waits there keeps the process.
-    [Symbol.asyncDispose]: () => Promise.resolve(Deno.stdin.close()),
-  };
-}
-
-const NOBODY = "nobody is connected";
-/** How long the rest of a read or of pasted text may take, in milliseconds. */
-const REST = 30;
-/** How long the rest of a line may take: then what comes is another message. */
-const REST_OF_LINE = 2000;
-/** The most characters of a line that are kept until its end comes. */
-const LONGEST_LINE_KEPT = 1_048_576;
-
-/** Lines that a person types, edited by `node:readline`. */
-async function openTerminal(log: Log): Promise<Prompt> {
-  // These take 20 ms to load: only where a person types.
-  const { createInterface } = await import("node:readline");
-  const { EventEmitter } = await import("node:events");
-  const { stdin, stdout } = await import("node:process");
-
-  const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
-  const input = keys as unknown as NodeJS.ReadableStream;
-  const settings = { output: stdout, terminal: true, prompt: "" };
-  const editor = createInterface({ input, ...settings });
-  editor.prompt();
-  // With TERM=dumb readline moves no cursor, and neither do we.
-  const isDumb = !("prevRows" in editor);
-  let refusal = NOBODY; // why a line that is entered now is not sent
-  let unfinished = ""; // what has come of a line whose end has not
-  let shown = ""; // as much of it as stands above the line that is typed
-  let [arrival, timer]: [number, unknown] = [0, undefined];
-
-  editor.on("line", (line) => {
-    // What is on the screen stays there, above what was typed.
-    if (shown === unfinished) unfinished = "";
-    shown = "";
-    editor.setPrompt(arrow());
-    if (refusal && line) tell(`Not sent, ${refusal}: ${line}`);
-    else editor.prompt();
-  });
-  // Ctrl-D ends the input of one chat only.
-  editor.close = () => void (refusal || begin("Ctrl-D has ended the input"));
-  // Only on Windows; elsewhere Ctrl-C is a signal for the whole process.
-  editor.on("SIGINT", () => Deno.exit(130));
-  stdout.on("error", () => {}); // then the keyboard is gone, too
-  readKeys().catch(() => {}).finally(editor.close);
-
-  // On request: the page of --explain types, too.
-  (await import("../explain/typing.ts")).plugKeyboard((line) => {
-    if (!refusal) draw(() => stdout.write(` -> ${line}\n`));
-    const reason = refusal;
-    editor.emit("line", line);
-    return reason;
-  });
-
-  async function readKeys(): Promise<void> {
-    const decoder = new TextDecoder();
-    Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
-    // Windows gives Deno.stdin the console's code page, but this UTF-8.
-    for await (const chunk of stdin) {
-      const text = decoder.decode(chunk, { stream: true });
-      // Key by key, a pasted line of 6,000 takes readline nine seconds.
-      const isText = /^[\t\n\r\P{Cc}]{2,}$/u.test(text);
-      if (isText && !isDumb) editor.write(text);
-      else keys.emit("data", text);
-    }
-  }
-
-  /** Begins anew, without what was typed for somebody else. */
-  function begin(reason: string): void {
-    refusal = reason;
-    editor.emit("end");
-    draw(() => Object.assign(editor, { line: "", cursor: 0 }));
-  }
-
-  function arrow(): string {
-    return refusal ? "" : " -> ";
-  }
-
-  function tell(text: string): void {
-    draw(() => log.error(text));
-  }
-
-  /** Draws something above the line that is being typed. */
-  function draw(print: () => void): void {
-    const up = "\x1b[A".repeat(editor.getCursorPos().rows);
-    if (!isDumb) stdout.write(`${up}\x1b[1G\x1b[0J`);
-    else if (editor.getPrompt()) stdout.write("\n");
-    print();
-    editor.setPrompt((shown && `${shown}\n`) + arrow());
-    Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
-    editor.prompt(true);
-    if (isDumb) stdout.write(editor.line);
-  }
-
-  /** Shows as much of what has come, on lines of its own. */
-  function show(length = unfinished.length): void {
-    const text = unfinished.slice(0, length).replace(/\n?$/, "\n");
-    unfinished = unfinished.slice(length);
-    shown = "";
-    if (length > 0) draw(() => stdout.write(text));
-  }
-
-  /** Shows what has come of a line, as the line that it may become. */
-  function showUnfinished(): void {
-    timer = undefined;
-    if (isDumb || unfinished.length > LONGEST_LINE_KEPT) return show();
-    // Of what is too long for the window its end; a character may be wide.
-    const rows = ((stdout.rows || 24) - 3) >> 1;
-    const most = (stdout.columns || 80) * rows;
-    if (unfinished) draw(() => shown = unfinished.slice(-most));
-  }
-
-  return {
-    tell,
-    async *lines(signal) {
-      if (signal.aborted) return;
-      begin("");
-      signal.addEventListener("abort", () => {
-        show();
-        begin(NOBODY);
-      });
-      const typed = EventEmitter.on(editor, "line", { close: ["end"] });
-      for await (const [line] of typed) {
-        if (signal.aborted) return;
-        yield new TextEncoder().encode(line);
-      }
-    },
-    write(bytes) {
-      const now = performance.now();
-      if (now - arrival > REST_OF_LINE) show();
-      arrival = now;
-      unfinished += new TextDecoder().decode(bytes);
-      show(unfinished.lastIndexOf("\n") + 1);
-      timer ??= setTimeout(showUnfinished, REST);
-      return Promise.resolve(bytes.length);
-    },
     async [Symbol.asyncDispose]() {
-      // Text is pasted in pieces: the shell must not get the rest of it.
-      await pause(REST);
-      Deno.stdin.setRaw(false);
-      stdin.destroy();
+      await forgotten;
+      // A read that waits there keeps the process.
+      Deno.stdin.close();
     },
   };
 }

@@ -1,78 +1,66 @@
 // A chat: a person, or a program line by line, talks with one peer.
-import { OutputError } from "../command/output.ts";
+import { Output, printable, typedLine } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
-import { decodeFrames, type Framing } from "../framing.ts";
-import { unlessGone } from "../tcp/errors.ts";
-import { SILENCE } from "../tcp/duplex.ts";
-import { chunks, concatenate, pause, writeAll } from "../tcp/stream.ts";
-import { SafeTextDecoder } from "../text.ts";
+import type { Framing } from "../framing.ts";
+import { duplex, SILENCE } from "../tcp/duplex.ts";
+import { concatenate } from "../tcp/stream.ts";
+
+const BYE = Symbol("bye");
 
 /**
- * Sends typed lines and shows messages, both at any moment, until the peer ends,
- * `bye` is typed or the signal is aborted. The end of the input half-closes the
- * connection; closing it is left to the caller.
+ * Sends typed lines and shows messages until the peer ends, `bye` is typed or
+ * the signal is aborted. Closing the connection is left to the caller.
  */
 export async function chat(
   conn: Deno.Conn,
   framing: Framing,
   prompt: Prompt,
-  { signal }: { signal?: AbortSignal } = {},
+  { signal, crlf }: { signal?: AbortSignal; crlf?: boolean } = {},
 ): Promise<void> {
   const { name, maxFrameLength } = framing;
-  const isRaw = name === "raw";
+  const heard = framing.createDecoder();
+  const output = new Output({ to: prompt });
   const over = new AbortController();
-  const stop = AbortSignal.any([over.signal, ...signal ? [signal] : []]);
-  let sent = 0;
-  let isOpen = true;
+  const signals = [over.signal, output.failed, ...signal ? [signal] : []];
+  const stop = AbortSignal.any(signals);
 
-  async function send(): Promise<void> {
-    for await (const line of prompt.lines(stop)) {
-      if (/^\s*bye\s*$/i.test(new TextDecoder().decode(line))) return;
-      const { length } = line;
-      if (length > maxFrameLength) {
-        prompt.tell(
-          `Not sent: this line has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
-        );
-        continue;
+  async function show(messages: Iterable<Uint8Array>): Promise<void> {
+    try {
+      for (const message of messages) {
+        await output.write(concatenate(printable(message, framing)));
       }
-      const bytes = framing.encode(line);
-      const end = isRaw && bytes.at(-1) !== 10 ? [10] : [];
-      await writeAll(conn, concatenate([bytes, new Uint8Array(end)]));
-      sent++;
-    }
-    isOpen = false;
-    if (!stop.aborted) await conn.closeWrite().catch(unlessGone);
-    await received;
-  }
-
-  async function receive(): Promise<void> {
-    const isPadded = name.startsWith("fixed:");
-    const lineEnd = new Uint8Array(isRaw ? [] : [10]);
-    const safe = Deno.stdout.isTerminal() ? new SafeTextDecoder() : undefined;
-    for await (const message of decodeFrames(chunks(conn), framing)) {
-      const last = message.findLastIndex((byte) => !isPadded || byte !== 0);
-      const bytes = concatenate([message.subarray(0, last + 1), lineEnd]);
-      await show(safe?.push(bytes) ?? bytes);
-    }
-    await show(safe?.finish() ?? "");
-    // A peer that has ended may still listen to what a program says.
-    for (let before = -1; isOpen && before !== sent;) {
-      before = sent;
-      await pause(SILENCE, stop);
+    } catch (error) {
+      over.abort(error); // what the peer says next has no meaning
     }
   }
 
-  async function show(what: string | Uint8Array): Promise<void> {
-    const isText = typeof what === "string";
-    const bytes = isText ? new TextEncoder().encode(what) : what;
-    await writeAll(prompt, bytes).catch((error) => {
-      throw new OutputError(error);
-    });
-  }
-
-  const received = receive();
+  const person = {
+    async *[Symbol.asyncIterator]() {
+      for await (const line of prompt.lines(stop)) {
+        const { length } = line;
+        const isBye = /^\s*bye\s*$/i.test(new TextDecoder().decode(line));
+        if (isBye) return over.abort(BYE);
+        if (length <= maxFrameLength) yield typedLine(line, framing, crlf);
+        else {
+          prompt.tell(
+            `Not sent: this line has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
+          );
+        }
+      }
+    },
+    async write(bytes: Uint8Array): Promise<number> {
+      await show(heard.push(bytes));
+      return bytes.length;
+    },
+    async closeWrite(): Promise<void> {
+      await show(heard.finish());
+      await output.finish();
+    },
+  };
   try {
-    await Promise.race([send(), received, pause(2 ** 31 - 1, stop)]);
+    await duplex(conn, person, { signal: stop, linger: SILENCE });
+  } catch (error) {
+    if (error !== BYE && !signal?.aborted) throw error;
   } finally {
     over.abort();
   }

@@ -1,9 +1,11 @@
 // A program talks to a peer: standard input, or some texts, to the connection,
-// and what comes to standard output, message by message.
-import { Output } from "../command/output.ts";
+// and what comes to standard output; or one peer talks to another.
+import { parseAddress } from "../address.ts";
+import { Output, printable, typedLine } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
+import { connect } from "../tcp/connect.ts";
 import { duplex, SILENCE } from "../tcp/duplex.ts";
 import { chunks, concatenate, standardInput } from "../tcp/stream.ts";
 import { hexDump } from "../text.ts";
@@ -34,15 +36,9 @@ export async function pipe(
   framing: Framing,
   options: PipeOptions,
 ): Promise<void> {
-  const wire = options.crlf ? withCrlf(framing) : framing;
   const output = new Output();
   const { stop, noStdin, hex, replies = -1, signal = output.failed } = options;
   const isRaw = framing.name === "raw";
-  const isBlocks = framing.name.startsWith("fixed:");
-  // A person need not see the NUL bytes that pad a block.
-  const isPadded = isBlocks && output.terminal;
-  const asIs = isRaw || isBlocks && !isPadded;
-  const lineEnd = asIs ? [] : [new Uint8Array([FEED])];
   const [heard, own] = [framing.createDecoder(), framing.createDecoder()];
   const over = new AbortController();
   const shown = { "<": 0, ">": 0 };
@@ -61,9 +57,8 @@ export async function pipe(
     try {
       for (const message of messages) {
         if (count === replies) break;
-        const last = message.findLastIndex((byte) => !isPadded || byte !== 0);
         if (hex) await dump(message, "<");
-        else printed.push(message.subarray(0, last + 1), ...lineEnd);
+        else printed.push(...printable(message, framing, output.terminal));
         isOpen = isRaw && message.at(-1) !== FEED;
         if (!isOpen) count++;
       }
@@ -77,7 +72,7 @@ export async function pipe(
 
   const program = {
     async *[Symbol.asyncIterator]() {
-      for await (const bytes of inputOf(options, wire)) {
+      for await (const bytes of inputOf(options, framing)) {
         const messages = hex ? own.push(bytes) : [];
         for (const message of messages) await dump(message, ">");
         yield bytes;
@@ -123,18 +118,6 @@ function* linesIn(chunk: Uint8Array): Generator<Uint8Array, void> {
   }
 }
 
-/** Ends lines with CRLF, as `nc -C`; what the framing refuses stays refused. */
-export function withCrlf(framing: Framing): Framing {
-  const lineEnd = new Uint8Array([13, FEED]);
-  return {
-    ...framing,
-    encode(line) {
-      framing.encode(line);
-      return concatenate([line, lineEnd]);
-    },
-  };
-}
-
 /** What is sent: texts, nothing, or standard input, framed or as it is. */
 async function* inputOf(
   { send = [], noStdin, crlf }: PipeOptions,
@@ -143,9 +126,7 @@ async function* inputOf(
   const [name, blockLength] = framing.name.split(":");
   try {
     for (const text of send) {
-      const isLine = name !== "raw" || crlf || text.endsWith("\n");
-      const line = isLine ? text : `${text}\n`;
-      yield framing.encode(new TextEncoder().encode(line));
+      yield typedLine(new TextEncoder().encode(text), framing, crlf);
     }
     if (send.length > 0) return;
     if (noStdin) await new Promise(() => {});
@@ -164,7 +145,7 @@ async function* inputOf(
       const maxFrameLength = Math.min(framing.maxFrameLength, 2 ** 32);
       const lines = parseFraming("lines", { maxFrameLength });
       for await (const line of decodeFrames(chunks(standardInput), lines)) {
-        yield framing.encode(line);
+        yield typedLine(line, framing, crlf);
       }
     }
   } catch (error) {
@@ -192,4 +173,24 @@ async function* readAhead(): AsyncGenerator<Uint8Array, void> {
     reading.catch(() => {}); // nobody may be there to hear of it
     yield chunk;
   }
+}
+
+/** Makes a handler that joins a connection with one to this address. */
+export function forwardTo(text?: string): (conn: Deno.Conn) => Promise<void> {
+  if (!text) throw new SyntaxError("--mode forward needs --to ADDRESS");
+  const target = parseAddress(text);
+  if (target.transport === "udp" || "port" in target && target.port === 0) {
+    throw new SyntaxError(
+      `--to must be a host and a port, as in tls://10.0.0.1:443, or unix:/path, not ${text}`,
+    );
+  }
+  return async (conn) => {
+    using other = await connect(target).catch(({ message }) => {
+      // A client has --ca for this; Deno has its own for every program.
+      const advice = message.replace("--ca FILE", "deno run --cert=FILE");
+      // With a name of its own: the message says all, and nothing replaces it.
+      throw Object.assign(new Error(advice), { name: "TargetError" });
+    });
+    await duplex(conn, other);
+  };
 }
