@@ -1,11 +1,13 @@
 // The keyboard of a chat, and where it shows what the peer says.
 import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
-import { chunks, pause, standardInput, type Writer } from "../tcp/stream.ts";
+import { chunks, pause, standardInput } from "../tcp/stream.ts";
+import { writeAll, type Writer } from "../tcp/stream.ts";
+import { SafeTextDecoder } from "../text.ts";
 import type { Log } from "./log.ts";
 import { standardOutput } from "./output.ts";
 
-/** Gives typed lines to one chat after the other; shows what is written. */
+/** Gives typed lines to one chat after the other; shows what peers write. */
 export interface Prompt extends Writer, AsyncDisposable {
   /** Gives what is typed for one peer, until the signal is aborted. */
   lines(signal: AbortSignal): AsyncIterable<Uint8Array>;
@@ -20,9 +22,10 @@ export const REST = 30;
 /** Takes the keyboard, until the prompt is disposed of. */
 export async function openPrompt(log: Log): Promise<Prompt> {
   const isTyped = Deno.stdin.isTerminal();
+  const isSeen = Deno.stdout.isTerminal();
 
   // On request: a person can edit lines, and no message disturbs them.
-  if (isTyped && Deno.stdout.isTerminal()) {
+  if (isTyped && isSeen) {
     return await (await import("./terminal.ts")).openTerminal(log);
   }
 
@@ -36,6 +39,7 @@ export async function openPrompt(log: Log): Promise<Prompt> {
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
   let alone = new AbortController(); // aborted while there is a peer
   let forgotten: Promise<void> | undefined;
+  const safe = new SafeTextDecoder();
   let last: number | undefined = FEED; // of the bytes that were shown
   if (isTyped) refuse().catch(() => {});
 
@@ -79,17 +83,22 @@ export async function openPrompt(log: Log): Promise<Prompt> {
       await forgotten;
       alone.abort();
       signal.addEventListener("abort", () => {
-        const isOpen = last !== FEED && Deno.stdout.isTerminal();
-        if (isOpen) Deno.stdout.writeSync(lineEnd);
+        const end = new TextEncoder().encode(`${safe.finish()}\n`);
+        if (isSeen && last !== FEED) Deno.stdout.writeSync(end);
         last = FEED;
         if (isTyped) forgotten = forget().catch(() => {});
       });
       yield* linesFor(signal);
     },
     tell: (text) => log.error(text),
-    write(bytes) {
+    async write(bytes) {
       last = bytes.at(-1);
-      return standardOutput.write(bytes);
+      if (!isSeen) return await standardOutput.write(bytes);
+      await writeAll(
+        standardOutput,
+        new TextEncoder().encode(safe.push(bytes)),
+      );
+      return bytes.length;
     },
     async [Symbol.asyncDispose]() {
       await forgotten;

@@ -1,6 +1,7 @@
 // A terminal that a person types at: `node:readline` edits lines, and what the
 // peer says never disturbs the one that is being typed.
 import { pause } from "../tcp/stream.ts";
+import { SafeTextDecoder } from "../text.ts";
 import type { Log } from "./log.ts";
 import { NOBODY, type Prompt, REST } from "./prompt.ts";
 
@@ -23,6 +24,7 @@ export async function openTerminal(log: Log): Promise<Prompt> {
   editor.prompt();
   // With TERM=dumb readline moves no cursor, and neither do we.
   const isDumb = !("prevRows" in editor);
+  const safe = new SafeTextDecoder();
   let refusal = NOBODY; // why a line that is entered now is not sent
   let unfinished = ""; // what has come of a line whose end has not
   let shown = ""; // as much of it as stands above the line that is typed
@@ -115,6 +117,7 @@ export async function openTerminal(log: Log): Promise<Prompt> {
       if (signal.aborted) return;
       begin("");
       signal.addEventListener("abort", () => {
+        unfinished += safe.finish();
         show();
         begin(NOBODY);
       });
@@ -128,7 +131,7 @@ export async function openTerminal(log: Log): Promise<Prompt> {
       const now = performance.now();
       if (now - arrival > REST_OF_LINE) show();
       arrival = now;
-      unfinished += new TextDecoder().decode(bytes);
+      unfinished += safe.push(bytes);
       show(unfinished.lastIndexOf("\n") + 1);
       timer ??= setTimeout(showUnfinished, REST);
       return Promise.resolve(bytes.length);

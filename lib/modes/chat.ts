@@ -1,15 +1,15 @@
 // A chat: a person, or a program line by line, talks with one peer.
-import { Output, printable, typedLine } from "../command/output.ts";
+import { OutputError, printable, typedLine } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
-import type { Framing } from "../framing.ts";
-import { duplex, SILENCE } from "../tcp/duplex.ts";
-import { concatenate } from "../tcp/stream.ts";
-
-const BYE = Symbol("bye");
+import { decodeFrames, type Framing } from "../framing.ts";
+import { unlessGone } from "../tcp/errors.ts";
+import { SILENCE } from "../tcp/duplex.ts";
+import { chunks, concatenate, pause, writeAll } from "../tcp/stream.ts";
 
 /**
- * Sends typed lines and shows messages until the peer ends, `bye` is typed or
- * the signal is aborted. Closing the connection is left to the caller.
+ * Sends typed lines and shows messages, both at any moment, until the peer ends,
+ * `bye` is typed or the signal is aborted. The end of the input half-closes the
+ * connection; closing it is left to the caller.
  */
 export async function chat(
   conn: Deno.Conn,
@@ -18,49 +18,46 @@ export async function chat(
   { signal, crlf }: { signal?: AbortSignal; crlf?: boolean } = {},
 ): Promise<void> {
   const { name, maxFrameLength } = framing;
-  const heard = framing.createDecoder();
-  const output = new Output({ to: prompt });
   const over = new AbortController();
-  const signals = [over.signal, output.failed, ...signal ? [signal] : []];
-  const stop = AbortSignal.any(signals);
+  const stop = AbortSignal.any([over.signal, ...signal ? [signal] : []]);
+  let sent = 0;
+  let isOpen = true;
 
-  async function show(messages: Iterable<Uint8Array>): Promise<void> {
-    try {
-      for (const message of messages) {
-        await output.write(concatenate(printable(message, framing)));
+  async function send(): Promise<void> {
+    for await (const line of prompt.lines(stop)) {
+      const { length } = line;
+      if (/^\s*bye\s*$/i.test(new TextDecoder().decode(line))) return;
+      if (length > maxFrameLength) {
+        prompt.tell(
+          `Not sent: this line has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
+        );
+        continue;
       }
-    } catch (error) {
-      over.abort(error); // what the peer says next has no meaning
+      await writeAll(conn, typedLine(line, framing, crlf));
+      sent++;
+    }
+    isOpen = false;
+    if (!stop.aborted) await conn.closeWrite().catch(unlessGone);
+    await received;
+  }
+
+  async function receive(): Promise<void> {
+    for await (const message of decodeFrames(chunks(conn), framing)) {
+      const bytes = concatenate(printable(message, framing));
+      await writeAll(prompt, bytes).catch((error) => {
+        throw new OutputError(error);
+      });
+    }
+    // A peer that has ended may still listen to what a program says.
+    for (let before = -1; isOpen && before !== sent;) {
+      before = sent;
+      await pause(SILENCE, stop);
     }
   }
 
-  const person = {
-    async *[Symbol.asyncIterator]() {
-      for await (const line of prompt.lines(stop)) {
-        const { length } = line;
-        const isBye = /^\s*bye\s*$/i.test(new TextDecoder().decode(line));
-        if (isBye) return over.abort(BYE);
-        if (length <= maxFrameLength) yield typedLine(line, framing, crlf);
-        else {
-          prompt.tell(
-            `Not sent: this line has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
-          );
-        }
-      }
-    },
-    async write(bytes: Uint8Array): Promise<number> {
-      await show(heard.push(bytes));
-      return bytes.length;
-    },
-    async closeWrite(): Promise<void> {
-      await show(heard.finish());
-      await output.finish();
-    },
-  };
+  const received = receive();
   try {
-    await duplex(conn, person, { signal: stop, linger: SILENCE });
-  } catch (error) {
-    if (error !== BYE && !signal?.aborted) throw error;
+    await Promise.race([send(), received, pause(2 ** 31 - 1, stop)]);
   } finally {
     over.abort();
   }
