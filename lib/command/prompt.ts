@@ -92,6 +92,7 @@ export async function openPrompt(log: Log): Promise<Prompt> {
     },
     tell: (text) => log.error(text),
     async write(bytes) {
+      await forgotten; // so that an answer to it is not for nobody
       last = bytes.at(-1);
       if (!isSeen) return await standardOutput.write(bytes);
       await writeAll(
