@@ -12,7 +12,7 @@
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
-import { ClientLog } from "../lib/command/clients.ts";
+import { ClientLog, openGate } from "../lib/command/clients.ts";
 import { FRAMING_OPTIONS } from "../lib/command/framing_options.ts";
 import { framingFrom, PIPE_OPTIONS } from "../lib/command/framing_options.ts";
 import { duration, integer, list } from "../lib/command/options.ts";
@@ -20,7 +20,7 @@ import { natsAddress, oneOf, option } from "../lib/command/options.ts";
 import { refuse, text, toggle, usage } from "../lib/command/options.ts";
 import { openPrompt } from "../lib/command/prompt.ts";
 import { chat } from "../lib/modes/chat.ts";
-import { checkRoomFraming, Room } from "../lib/modes/room.ts";
+import { Room } from "../lib/modes/room.ts";
 import { answer, unchanged } from "../lib/modes/services.ts";
 import { generateCharacters, greet } from "../lib/modes/services.ts";
 import { type Handler, listen, serve, type ServeOptions } from "../lib/tcp.ts";
@@ -102,26 +102,30 @@ Examples:
 
       [`--mode ${mode} takes no --framing`]: options.framing &&
         /^(discard|chargen|forward)$/.test(mode),
+      [`--mode room takes no ${framing.name}, in which names could be forged`]:
+        mode === "room" && /^(raw|fixed:\d+)$/.test(framing.name),
+      // A name and some words have to fit into it.
+      "--mode room needs messages of 64 bytes or more": mode === "room" &&
+        framing.maxFrameLength < 64,
       "--mode chat takes no --max-connections, it is with one client at a time":
         mode === "chat" && options.maxConnections,
     });
-    if (mode === "room") usage(() => checkRoomFraming(framing));
     if (options.cert && transport === "tcp") address.transport = "tls";
     const words = mode === "greet" ? options.greeting ?? GREETING : "";
     const bytes = new TextEncoder().encode(words);
     const greeting = usage(() => framing.encode(bytes));
     const serving: ServeOptions = { ...options };
     using clients = new ClientLog(log);
-    await using room = new Room(framing, (event, name, conn) => {
+    const room = new Room(framing, (event, name, conn) => {
       clients.tell(event, conn, ` as ${name}`, { name });
     });
 
     // On request: one room with those of other servers.
-    if (options.relay) {
-      const { relay, relayCreds } = options;
-      const { openRelay } = await import("../lib/modes/relay.ts");
-      room.relay = await openRelay(room, relay, relayCreds, log);
-    }
+    await using relay = options.relay
+      ? await (await import("../lib/modes/relay.ts"))
+        .openRelay(room, options.relay, options.relayCreds, log)
+      : undefined;
+    room.relay = relay;
 
     // What happens on a connection. With another function than `unchanged`,
     // from the bytes of a message to those of its reply, echo says other things.
@@ -134,22 +138,16 @@ Examples:
       chargen: generateCharacters,
     };
 
-    // On request: each connection goes on to another one.
-    if (mode === "forward") {
-      const { forwardTo } = await import("../lib/modes/pipe.ts");
-      modes.forward = usage(() => forwardTo(options.to));
-    }
-
-    // On request: standard input and output, as the client has them.
-    if (mode === "pipe") {
-      const { pipe } = await import("../lib/modes/pipe.ts");
+    // On request: on to another server, or to standard input and output.
+    if (mode === "forward" || mode === "pipe") {
+      const { forwardTo, pipe } = await import("../lib/modes/pipe.ts");
       modes.pipe = (conn) => pipe(conn, framing, { ...options, stop });
-      serving.once ||= !options.noStdin;
+      if (mode === "forward") modes[mode] = usage(() => forwardTo(options.to));
+      serving.once ||= mode === "pipe" && !options.noStdin;
     }
 
     // On request: not everyone is let in.
     if (options.from.length > 0 || options.proxyProtocol) {
-      const { openGate } = await import("../lib/command/gate.ts");
       serving.admit = openGate(options, transport, clients);
     }
 

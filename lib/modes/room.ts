@@ -22,23 +22,22 @@ export interface RoomRelay extends AsyncDisposable {
 /** A room as its relay knows it. */
 export type RelayedRoom = Pick<Room, "size" | "hear">;
 
-/** Told who has joined, left, or was dropped as it did not read. */
-type RoomListener = (event: string, name: string, conn: Deno.Conn) => void;
-
 /** Members who hear each other: slow ones slow the speakers down. */
-export class Room implements AsyncDisposable {
+export class Room {
   /** What joins it with rooms elsewhere. */
   relay: RoomRelay | undefined;
   #framing: Framing;
-  #onEvent: RoomListener;
   #members = new Set<Member>();
   #count = 0;
   /** Who has joined and left, as members will hear it. */
   #news = new Uint8Array(0);
 
-  constructor(framing: Framing, onEvent: RoomListener = () => {}) {
+  /** `onEvent` is told who has joined, left, or was dropped: it did not read. */
+  constructor(
+    framing: Framing,
+    readonly onEvent = (_event: string, _name: string, _conn: Deno.Conn) => {},
+  ) {
     this.#framing = fitting(framing);
-    this.#onEvent = onEvent;
   }
 
   get size(): number {
@@ -52,12 +51,15 @@ export class Room implements AsyncDisposable {
     const member = new Member(conn);
     const reply = (words: Uint8Array) => {
       const line = marked(mark, words);
+
+      // On request: it is heard elsewhere, too.
       const parts = this.relay ? partsOf(line, this.#framing) : [];
       for (const part of parts) this.relay!.say(part.slice());
+
       return line;
     };
     this.#members.add(member);
-    this.#onEvent("joined", name, conn);
+    this.onEvent("joined", name, conn);
     try {
       const count = this.size + (this.relay?.members ?? 0);
       member.send(this.#encoded(`* you are ${name}, ${count} here`));
@@ -65,21 +67,20 @@ export class Room implements AsyncDisposable {
       const tell = (lines: Uint8Array) => this.#tell(member, lines);
       await answer(conn, this.#framing, reply, tell);
     } catch (error) {
-      if (!member.dropped) throw member.failure ?? error;
+      if (member.failure !== STALLED) throw member.failure ?? error;
     } finally {
       this.#members.delete(member);
       member.send(this.#news.subarray(member.heard));
       member.stop();
-      this.#onEvent(member.dropped ? "dropped" : "left", name, conn);
+      const isDropped = member.failure === STALLED;
+      this.onEvent(isDropped ? "dropped" : "left", name, conn);
       this.#announce(member, `* ${name} left`);
     }
     conn[Symbol.dispose](); // after an error, the server does so in its way
   }
 
-  /**
-   * Tells all what was said elsewhere; gives how many lines are too long, or
-   * nobody can have said whose name ends with `suffix`.
-   */
+  // On request: tells all what was said elsewhere; gives how many lines are too
+  // long, or nobody can have said whose name ends with `suffix`.
   async hear(said: Iterable<string>, suffix?: string): Promise<number> {
     const name = `user\\d{1,15}${suffix}`;
     const shape = new RegExp(`^(<${name}> |\\* ${name} (joined|left)$)`);
@@ -90,11 +91,6 @@ export class Room implements AsyncDisposable {
     const frames = lines.map((line) => this.#framing.encode(line));
     await this.#tell(undefined, concatenate(frames));
     return [...said].length - lines.length;
-  }
-
-  /** Lets go of the relay. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.relay?.[Symbol.asyncDispose]();
   }
 
   /** Tells the others; the speaker, not our memory, holds what is said next. */
@@ -128,22 +124,6 @@ export class Room implements AsyncDisposable {
   #encoded(text: string): Uint8Array {
     return this.#framing.encode(roomEncoder.encode(text));
   }
-}
-
-/** The shortest message that a name and some words fit into, in bytes. */
-const LEAST_ROOM_MESSAGE = 64;
-
-/** Refuses a framing in which names have no place, or could be forged. */
-export function checkRoomFraming({ name, maxFrameLength }: Framing): void {
-  if (/^(raw|fixed:\d+)$/.test(name)) {
-    throw new RangeError(
-      `--mode room takes no ${name}, in which names could be forged`,
-    );
-  }
-  if (maxFrameLength >= LEAST_ROOM_MESSAGE) return;
-  throw new RangeError(
-    `--mode room needs messages of ${LEAST_ROOM_MESSAGE} bytes or more`,
-  );
 }
 
 /** Cuts a line too long for a framing into several, each with the name. */
@@ -203,14 +183,13 @@ const MEMBER_QUEUE_LIMIT = 1_048_576;
  * buffers are full takes nothing for 14 s, and then more than a megabyte.
  */
 const STALL_TIMEOUT = 16_000;
+const STALLED = Symbol("it does not read");
 /** How often is looked whether it did, and how long that may seem, in ms. */
 const [STALL_LOOK, LONGEST_LOOK] = [5, 250];
 
 /** One connection of a room, and the lines that wait for it. */
 class Member {
-  /** Whether it was made to leave, as it did not read. */
-  dropped = false;
-  /** Why nothing could be written to it any more. */
+  /** Why nothing is written to it any more. */
   failure: unknown;
   #queue: Uint8Array[] = [];
   #queued = 0;
@@ -244,10 +223,7 @@ class Member {
       // More is no silence of it, but a stop of this process.
       silence += Math.min(performance.now() - start, LONGEST_LOOK);
       if (this.#taken > before) [silence, before] = [0, this.#taken];
-      if (silence < STALL_TIMEOUT) continue;
-      this.dropped = true;
-      this.stop();
-      this.conn[Symbol.dispose]();
+      if (silence >= STALL_TIMEOUT) this.#drop(STALLED);
     }
   }
 
@@ -262,11 +238,11 @@ class Member {
     try {
       while (this.#queue.length > 0) {
         // Short lines go in one piece; a block that all share stays as it is.
-        let [count, length] = [0, 0];
-        for (const lines of this.#queue) {
-          length += lines.length;
-          if (count > 0 && length > WRITE_LIMIT) break;
-          count++;
+        let count = 0;
+        let { length } = this.#queue[0];
+        while (++count < this.#queue.length) {
+          length += this.#queue[count].length;
+          if (length > WRITE_LIMIT) break;
         }
         const pieces = this.#queue.splice(0, count);
         let rest = pieces.length > 1 ? concatenate(pieces) : pieces[0];
@@ -278,11 +254,15 @@ class Member {
         }
       }
     } catch (error) {
-      // Its reads end as well, and end its stay.
-      this.failure ??= error;
-      this.stop();
-      this.conn[Symbol.dispose]();
+      this.#drop(error);
     }
     this.#isWriting = false;
+  }
+
+  /** Its reads end as well, and end its stay. */
+  #drop(reason: unknown): void {
+    this.failure ??= reason;
+    this.stop();
+    this.conn[Symbol.dispose]();
   }
 }
