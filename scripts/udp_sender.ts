@@ -108,7 +108,7 @@ Examples:
 
       // On request: how far it is, where a person watches.
       using _line = total > 0 && !answers && Deno.stderr.isTerminal()
-        ? new (await import("../lib/command/progress.ts")).ProgressLine(
+        ? (await import("../lib/command/progress.ts")).progressLine(
           () => `${sent} of ${total} sent, ${format(bytes)}`,
         )
         : undefined;

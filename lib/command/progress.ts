@@ -6,35 +6,23 @@ import { writeToStandardError } from "./log.ts";
 
 const ERASE_PROGRESS = "\r\x1b[K";
 
-/**
- * Shows a line on standard error, again and again in the same place, until it
- * is disposed of. Where standard error is no terminal it shows nothing.
- */
-export class ProgressLine implements Disposable {
-  #timer: ReturnType<typeof setInterval> | undefined;
-
-  /** `describe` gives the line, which is ours and nothing of a peer's. */
-  constructor(describe: () => string) {
-    if (!Deno.stderr.isTerminal()) return;
-    const draw = () => {
-      // Of a line that goes on in the next row only that row is erased.
-      const most = (Deno.consoleSize().columns || Infinity) - 1;
-      writeToStandardError(ERASE_PROGRESS + describe().slice(0, most));
-    };
-    this.#timer = setInterval(draw, 200);
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#timer === undefined) return;
-    clearInterval(this.#timer);
-    writeToStandardError(ERASE_PROGRESS);
-  }
+/** Shows a line again and again in one place, where standard error is a terminal. */
+export function progressLine(describe: () => string): Disposable {
+  if (!Deno.stderr.isTerminal()) return { [Symbol.dispose]() {} };
+  const timer = setInterval(() => {
+    // Of a line that goes on in the next row only that row is erased.
+    const most = (Deno.consoleSize().columns || Infinity) - 1;
+    writeToStandardError(ERASE_PROGRESS + describe().slice(0, most));
+  }, 200);
+  return {
+    [Symbol.dispose]() {
+      clearInterval(timer);
+      writeToStandardError(ERASE_PROGRESS);
+    },
+  };
 }
 
-/**
- * Counts the bytes of a connection and says so on standard error: on a terminal
- * a few times a second in one line, and in any case once when disposed of.
- */
+/** Counts what goes over a connection; says so as it goes, and once at the end. */
 export function showProgress(
   conn: Deno.Conn,
   say = writeToStandardError,
@@ -74,7 +62,7 @@ export function showProgress(
     ].join(", ");
   }
 
-  const line = new ProgressLine(describe);
+  const line = progressLine(describe);
   return {
     [Symbol.dispose]() {
       line[Symbol.dispose]();

@@ -94,11 +94,8 @@ export async function openPrompt(log: Log): Promise<Prompt> {
     async write(bytes) {
       await forgotten; // so that an answer to it is not for nobody
       last = bytes.at(-1);
-      if (!isSeen) return await standardOutput.write(bytes);
-      await writeAll(
-        standardOutput,
-        new TextEncoder().encode(safe.push(bytes)),
-      );
+      const encoded = () => new TextEncoder().encode(safe.push(bytes));
+      await writeAll(standardOutput, isSeen ? encoded() : bytes);
       return bytes.length;
     },
     async [Symbol.asyncDispose]() {

@@ -29,6 +29,8 @@ export async function openTerminal(log: Log): Promise<Prompt> {
   let unfinished = ""; // what has come of a line whose end has not
   let shown = ""; // as much of it as stands above the line that is typed
   let [arrival, timer]: [number, unknown] = [0, undefined];
+  const arrow = () => refusal ? "" : " -> ";
+  const tell = (text: string) => draw(() => log.error(text));
 
   editor.on("line", (line) => {
     // What is on the screen stays there, above what was typed.
@@ -71,14 +73,6 @@ export async function openTerminal(log: Log): Promise<Prompt> {
     refusal = reason;
     editor.emit("end");
     draw(() => Object.assign(editor, { line: "", cursor: 0 }));
-  }
-
-  function arrow(): string {
-    return refusal ? "" : " -> ";
-  }
-
-  function tell(text: string): void {
-    draw(() => log.error(text));
   }
 
   /** Draws something above the line that is being typed. */
