@@ -51,51 +51,41 @@ export function parseAddress(
   text: string,
   defaults: Partial<NetAddress> = {},
 ): Address {
-  const wrong = (reason: string) =>
-    new SyntaxError(`Cannot parse address "${text}": ${reason}`);
+  const refuse = (mistake: unknown, why: string) => {
+    if (!mistake) return;
+    throw new SyntaxError(`Cannot parse address "${text}": ${why}`);
+  };
   if (text.startsWith("unix:")) {
-    if (text !== "unix:") return { transport: "unix", path: text.slice(5) };
-    throw wrong('the path is missing, as in "unix:/tmp/socket"');
+    const path = text.slice(5);
+    refuse(path === "", 'the path is missing, as in "unix:/tmp/socket"');
+    return { transport: "unix", path };
   }
+  refuse(/^[.~]{0,2}\//.test(text), `as an address it is unix:${text}`);
+  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
+  const [tls, usual] = url?.protocol === "https:" ? ["tls://", 443] : ["", 80];
+  const place = `${tls}${url?.hostname}:${url?.port || usual}`;
+  refuse(url, `as an address it is ${place}`);
   const [, scheme = defaults.transport ?? "tcp", rest] =
     /^(?:(tcp|tls|udp):\/\/)?(.*)$/is.exec(text)!;
   const transport = scheme.toLowerCase() as NetAddress["transport"];
-  if (rest.includes("://")) {
-    const { protocol, hostname, port } = URL.parse(rest) ?? {};
-    if (hostname && (protocol === "http:" || protocol === "https:")) {
-      const [scheme, usual] = protocol === "http:" ? ["", 80] : ["tls://", 443];
-      throw wrong(`as an address it is ${scheme}${hostname}:${port || usual}`);
-    }
-    throw wrong(
-      'the scheme must be tcp://, tls://, udp:// or unix:; or write "host:port" alone',
-    );
-  }
-  if (/^[.~]{0,2}\//.test(text)) {
-    throw wrong(`as an address it is unix:${text}`);
-  }
-  if (rest === "") throw wrong("it names no host and no port");
+  const schemes = "the scheme must be tcp://, tls://, udp:// or unix:";
+  refuse(rest.includes("://"), `${schemes}; or write "host:port" alone`);
+  refuse(rest === "", "it names no host and no port");
   const parts = HOST_PORT.exec(/^\d+$/.test(rest) ? `:${rest}` : rest);
-  if (parts === null) {
-    throw wrong('an IPv6 address needs brackets, as in "[::1]:1234"');
-  }
-  const [, ipv6, name, digits = defaults.port] = parts;
-  if (digits === undefined) {
-    throw wrong(`the port is missing, as in "${rest}:1234"`);
-  }
+  refuse(!parts, 'an IPv6 address needs brackets, as in "[::1]:1234"');
+  const [, ipv6, name, digits = defaults.port] = parts!;
+  refuse(digits === undefined, `the port is missing, as in "${rest}:1234"`);
   const port = /^\d+$/.test(`${digits}`) ? Number(digits) : Infinity;
-  if (port > 65_535) {
-    throw wrong(`the port must be 0 to 65535, not ${digits}`);
+  refuse(port > 65_535, `the port must be 0 to 65535, not ${digits}`);
+  if (name === "") {
+    return { transport, hostname: defaults.hostname ?? "127.0.0.1", port };
   }
-  const fallback = defaults.hostname ?? "127.0.0.1";
-  const hostname = ipv6 === undefined
-    ? (name === "" ? fallback : asciiName(name))
-    : canonicalIp(ipv6);
-  if (hostname !== undefined) return { transport, hostname, port };
-  throw wrong(
-    ipv6 === undefined
-      ? `"${name}" is neither a host name nor an IPv4 address, four numbers from 0 to 255`
-      : `"${ipv6}" is not an IPv6 address, as in "[fe80::1%eth0]:1234"`,
-  );
+  const hostname = name ? asciiName(name) : canonicalIp(ipv6);
+  const wrong = name
+    ? `"${name}" is neither a host name nor an IPv4 address, four numbers from 0 to 255`
+    : `"${ipv6}" is not an IPv6 address, as in "[fe80::1%eth0]:1234"`;
+  refuse(hostname === undefined, wrong);
+  return { transport, hostname: hostname!, port };
 }
 
 /**
@@ -165,8 +155,7 @@ export function permissionFor(
 }
 
 function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
-  const ip = /^::ffff:/i.test(hostname) ? canonicalIp(hostname) : undefined;
-  const host = ip ?? hostname;
+  const host = /^::ffff:/i.test(hostname) && canonicalIp(hostname) || hostname;
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
@@ -180,10 +169,7 @@ function asciiName(name: string): string | undefined {
   return /^[\w.-]+$/.test(name) ? name : ascii;
 }
 
-/**
- * Gives an IPv6 address its one shortest form, which the URL parser writes, and
- * one that maps an IPv4 address (`::ffff:a.b.c.d`) that address.
- */
+/** Gives the shortest form of an IPv6 address, or the IPv4 address it maps. */
 function canonicalIp(text: string): string | undefined {
   // The URL parser would pass over tabs and line ends.
   const [, ip, zone = ""] = /^([\da-f.:]+)(%[\w.~-]+)?$/i.exec(text) ?? [];

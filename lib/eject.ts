@@ -10,9 +10,9 @@ const ON_REQUEST = /^( *)\/\/ On request:.*\n(?:\1.*\S.*\n)*/gm;
 /** The first line of a script, and what the head of a module says. */
 const MODULE_HEAD =
   /^(#!.*\n)?(\/\*\*(?:(?!\*\/)[^])*@module\n \*\/\n|(?:\/\/.*\n)*)/;
-/** `import { a } from "b";` and `const { a } = await import("b");` */
+/** `import { a } from "b";` and `const { a } = await import("./b.ts");` */
 const NAMED_IMPORT =
-  /^ *(import|export|const) (type )?\{([^}]*)\} (?:from|= await import\()\s*"([^"]+)",?\s*\)?;\n/gm;
+  /^ *(import|export|const) (type )?\{((?:(?! as |:)[^}])*)\} (?:from|= await import\((?=\s*"\.))\s*"([^"]+)",?\s*\)?;\n/gm;
 /** Any other import of a module of ours: a copy cannot hold it. */
 const OTHER_IMPORT =
   /^(?:import |export .* from ).*|^.*\bimport(?:\((?!"\w+:)|\.meta\.(?!main)).*/m;
@@ -24,16 +24,12 @@ const SCRIPTS_FOLDER = /\bscripts\/(?=\w+\.ts\b)/g;
 const DOCUMENTATION = /^( *)\/\*\*[^]*?\*\/\n/gm;
 const COMMENT_LINE = /^ *(?:\/[/*]|\*).*\n/gm;
 
-const LINT = ["lint", "--json", "--rules-tags="]
-  .concat("--rules-include=no-unused-vars");
-
 /** Puts a script and what it imports into one text. */
 export async function eject(script: URL): Promise<string> {
   const taken = new Set<string>();
-  const modules: { name: string; about: string; text: string }[] = [];
+  const modules: { name: string; head: string; text: string }[] = [];
   /** Imports from modules that are not ours, `node:readline` for one; by name. */
   const imports = new Map<string, string>();
-  const unused = new Set<string>();
 
   /** Takes in a module, below all that it imports. */
   async function take(url: string): Promise<void> {
@@ -43,77 +39,69 @@ export async function eject(script: URL): Promise<string> {
     const source = file.replaceAll("\r\n", "\n").replace(ON_REQUEST, "")
       .replace(SCRIPTS_FOLDER, "");
     const [head] = MODULE_HEAD.exec(source)!;
-    const ours: { to: string; names: string[] }[] = [];
-    const text = source.slice(head.length).replace(
-      NAMED_IMPORT,
-      (statement, word, type = "", list: string, from: string) => {
-        const to = from.startsWith(".")
-          ? new URL(from, url).href
-          : import.meta.resolve(from);
-        const isOurs = to.startsWith("file:");
-        // A renamed one is left for the error below, `node:` where it loads.
-        if (isOurs ? /:| as /.test(list) : word === "const") return statement;
-        const names = list.match(/\w[^,]*\b/g) ?? [];
-        if (isOurs) ours.push({ to, names: word === "export" ? [] : names });
-        else {
-          for (const name of names) {
-            const line = `import ${type}{ ${name} } from "${to}";\n`;
-            imports.set(name.split(" ").at(-1)!, line);
-          }
-        }
-        return "";
-      },
-    );
+    const text = source.slice(head.length).replace(NAMED_IMPORT, "");
     const name = url.replace(/.*\/(?=(lib|scripts)\/)/, "");
     const other = OTHER_IMPORT.exec(text)?.[0].trim();
     if (other) throw new Error(`${name} imports more than names: ${other}`);
     const words = new Set(text.match(/\w+/g));
-    for (const { to, names } of ours) {
+    for (const statement of source.matchAll(NAMED_IMPORT)) {
+      const [, word, type = "", list, from] = statement;
+      const names = list.match(/\w[^,]*\b/g) ?? [];
+      const to = from.startsWith(".")
+        ? new URL(from, url).href
+        : import.meta.resolve(from);
       // Types of what was left out may be mentioned nowhere else.
-      const isUsed = names.some((one) => words.has(one.split(" ").at(-1)!));
-      if (isUsed || names.length === 0) await take(to);
+      const isUsed = names.some((name) => words.has(lastWord(name)));
+      const isOurs = to.startsWith("file:");
+      if (isOurs && (isUsed || word === "export")) await take(to);
+      for (const name of isOurs ? [] : names) {
+        const line = `import ${type}{ ${name} } from "${to}";\n`;
+        imports.set(lastWord(name), line);
+      }
     }
-    modules.push({ name, about: head, text: shorten(text) });
+    modules.push({ name, head, text: shorten(text) });
   }
 
-  /** The whole text; numbers of lines in its table of contents are 0 yet. */
-  function compose(): string {
-    const declaration = (all: string, name: string) =>
-      unused.has(name) ? "" : all;
-    const used = modules.map((module) => (
-      { ...module, text: module.text.replace(DECLARATION, declaration).trim() }
-    )).filter(({ text }) => text !== "");
-    const { name, about } = used.at(-1)!;
-    return `${about}\
+  await take(script.href);
+  let copy = "";
+  // What only unused functions use is found unused once they are gone.
+  const unused = new Set<string>();
+  for (let before = -1; before < unused.size;) {
+    before = unused.size;
+    for (const module of modules) {
+      const kept = (all: string, name: string) => unused.has(name) ? "" : all;
+      module.text = module.text.replace(DECLARATION, kept).trim() + "\n";
+    }
+    for (const name of unused) imports.delete(name);
+    const used = modules.filter(({ text }) => text !== "\n");
+    const parts = used.map(({ name, text }) => `${headingOf(name)}\n${text}`);
+    const { name, head } = used.at(-1)!;
+    copy = `${head}\
 // SPDX-License-Identifier: ${config.license}
 // Copyright (c) 2026 the socket scripts authors
 //
 // Ejected from ${name} of ${config.name} ${config.version}.
 // What is below, and on which line it begins:
 //
-${used.map(contentOf).join("")}
-${[...imports].map(([name, line]) => unused.has(name) ? "" : line).join("")}
-${used.map(({ name, text }) => `${headingOf(name)}\n${text}\n`).join("\n")}`;
-  }
+${used.map(contentOf).join("\n")}
 
-  await take(script.href);
-  // What only unused functions use is found unused once they are gone.
-  for (let before = -1; before < unused.size;) {
-    before = unused.size;
-    const text = compose();
-    for (const { message } of JSON.parse(await deno(LINT, text)).diagnostics) {
+${[...imports.values()].join("")}
+${parts.join("\n")}`;
+    const lint = ["lint", "--json", "--rules-tags="];
+    const found = await deno(copy, ...lint, "--rules-include=no-unused-vars");
+    for (const { message } of JSON.parse(found).diagnostics) {
       unused.add(message.split("`")[1]);
     }
     // It passes over types.
-    const code = text.replace(COMMENT_LINE, "");
+    const code = copy.replace(COMMENT_LINE, "");
     for (const [, name] of code.matchAll(/^(?:interface|type) (\w+)/gm)) {
       const mentions = code.match(new RegExp(`\\b${name}\\b`, "g"))!;
       if (mentions.length === 1) unused.add(name);
     }
   }
-  const text = await deno(["fmt", "--quiet"], compose());
-  const lines = text.split("\n");
-  return text.replace(/^\/\/ +0 (?=(\S+):)/gm, (_, name) => {
+  copy = await deno(copy, "fmt", "--quiet");
+  const lines = copy.split("\n");
+  return copy.replace(/^\/\/ +0 (?=(\S+):)/gm, (_, name) => {
     const line = lines.indexOf(headingOf(name)) + 1;
     return `// ${String(line).padStart(5)} `;
   });
@@ -123,10 +111,15 @@ function headingOf(module: string): string {
   return `// ${module} `.padEnd(80, "-");
 }
 
-/** A line of the table of contents. */
-function contentOf(module: { name: string; about: string }): string {
-  const line = `//     0 ${module.name}: ${firstSentence(module.about)}`;
-  return line.replace(/^(?=.{81})(.{1,78}) .*/, "$1 …") + "\n";
+/** A line of the table of contents; the number of its line is 0 yet. */
+function contentOf({ name, head }: { name: string; head: string }): string {
+  const line = `//     0 ${name}: ${firstSentence(head)}`;
+  return line.replace(/^(?=.{81})(.{1,78}) .*/, "$1 …");
+}
+
+/** The name in `type Name`. */
+function lastWord(words: string): string {
+  return words.split(" ").at(-1)!;
 }
 
 /** Takes out `export`, and of documentation all but the first sentence. */
@@ -135,26 +128,22 @@ function shorten(text: string): string {
     .replace(DOCUMENTATION, (comment, indent) => {
       const sentence = firstSentence(comment);
       const line = `${indent}/** ${sentence} */\n`;
-      if (line.length <= 81 || line === comment) return line;
+      if (line.length <= 81) return line;
       const width = new RegExp(`(.{1,${77 - indent.length}})(?: |$)`, "g");
-      const lines = sentence.replace(width, `${indent} * $1\n`);
-      return `${indent}/**\n${lines}${indent} */\n`;
+      return sentence.replace(width, `${indent}// $1\n`);
     });
 }
 
 /** The first sentence of a comment, in one line. */
 function firstSentence(comment: string): string {
-  const text = comment.replace(
-    /^#!.*\n|^ *(?:\/\*\*|\*\/|\*|\/\/) ?|\*\/$/gm,
-    "",
-  );
-  const [paragraph] = text.trim().split(/\n\s*\n|^@/m);
+  const marks = /^#!.*\n|^ *(?:\/\*\*|\*\/|\*|\/\/) ?|\*\/$/gm;
+  const [paragraph] = comment.replace(marks, "").trim().split(/\n\s*\n|^@/m);
   const sentence = /^[^]*?[.!?](?=\s+["`{A-Z])/.exec(paragraph);
   return (sentence?.[0] ?? paragraph).trim().replace(/\s+/g, " ");
 }
 
 /** Has Deno itself look through a text, with its default settings. */
-async function deno(args: string[], text: string): Promise<string> {
+async function deno(text: string, ...args: string[]): Promise<string> {
   const child = new Deno.Command("deno", {
     args: [...args, "--no-config", "--ext=ts", "-"],
     env: { NO_COLOR: "1" },

@@ -11,25 +11,17 @@ import { onStep, type SocketStep } from "./explain/watch.ts";
 
 const INDENT = " ".repeat(13);
 
-/** Writes a step to standard error at once, in lines that fit a terminal. */
+/** Writes a step to standard error, in lines that fit a terminal. */
 function printStep({ time, name, what, c, python }: SocketStep): void {
   // An option takes no time: it belongs to the step before.
   const elapsed = name === "option" ? "" : `${time.toFixed(1)} ms`;
   const first = `${elapsed.padStart(11)}  ${name.padEnd(10)} ${what}`;
-  try {
-    const isTerminal = Deno.stderr.isTerminal();
-    const width = isTerminal && Deno.consoleSize().columns || Infinity;
-    const calls = [`C: ${c}`, `Python: ${python}`];
-    const isShort = INDENT.length + calls.join("   ").length <= width;
-    const lines = [first, ...isShort ? [calls.join("   ")] : calls];
-    const text = lines.map((line) => wrap(line, width)).join(`\n${INDENT}`);
-    let bytes = new TextEncoder().encode(`${text}\n`);
-    while (bytes.length > 0) {
-      bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
-    }
-  } catch {
-    // Nobody is left to read it.
-  }
+  const isTerminal = Deno.stderr.isTerminal();
+  const width = isTerminal && Deno.consoleSize().columns || Infinity;
+  const calls = [`C: ${c}`, `Python: ${python}`];
+  const isShort = INDENT.length + calls.join("   ").length <= width;
+  const lines = [first, ...isShort ? [calls.join("   ")] : calls];
+  console.error(lines.map((line) => wrap(line, width)).join(`\n${INDENT}`));
 }
 
 /** Goes on in the next line, indented, where a line is too wide. */

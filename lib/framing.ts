@@ -85,17 +85,15 @@ interface FramingRules {
   most?: number;
   /** Whether a line feed ends a frame; then the end of the stream does, too. */
   isText?: boolean;
-  /** Writes a message's form, as far as there is room; returns its end. */
+  /** Writes a message's form, as far as there is room; gives its end. */
   write(message: Uint8Array, buffer: Uint8Array, start: number): number;
-  /**
-   * Finds the message in the frame that begins at `start`. Returns where that
-   * frame ends, as far as can be told: beyond the bytes if some are missing.
-   */
+  // Finds the message in the frame that begins at `start`. Gives where that
+  // frame ends, as far as can be told: beyond the bytes if some are missing.
   find(bytes: Uint8Array, start: number, decoder: RulesDecoder): number;
 }
 
 const NOTHING = new Uint8Array(0);
-const [COMMA, ZERO, NINE, COLON] = [0x2c, 0x30, 0x39, 0x3a];
+const CODES = { comma: 0x2c, zero: 0x30, nine: 0x39, colon: 0x3a };
 
 const RULES_BY_NAME: Record<string, FramingRules> = {
   raw: {
@@ -115,7 +113,7 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
       return end + 1;
     },
     find(bytes, start, decoder) {
-      const feed = lineFeedFrom(bytes, start + decoder.searched);
+      const feed = lineFeedFrom(bytes, start + decoder.kept.length);
       const end = feed === -1 ? bytes.length : feed;
       // Before an empty line is a line feed, or nothing.
       const last = bytes[end - 1] === RETURN ? end - 1 : end;
@@ -157,23 +155,23 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
         buffer[start++] = character.charCodeAt(0);
       }
       const end = writeMessage(message, buffer, start);
-      buffer[end] = COMMA;
+      buffer[end] = CODES.comma;
       return end + 1;
     },
     find(bytes, start, decoder) {
+      const { comma, zero, nine, colon } = CODES;
       let [length, i] = [0, start];
-      // Nothing but the colon may follow a leading zero.
-      while (
-        bytes[i] >= ZERO && bytes[i] <= NINE && (length > 0 || i === start)
-      ) {
-        length = length * 10 + bytes[i++] - ZERO;
+      for (; bytes[i] >= zero && bytes[i] <= nine; i++) {
+        // Nothing but the colon may follow a leading zero.
+        if (length === 0 && i > start) break;
+        length = length * 10 + bytes[i] - zero;
         checkLength(length, decoder.limit);
       }
       if (i === bytes.length) return i + 1;
-      const isRight = bytes[i] === COLON && i > start;
+      const isRight = bytes[i] === colon && i > start;
       checkForm(isRight, "a netstring starts with its length and a colon");
       const end = decoder.found(i + 1, length);
-      const ended = end >= bytes.length || bytes[end] === COMMA;
+      const ended = end >= bytes.length || bytes[end] === comma;
       checkForm(ended, "there is no comma after its payload");
       return end + 1;
     },
@@ -297,9 +295,8 @@ export function parseFraming(
 
 /** Decodes by rules, as an iterator: a generator takes a fifth longer. */
 class RulesDecoder implements FrameDecoder {
-  /** How much of a frame came before this chunk. */
-  searched = 0;
-  #kept: Uint8Array = NOTHING;
+  /** What came of a frame before this chunk. */
+  kept: Uint8Array = NOTHING;
   #chunk: Uint8Array = NOTHING;
   #used = 0;
   #start = 0;
@@ -315,12 +312,13 @@ class RulesDecoder implements FrameDecoder {
   }
 
   finish(): Iterable<Uint8Array> {
-    const ended = this.searched === 0 || this.#failure !== undefined;
+    const { kept, rules } = this;
+    const ended = kept === NOTHING || this.#failure !== undefined;
     if (ended) return this.push(NOTHING);
-    if (this.rules.isText) return this.push(Uint8Array.of(FEED));
+    if (rules.isText) return this.push(Uint8Array.of(FEED));
     this.#start = 0;
-    const want = this.rules.find(this.#kept, 0, this) - this.#start;
-    const have = this.#kept.length - this.#start;
+    const want = rules.find(kept, 0, this) - this.#start;
+    const have = kept.length - this.#start;
     throw this.#failure = new Deno.errors.UnexpectedEof(
       `The stream ended inside a frame: after ${have} of ${want} bytes; ${MISMATCH}`,
     );
@@ -334,19 +332,18 @@ class RulesDecoder implements FrameDecoder {
     try {
       if (this.#failure !== undefined) throw this.#failure;
       while (this.#used < this.#chunk.length) {
-        const joins = this.searched > 0;
+        const joins = this.kept !== NOTHING;
         const bytes = joins ? this.#join() : this.#chunk;
         const start = joins ? 0 : this.#used;
         const end = this.rules.find(bytes, start, this);
         if (!joins) this.#used = end;
         if (end <= bytes.length) {
-          this.searched = 0;
+          if (joins) this.kept = NOTHING;
           const value = bytes.subarray(this.#start, this.#end);
           // `value` first: V8 makes a promise of an object in this order sooner.
           return { value, done: false };
         }
-        this.searched = bytes.length - start;
-        this.#kept = joins ? bytes : bytes.slice(start);
+        this.kept = joins ? bytes : bytes.slice(start);
       }
     } catch (error) {
       throw this.#failure = error;
@@ -364,12 +361,12 @@ class RulesDecoder implements FrameDecoder {
 
   /** What was kept, and what of the chunk belongs to the same frame. */
   #join(): Uint8Array {
-    const kept = this.#kept;
+    const { kept } = this;
     const need = this.rules.find(kept, 0, this);
     const most = this.#used + need - kept.length;
     let more = this.#chunk.subarray(this.#used, most);
-    const feed = this.rules.isText ? more.indexOf(FEED) : -1;
-    if (feed !== -1) more = more.subarray(0, feed + 1);
+    const feed = this.rules.isText ? more.indexOf(FEED) + 1 : 0;
+    if (feed > 0) more = more.subarray(0, feed);
     this.#used += more.length;
     const length = kept.length + more.length;
     let { buffer } = kept;
@@ -422,17 +419,16 @@ export function decodeFrames(
     }
   }
   const generator = generate();
-  const { next } = generator;
+  const next = generator.next.bind(generator);
   // It suspends itself for each frame. With all but the first of a chunk taken
   // past it, twice as many come a second.
   generator.next = () => {
     try {
       const frame = frames?.next();
-      if (frame?.done === false) return Promise.resolve(frame);
+      return frame?.done === false ? Promise.resolve(frame) : next();
     } catch (error) {
       return generator.throw(error);
     }
-    return next.call(generator);
   };
   return generator;
 }

@@ -25,20 +25,21 @@ type StepName = keyof typeof STEPS;
 type Step = { name: StepName; start: number; milliseconds: number };
 
 /** An address, or the name for the system to resolve, and how it did. */
-interface AddressReport {
+class Candidate {
   address: string;
-  /** Why the system has to resolve the name, if it has. */
-  byName?: string;
   /** `late`: another one won, as this was still connecting, or slower. */
-  outcome: "won" | "late" | "failed" | "untried";
-  /** The same for a person: why it failed, or what its server says. */
-  about: string;
-  /** How far it went, and how long it took to connect, or not to. */
-  step: StepName;
-  milliseconds?: number;
+  outcome: "won" | "late" | "failed" | "untried" = "untried";
+  about = "not needed"; // the same for a person
+  step: StepName; // how far it went
+  milliseconds?: number; // until it was connected, or was not
   status?: string;
-  /** With `all`: the steps on the way to this address. */
-  steps: Step[];
+  steps: Step[] = []; // with `all`
+
+  /** `byName` says why the system has to resolve the name. */
+  constructor(target: NetAddress, readonly byName?: string) {
+    this.address = formatAddress(target);
+    this.step = byName ? "resolve+connect" : "connect";
+  }
 }
 
 /** How far the way to the server went, as JSON has it. */
@@ -51,57 +52,7 @@ export async function probe(
   tell: (what: string) => void = () => {},
 ) {
   const { tls, path } = target;
-  const steps: Step[] = [];
-  let way = steps;
-
-  /** Takes a step and its time, also when it fails. */
-  async function time<T>(name: StepName, take: () => Promise<T>): Promise<T> {
-    tell(`${name} ...`);
-    const begin = performance.now();
-    try {
-      return await take();
-    } finally {
-      const milliseconds = performance.now() - begin;
-      way.push({ name, start: totalOf(way), milliseconds });
-    }
-  }
-
-  /** Asks the first of these addresses that takes a connection. */
-  async function visit(rows: AddressReport[], timeout: number): Promise<void> {
-    const over = new AbortController();
-    using open = new DisposableStack();
-    using _deadline = after(timeout, () => {
-      const seconds = Number((timeout / 1000).toPrecision(2));
-      const silence = `nothing came back within ${seconds}s`;
-      over.abort(new Deno.errors.TimedOut(silence));
-      open.dispose();
-    });
-    const connecting = () => connectToFirst(rows, over.signal);
-    const tcp = await time(rows[0].step, connecting);
-    const row = rows.find(({ outcome }) => outcome === "won");
-    if (!tcp || !row) return;
-    try {
-      let conn: Deno.TcpConn | Deno.TlsConn = open.use(tcp);
-      if (tls) {
-        conn = await time(row.step = "tls", async () => {
-          const secure = open.use(await Deno.startTls(tcp, { hostname }));
-          await secure.handshake();
-          return secure;
-        });
-      }
-      const answer = new Uint8Array(8192);
-      const length = await time(row.step = "first byte", async () => {
-        await writeAll(conn, new TextEncoder().encode(request));
-        return await conn.read(answer);
-      });
-      row.status = await readStatusLine(conn, answer, length);
-      if (all) row.about = row.status;
-    } catch (error) {
-      // A read that is ended by closing has no reason of its own.
-      fail(row, over.signal.aborted ? over.signal.reason : error);
-    }
-  }
-
+  const host = formatAddress(target);
   // Certificates and web servers know no zones and no final dot, and the usual
   // port goes without saying.
   const hostname = target.hostname.replace(/%.*|\.$/, "");
@@ -109,23 +60,73 @@ export async function probe(
     .replace(tls ? /:443$/ : /:80$/, "");
   const request =
     `HEAD ${path} HTTP/1.1\r\nHost: ${server}\r\nConnection: close\r\n\r\n`;
+
+  /** Adds a step and its time to a way, also when it fails. */
+  async function time<T>(way: Step[], name: StepName, taken: Promise<T>) {
+    tell(`${name} ...`);
+    const begin = performance.now();
+    try {
+      return await taken;
+    } finally {
+      const milliseconds = performance.now() - begin;
+      way.push({ name, start: totalOf(way), milliseconds });
+    }
+  }
+
+  /** Asks the first of these addresses that takes a connection. */
+  async function visit(rows: Candidate[], way: Step[], timeout: number) {
+    const over = new AbortController();
+    const seconds = Number((timeout / 1000).toPrecision(2));
+    const silence = `nothing came back within ${seconds}s`;
+    const late = new Deno.errors.TimedOut(silence);
+    using _deadline = after(timeout, () => over.abort(late));
+    const connecting = connectToFirst(rows, over.signal);
+    const winner = await time(way, rows[0].step, connecting);
+    if (!winner) return;
+    const { row, tcp } = winner;
+    let conn: Deno.Conn = tcp;
+    over.signal.addEventListener("abort", () => conn[Symbol.dispose]());
+    try {
+      if (tls) {
+        row.step = "tls";
+        const secure = conn = await Deno.startTls(tcp, { hostname });
+        await time(way, row.step, secure.handshake());
+      }
+      row.step = "first byte";
+      const answer = new Uint8Array(8192);
+      const asking = writeAll(conn, new TextEncoder().encode(request))
+        .then(() => conn.read(answer));
+      const length = await time(way, row.step, asking);
+      row.status = await readStatusLine(conn, answer, length);
+      if (all) row.about = row.status;
+    } catch (error) {
+      // A read that is ended by closing has no reason of its own.
+      fail(row, over.signal.aborted ? late : error);
+    }
+    over.abort();
+  }
+
+  const steps: Step[] = [];
+  const isAddress = /:|^\d+(\.\d+){3}$/.test(target.hostname);
   // If the name servers are silent, half of the time is left for the system.
-  const addresses = await resolve(target, timeout / 2, time);
+  const addresses = isAddress
+    ? [new Candidate(target)]
+    : await time(steps, "resolve", resolve(target, timeout / 2));
   if (addresses[0].byName === NOT_ASKED) steps.pop(); // it took no time
   tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
-  const ways = all ? addresses.map((row) => [row]) : [addresses];
-  // Every address has its share of the time, however long the others take.
-  const share = Math.max(0, timeout - totalOf(steps)) / ways.length;
-  for (const rows of ways) {
-    if (all) way = rows[0].steps;
-    await visit(rows, share);
+  const left = Math.max(0, timeout - totalOf(steps));
+  if (!all) await visit(addresses, steps, left);
+  else {
+    // Every address has its share of the time, however long the others take.
+    const share = left / addresses.length;
+    for (const row of addresses) await visit([row], row.steps, share);
   }
   const [won, ...slower] = addresses.filter(({ outcome }) => outcome === "won")
     .sort((a, b) => totalOf(a.steps) - totalOf(b.steps));
   for (const row of slower) row.outcome = "late";
   const { address: winner, status } = won ?? {};
   const error = won ? undefined : failureOf(target, addresses);
-  const [host, total] = [formatAddress(target), totalOf(steps)];
+  const total = totalOf(steps);
   return { host, tls, path, addresses, steps, total, winner, status, error };
 }
 
@@ -138,35 +139,23 @@ const NOT_ASKED = "Deno may not ask the name servers";
 const DNS_SILENT = "DNS does not answer";
 
 /** Finds the addresses, or why the system has to. */
-async function resolve(
-  target: WebTarget,
-  timeout: number,
-  time: (step: "resolve", take: () => Promise<string[]>) => Promise<string[]>,
-): Promise<AddressReport[]> {
-  const { hostname } = target;
-  const reportOn = (hostname: string, byName?: string): AddressReport => {
-    const address = formatAddress({ ...target, hostname });
-    const step = byName ? "resolve+connect" : "connect";
-    const about = "not needed";
-    return { address, byName, outcome: "untried", about, step, steps: [] };
-  };
-  if (/:|^\d+(\.\d+){3}$/.test(hostname)) return [reportOn(hostname)];
+async function resolve(target: WebTarget, timeout: number) {
   const signal = AbortSignal.timeout(timeout);
+  let byName = "Deno may connect to no address of it";
   // Nobody can be asked at port 0: what answers is the hosts file. A name that
   // is there has no other addresses, whatever DNS knows.
   const nameServer = { ipAddr: "127.0.0.1", port: 0 };
-  const search = () =>
-    lookUp(hostname, { nameServer }).catch(() => lookUp(hostname, { signal }));
-  let byName = "Deno may connect to no address of it";
-  const found = await time("resolve", search).catch((error) => {
-    byName = signal.aborted ? DNS_SILENT : "DNS has no address for it";
-    if (error instanceof Deno.errors.NotCapable) byName = NOT_ASKED;
-    return [];
-  });
-  const rows = found.map((address) => reportOn(address));
-  const isAllowed = ({ address: host }: AddressReport) =>
+  const found = await lookUp(target.hostname, { nameServer })
+    .catch(() => lookUp(target.hostname, { signal }))
+    .catch((error) => {
+      byName = signal.aborted ? DNS_SILENT : "DNS has no address for it";
+      if (error instanceof Deno.errors.NotCapable) byName = NOT_ASKED;
+      return [];
+    });
+  const rows = found.map((hostname) => new Candidate({ ...target, hostname }));
+  const isAllowed = ({ address: host }: Candidate) =>
     Deno.permissions.querySync({ name: "net", host }).state === "granted";
-  return rows.some(isAllowed) ? rows : [reportOn(hostname, byName)];
+  return rows.some(isAllowed) ? rows : [new Candidate(target, byName)];
 }
 
 /** Asks for both families at once; gives IPv6 and IPv4 by turns (RFC 8305 4). */
@@ -180,33 +169,29 @@ async function lookUp(name: string, options: Deno.ResolveDnsOptions) {
   return found.sort(([a], [b]) => a - b).map(([, address]) => address);
 }
 
-/**
- * Connects to the first address that answers (RFC 8305 5): the next one is tried
- * 250 ms after the last, or as soon as that has failed.
- */
-async function connectToFirst(rows: AddressReport[], end: AbortSignal) {
+// RFC 8305 5: the next address is tried 250 ms after the last, or as soon as
+// that has failed. Gives the first one that is connected.
+async function connectToFirst(rows: Candidate[], end: AbortSignal) {
   const over = new AbortController();
   const signal = AbortSignal.any([end, over.signal]);
-  const attempt = async (row: AddressReport) => {
-    row.outcome = "late"; // unless it wins or fails
+  const attempt = async (row: Candidate) => {
+    const { hostname, port } = parseAddress(row.address) as NetAddress;
     const begin = performance.now();
-    try {
-      const { hostname, port } = parseAddress(row.address) as NetAddress;
-      const conn = await Deno.connect({ hostname, port, signal });
-      if (over.signal.aborted) return conn.close();
+    const tcp = await Deno.connect({ hostname, port, signal })
+      .catch((error: Error) => error);
+    row.milliseconds = performance.now() - begin;
+    const time = `after ${row.milliseconds.toFixed(1)} ms`;
+    if (over.signal.aborted) {
+      if (!(tcp instanceof Error)) tcp.close();
+      row.outcome = "late";
+      row.about = `not connected ${time}, when another was`;
+    } else if (tcp instanceof Error) fail(row, tcp);
+    else {
       over.abort();
       row.outcome = "won";
-      row.address = formatAddress(conn.remoteAddr);
-      return conn;
-    } catch (error) {
-      if (!over.signal.aborted) fail(row, error);
-    } finally {
-      row.milliseconds = performance.now() - begin;
-      const time = `after ${row.milliseconds.toFixed(1)} ms`;
-      if (row.outcome === "won") row.about = `connected ${time}: it won`;
-      if (row.outcome === "late") {
-        row.about = `not connected ${time}, when another was`;
-      }
+      row.about = `connected ${time}: it won`;
+      row.address = formatAddress(tcp.remoteAddr);
+      return { row, tcp };
     }
   };
   const attempts = [];
@@ -215,9 +200,9 @@ async function connectToFirst(rows: AddressReport[], end: AbortSignal) {
     attempts.push(attempt(row));
     await Promise.race([attempts.at(-1), pause(250, signal)]);
   }
-  const conns = await Promise.all(attempts);
+  const tried = await Promise.all(attempts);
   over.abort(); // ends the pauses that are left
-  return conns.find((conn) => conn !== undefined);
+  return tried.find((winner) => winner !== undefined);
 }
 
 /** Reads on to the end of the status line (RFC 9112 4), and no further. */
@@ -229,29 +214,30 @@ export async function readStatusLine(
   for (let end = 0;; length = await from.read(answer.subarray(end))) {
     end += length ?? 0;
     const text = new TextDecoder().decode(answer.subarray(0, end));
-    const status = /^HTTP\/\d(\.\d)? [1-5]\d\d( [^\n]*?)?(?=\r?\n)/.exec(text);
-    if (status) return safeLine(status[0]);
     const [line, rest] = text.split(/\r?\n/, 2);
-    const isHttp = rest === undefined && "HTTP/".startsWith(line.slice(0, 5));
+    const isOver = rest !== undefined;
+    if (isOver && /^HTTP\/\d(\.\d)? [1-5]\d\d( |$)/.test(line)) {
+      return safeLine(line);
+    }
+    const isHttp = !isOver && "HTTP/".startsWith(line.slice(0, 5));
     if (isHttp && length && end < answer.length) continue;
+    let advice = `it says "${line.slice(0, 40)}"`;
     const when = end ? "in the middle of its first line" : "without a byte";
+    if (isHttp) advice = `it closed the connection ${when}`;
+    if (isHttp && length) {
+      advice = `its first line does not end within ${end} bytes`;
+    }
     // A record of TLS, an alert or a handshake: RFC 8446 5.1.
-    const advice = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2))
-      ? "it speaks TLS: add --tls"
-      : !isHttp
-      ? `it says "${line.slice(0, 40)}"`
-      : length
-      ? `its first line does not end within ${end} bytes`
-      : `it closed the connection ${when}`;
+    const isTls = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2));
+    if (isTls) advice = "it speaks TLS: add --tls";
     // Not an Error, in whose words a failed lookup is found.
-    throw new SyntaxError(
-      `the server does not speak HTTP on this port; ${advice}`,
-    );
+    const problem = "the server does not speak HTTP on this port";
+    throw new SyntaxError(`${problem}; ${advice}`);
   }
 }
 
 /** Notes why an address came no further. */
-function fail(row: AddressReport, error: unknown): void {
+function fail(row: Candidate, error: unknown): void {
   const words = String(error);
   const permission = permissionFor(parseAddress(row.address));
   // Here the options are others than those of tcp_client.
@@ -277,7 +263,7 @@ const SELF_SIGNED =
   "self-signed, or signed by an authority that is not trusted here; `deno run --cert FILE` trusts the one in FILE";
 
 /** Says which step failed, and each reason once, with its addresses. */
-function failureOf(target: WebTarget, rows: AddressReport[]) {
+function failureOf(target: WebTarget, rows: Candidate[]) {
   // One that was connected came further than those that were not.
   const furthest = rows.filter(({ step }) => !step.endsWith("connect"));
   const failed = furthest.length > 0 ? furthest : rows;
@@ -296,11 +282,11 @@ function failureOf(target: WebTarget, rows: AddressReport[]) {
 export function drawProbe(found: Probe): string {
   const { host, addresses, steps, status = "no answer" } = found;
   const [count, { byName }] = [addresses.length, addresses[0]];
-  const headline = byName
-    ? `${host} is connected to by name: ${byName}`
-    : steps[0]?.name === "resolve"
-    ? `${host} has ${count} address${count > 1 ? "es" : ""}:`
-    : `${host} is an address, not a name:`;
+  let headline = `${host} is an address, not a name:`;
+  if (steps[0]?.name === "resolve") {
+    headline = `${host} has ${count} address${count > 1 ? "es" : ""}:`;
+  }
+  if (byName) headline = `${host} is connected to by name: ${byName}`;
   const width = Math.max(...addresses.map(({ address }) => address.length));
   const rows = addresses.map(({ address, about, outcome, steps }) => {
     const won = outcome === "won" && steps.length > 0 ? "  (it won)" : "";

@@ -13,9 +13,8 @@
  * `sequence` counts from 0. `total` is how many there will be, 0 if the sender
  * does not know: without it, nobody could tell that the last ones were lost.
  * `time` is the sender's clock in microseconds, which starts again at 0 every
- * 71 minutes; only differences of it are used. A sender that is stopped early
- * says so with one more datagram, whose sequence is 2^32 - 1 and whose total is
- * how many it has sent.
+ * 71 minutes. A sender that is stopped early says so with one more datagram,
+ * whose sequence is 2^32 - 1 and whose total is how many it has sent.
  *
  * @module
  */
@@ -36,16 +35,6 @@ export type Header = Record<"run" | "sequence" | "total" | "time", number>;
  * @param datagram Where to, at its start.
  * @param header What to write.
  * @param time When it is sent, if not now.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const datagram = new Uint8Array(HEADER_LENGTH);
- * writeHeader(datagram, { run: 1, sequence: 7, total: 2000 }, 123);
- * assertEquals(datagram.toHex(), "4e554d310000000100000007000007d00000007b");
- * assertEquals(readHeader(datagram)?.sequence, 7);
- * ```
  */
 export function writeHeader(
   datagram: Uint8Array,
@@ -53,11 +42,8 @@ export function writeHeader(
   time: number = 1000 * (performance.timeOrigin + performance.now()),
 ): void {
   const view = new DataView(datagram.buffer, datagram.byteOffset);
-  view.setUint32(0, MARK);
-  view.setUint32(4, run);
-  view.setUint32(8, sequence);
-  view.setUint32(12, total);
-  view.setUint32(16, time);
+  const numbers = [MARK, run, sequence, total, time];
+  numbers.forEach((number, i) => view.setUint32(4 * i, number));
 }
 
 /**
@@ -83,10 +69,9 @@ function numberAt(bytes: Uint8Array, start: number): number {
 /**
  * What became of the datagrams, of one sender or of all.
  *
- * Received are all different ones that came, unnumbered ones too; with those
- * that are lost they are all that were sent. Duplicated are copies of what had
- * come before; reordered is what came after a higher number (RFC 4737). Jitter
- * is the interarrival jitter (RFC 3550 6.4.1) of the worst run, in
+ * Received are all different ones that came, unnumbered ones too. Duplicated are
+ * copies of what had come before; reordered is what came after a higher number
+ * (RFC 4737). Jitter is that of RFC 3550 6.4.1, of the worst run, in
  * milliseconds. Bytes are those of all that came, headers and copies too, and
  * seconds the time from the first datagram to the last.
  */
@@ -94,9 +79,8 @@ export type Report =
   & Record<"received" | "lost" | "duplicated" | "reordered", number>
   & Record<"jitter" | "unnumbered" | "bytes" | "seconds", number>;
 
-/** How far back a datagram is known to have come or not. */
-const KNOWN_NUMBERS = 16_384;
-/** Runs told apart, in 64 KiB each; half of them may be without numbers. */
+const KNOWN_NUMBERS = 16_384; // in 64 KiB for each run
+/** Runs told apart; half of them may be without numbers. */
 const MOST_APART = 256;
 
 /** One run of one sender, or what it sent without numbers. */
@@ -126,8 +110,7 @@ class Run {
     this.bytes += bytes;
     if (header === undefined || this.run === undefined) {
       this.received++;
-      this.unnumbered++;
-      return;
+      return void this.unnumbered++;
     }
     const { sequence, total, time } = header;
     // A run that was stopped has sent less than what it said before.
@@ -135,10 +118,7 @@ class Run {
     if (sequence === STOPPED) return;
     const place = sequence % KNOWN_NUMBERS;
     // It has come before, or is so far back that nobody knows any more.
-    if (this.#came[place] > sequence) {
-      this.duplicated++;
-      return;
-    }
+    if (this.#came[place] > sequence) return void this.duplicated++;
     this.#came[place] = sequence + 1;
     if (sequence < this.#highest) this.reordered++;
     else this.#highest = sequence;
@@ -218,10 +198,8 @@ export class Statistics {
   }
 
   /**
-   * Says what became of the datagrams.
-   *
-   * Where a sender has announced how many it sends, those after the last that
-   * came are lost as soon as they would have come at the pace of the others.
+   * Says what became of the datagrams. Those after the last that came are lost
+   * as soon as they would have come at the pace of the others.
    *
    * @param now The time, in milliseconds.
    * @param sender Whose datagrams; everybody's, if not given.

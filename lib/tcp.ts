@@ -74,25 +74,21 @@ export function listen(
   }
 }
 
-/**
- * Listens at a file, which goes when the listener is closed. Deno would remove
- * it whosever it is by then, so where it is another's the listener stays open.
- */
+// Listens at a file, which goes when the listener is closed. Deno would remove it
+// whosever it is by then, so where it is another's the listener stays open.
 function listenAtFile(path: string): Deno.Listener {
   const listener = Deno.listen({ transport: "unix", path });
-  const own = Deno.lstatSync(path);
-  let isOpen = true;
   const { close, [Symbol.dispose]: dispose } = listener;
+  let own: number | null | undefined = Deno.lstatSync(path).ino;
   const remove = (closeIt: () => void) => {
     try {
-      const { dev, ino } = Deno.lstatSync(path);
-      const isOwn = dev === own.dev && ino === own.ino;
-      if (isOpen && !isOwn) return listener.unref();
+      const isOpen = own !== undefined;
+      if (isOpen && Deno.lstatSync(path).ino !== own) return listener.unref();
       if (isOpen) Deno.removeSync(path); // Deno itself does so somewhat later
     } catch {
       // It has been removed.
     }
-    isOpen = false; // from now on another file may have the same number
+    own = undefined; // from now on another file may have the same number
     closeIt.call(listener);
   };
   return Object.assign(listener, {

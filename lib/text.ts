@@ -9,12 +9,12 @@
  * @module
  */
 
-/** Replaces controls, bidirectional controls, line separators, invisible tags. */
-function replaceUnsafe(text: string, by: (character: string) => string) {
-  return text.replace(
-    /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu,
-    by,
-  );
+// Controls, bidirectional controls, line separators, invisible tags.
+const UNSAFE =
+  /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+function hexOf(character: string, digits: number): string {
+  return character.codePointAt(0)!.toString(16).padStart(digits, "0");
 }
 
 /**
@@ -31,11 +31,10 @@ function replaceUnsafe(text: string, by: (character: string) => string) {
  * ```
  */
 export function safeLine(text: string): string {
-  return replaceUnsafe(text, (character) => {
-    const hex = character.codePointAt(0)!.toString(16);
+  return text.replace(UNSAFE, (character) => {
+    const hex = hexOf(character, 2);
     if (hex.length > 4) return `\\u{${hex}}`;
-    if (hex.length > 2) return `\\u${hex.padStart(4, "0")}`;
-    return `\\x${hex.padStart(2, "0")}`;
+    return hex.length > 2 ? `\\u${hexOf(character, 4)}` : `\\x${hex}`;
   });
 }
 
@@ -54,13 +53,10 @@ export function safeLine(text: string): string {
  * ```
  */
 export function safeJson(value: unknown): string {
-  return replaceUnsafe(JSON.stringify(value), (character) => {
-    // JSON names a character beyond U+FFFF by its two halves.
-    const halves = character.split("").map((half) =>
-      half.charCodeAt(0).toString(16).padStart(4, "0")
-    );
-    return `\\u${halves.join("\\u")}`;
-  });
+  // JSON names a character beyond U+FFFF by its two halves.
+  const escaped = (text: string) =>
+    text.replace(/[^]/g, (half) => `\\u${hexOf(half, 4)}`);
+  return JSON.stringify(value).replace(UNSAFE, escaped);
 }
 
 /**

@@ -6,12 +6,8 @@
  *
  * @module
  */
-import {
-  formatAddress,
-  type NetAddress,
-  parseAddress,
-  permissionFor,
-} from "./address.ts";
+import { formatAddress, permissionFor } from "./address.ts";
+import { type NetAddress, parseAddress } from "./address.ts";
 import { describeError } from "./tcp/errors.ts";
 import { turn } from "./tcp/stream.ts";
 
@@ -22,14 +18,6 @@ import { turn } from "./tcp/stream.ts";
  * @param defaults What to fill in where the text is silent.
  * @returns The address.
  * @throws {SyntaxError} If the text is not an address, or not one of UDP.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- *
- * const loopback = { transport: "udp" as const, hostname: "::1", port: 53 };
- * assertEquals(parseUdpAddress("[::1]:53"), loopback);
- * ```
  */
 export function parseUdpAddress(
   text: string,
@@ -42,43 +30,33 @@ export function parseUdpAddress(
   );
 }
 
-/**
- * A datagram that came, and from whom. The next one overwrites the payload.
- * `cut`: it was longer than what was asked for, and lost its end.
- */
+/** A datagram that came, and from whom. The next one overwrites the payload. */
 export type Datagram = {
   payload: Uint8Array;
   peer: Deno.NetAddr;
-  cut: boolean;
+  cut: boolean; // it was longer than what was asked for, and lost its end
 };
 
-/**
- * Options for {@linkcode UdpSocket.receive}: the longest payload that is taken
- * whole, in bytes (65,535); how long to wait for a datagram, in milliseconds
- * (for ever); and what ends the loop, and closes the socket.
- */
+/** Options for {@linkcode UdpSocket.receive}. */
 export type ReceiveOptions = {
-  maxSize?: number;
-  timeout?: number;
-  signal?: AbortSignal;
+  maxSize?: number; // the longest payload that is taken whole (65,535)
+  timeout?: number; // how long to wait for a datagram, in ms (for ever)
+  signal?: AbortSignal; // ends the loop, and closes the socket
 };
 
 /** What Windows says of a datagram that *we* sent, or that is longer than ours. */
 const NOT_FINAL = /^Connection(Reset|Refused)\b|os error 100(40|52)\b/;
-const NO_WAY =
-  "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)";
-/** Why a datagram is not sent, by the codes of all systems. */
+/** Why a datagram is not sent. */
 const SEND_REASONS: Record<string, string> = {
-  EADDRNOTAVAIL: NO_WAY,
-  EAFNOSUPPORT: NO_WAY,
-  EINVAL: NO_WAY,
+  EINVAL:
+    "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)",
   // 9,216 bytes on macOS (udp_usrreq.c of xnu).
   EMSGSIZE:
     "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
   EPERM: "this machine's firewall does not let it out",
 };
-/** How often is looked whether something came, while there is a timeout. */
-const LOOKS_PER_TIMEOUT = 16;
+/** How often it looks whether something came, while there is a timeout. */
+const LOOKS = 16;
 
 /**
  * A UDP socket: sends to anybody, hears everybody.
@@ -152,18 +130,17 @@ export class UdpSocket implements Disposable {
       const { code = "" } = error as { code?: string };
       const isIpv6 = this.address.hostname.includes(":");
       const differs = isIpv6 !== to.hostname.includes(":");
-      const isElsewhere = differs && code === "ENETUNREACH"; // so says Linux
-      const why = isElsewhere ? SEND_REASONS.EINVAL : SEND_REASONS[code];
+      const isElsewhere = differs && code === "ENETUNREACH" || // so says Linux
+        /^E(ADDRNOTAVAIL|AFNOSUPPORT)$/.test(code);
+      const why = SEND_REASONS[isElsewhere ? "EINVAL" : code];
       const attempt = `send to ${formatAddress(to)}`;
       throw describeError(error, attempt, permissionFor(this.asked, to), why);
     }
   }
 
   /**
-   * Gives the datagrams, one at a time and only when asked for one.
-   *
-   * All of them are read into one buffer. Whoever takes long over a datagram
-   * makes the system drop those that come meanwhile; memory does not grow.
+   * Gives the datagrams, one at a time and only when asked for one. Meanwhile
+   * the system drops those that it has no room for; memory does not grow.
    *
    * @throws {Deno.errors.TimedOut} If none comes for `timeout`; it is closed then.
    */
@@ -180,12 +157,12 @@ export class UdpSocket implements Disposable {
     const timer = timeout && setInterval(async () => {
       looks++;
       await turn(); // so that what came during a stop has been taken
-      if (looks > LOOKS_PER_TIMEOUT) close();
-    }, timeout / LOOKS_PER_TIMEOUT);
-    const end = (): Promise<IteratorReturnResult<void>> => {
+      if (looks > LOOKS) close();
+    }, timeout / LOOKS);
+    const end = () => {
       clearInterval(timer);
       signal?.removeEventListener("abort", close);
-      return Promise.resolve({ done: true, value: undefined });
+      return Promise.resolve({ done: true, value: undefined } as const);
     };
     // By hand: for each datagram, an async generator costs as much as counting.
     const next = async (): Promise<IteratorResult<Datagram, void>> => {
@@ -204,7 +181,7 @@ export class UdpSocket implements Disposable {
         }
       }
       const ended = await end();
-      if (looks <= LOOKS_PER_TIMEOUT) return ended;
+      if (looks <= LOOKS) return ended;
       const seconds = timeout! / 1000;
       throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
     };

@@ -12,7 +12,7 @@
  * @module
  */
 import { type Command, runCommand } from "../lib/command/command.ts";
-import { toggle, UsageError } from "../lib/command/options.ts";
+import { refuse, toggle } from "../lib/command/options.ts";
 import { eject } from "../lib/eject.ts";
 import { describeError } from "../lib/tcp/errors.ts";
 
@@ -28,7 +28,6 @@ export const command: Command<typeof OPTIONS> = {
   positionals: "SCRIPT... DIRECTORY",
   most: Infinity,
   options: OPTIONS,
-  sockets: false,
   headings: { force: "The files" },
   epilogue: `
 Scripts:    ${SCRIPTS.join(" ")}
@@ -42,14 +41,17 @@ Examples:
 `,
   async run({ options: { force }, positionals, log }) {
     const names = [...new Set(positionals.slice(0, -1).map(scriptName))];
-    if (names.length === 0) {
-      throw new UsageError(
-        "it takes a script and a folder, as in tcp_server ../elsewhere",
-      );
-    }
+    const wanted = "a script and a folder, as in tcp_server ../elsewhere";
+    refuse({ [`it takes ${wanted}`]: names.length === 0 });
     const folder = positionals.at(-1)!.replace(/(?<=.)[/\\]+$/, "");
-    const { isDirectory } = await Deno.stat(folder)
-      .catch(cannot(`write to ${folder}`, `--allow-read=${folder}`));
+    const { isDirectory } = await Deno.stat(folder).catch((error) => {
+      const isAbsent = error instanceof Deno.errors.NotFound;
+      const why = isAbsent
+        ? "there is no such folder; make it first"
+        : undefined;
+      const needed = `--allow-read=${folder}`;
+      throw describeError(error, `write to ${folder}`, needed, why);
+    });
     if (!isDirectory) throw new Error(`${folder} is not a folder`);
     const originals = await Deno.realPath(new URL(".", import.meta.url));
     if (await Deno.realPath(folder) === originals) {
@@ -82,9 +84,9 @@ Examples:
 /** Takes `tcp_server.ts` and `scripts/tcp_server.ts`, too. */
 function scriptName(given: string): string {
   const name = given.replace(/^(\.\/)?scripts\//, "").replace(/\.ts$/, "");
-  if (SCRIPTS.includes(name)) return name;
-  const all = SCRIPTS.join(", ");
-  throw new UsageError(`there is no script ${given}; there are ${all}`);
+  const wrong = `there is no script ${given}; there are ${SCRIPTS.join(", ")}`;
+  refuse({ [wrong]: !SCRIPTS.includes(name) });
+  return name;
 }
 
 /** Makes a handler that says what was tried when it failed. */

@@ -6,21 +6,13 @@
  *     deno run --allow-net scripts/google_connect.ts
  *     deno run --allow-net scripts/google_connect.ts --tls example.com
  *
- * The report is the payload and goes to standard output; a failure is one line
- * on standard error that names the step, and exit code 1.
- *
- * With the permission for `HOST:PORT` alone the system resolves the name while
- * it connects, and chooses one address. Allowed `NAMESERVER:53` as well, DNS is
- * asked, and allowed `ADDRESS:PORT`, each address is tried.
- *
  * @module
  */
-import { formatAddress, parseAddress } from "../lib/address.ts";
+import { type NetAddress, parseAddress } from "../lib/address.ts";
 import { type Command, runCommand } from "../lib/command/command.ts";
-import type { Values } from "../lib/command/options.ts";
 import { duration, option, toggle } from "../lib/command/options.ts";
 import { refuse, usage, UsageError } from "../lib/command/options.ts";
-import { Output } from "../lib/command/output.ts";
+import { print } from "../lib/command/output.ts";
 import { drawProbe, probe, type WebTarget } from "../lib/probe.ts";
 import { safeJson } from "../lib/text.ts";
 
@@ -61,27 +53,25 @@ Examples:
     const target = usage(() => targetOf(place, options));
     const tell = (step: string) => log.debug("step", step);
     const found = await probe(target, options, tell);
-    const output = new Output();
-    if (options.json) await output.text(`${safeJson(found)}\n`);
-    else if (options.all || !found.error) await output.text(drawProbe(found));
-    await output.finish();
+    const isDrawn = options.all || !found.error;
+    const drawing = isDrawn ? drawProbe(found) : "";
+    const report = options.json ? `${safeJson(found)}\n` : drawing;
+    await print(new TextEncoder().encode(report));
     if (found.error) throw new Error(found.error.message);
   },
 };
 
 /** Reads `HOST[:PORT]` or the address of a page. */
-function targetOf(place: string, options: Values<typeof OPTIONS>): WebTarget {
+function targetOf(place: string, options: Partial<WebTarget>): WebTarget {
   const url = /^https?:\/\//i.test(place) ? URL.parse(place) : undefined;
-  if (url === null) throw new UsageError(`"${place}" is no page's address`);
+  refuse({ [`"${place}" is no page's address`]: url === null });
   const tls = options.tls || /^(tls|https):/i.test(place);
   const port = tls ? 443 : 80;
-  const address = parseAddress(url?.host ?? place, { port });
-  if (address.transport === "unix" || address.transport === "udp") {
-    throw new UsageError(
-      `a web server is reached over TCP, not ${formatAddress(address)}`,
-    );
-  }
-  refuse({ "port 0 is only for listening": address.port === 0 });
+  const address = parseAddress(url?.host ?? place, { port }) as NetAddress;
+  const other = `a web server is reached over TCP, not ${place}`;
+  const isOther = !/^(tcp|tls)$/.test(address.transport);
+  const isAny = address.port === 0;
+  refuse({ [other]: isOther, "port 0 is only for listening": isAny });
   const path = options.path ?? (url ? url.pathname + url.search : "/");
   return { ...address, transport: "tcp", tls, path };
 }

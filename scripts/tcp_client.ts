@@ -14,12 +14,12 @@
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
-import { FRAMING_OPTIONS } from "../lib/command/framing_options.ts";
-import { framingFrom, PIPE_OPTIONS } from "../lib/command/framing_options.ts";
+import { FRAMING_OPTIONS, framingFrom } from "../lib/command/options.ts";
+import { PIPE_OPTIONS } from "../lib/command/options.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
-import { refuse, text, toggle, usage } from "../lib/command/options.ts";
+import { refuse, toggle, usage } from "../lib/command/options.ts";
 import { OutputError } from "../lib/command/output.ts";
-import { connect } from "../lib/tcp/connect.ts";
+import { connect, readPem } from "../lib/tcp/connect.ts";
 import { pipe } from "../lib/modes/pipe.ts";
 import { describeError } from "../lib/tcp/errors.ts";
 
@@ -40,8 +40,8 @@ const OPTIONS = {
   timeout: option("DURATION", "for connecting (10s)", duration, 10_000),
   retry: option("N", "retries (0)", integer(), 0),
   idleTimeout: option("DURATION", "leave after so much silence", duration),
-  ca: option("FILE", "trust this authority too, PEM", text),
-  serverName: option("NAME", "expect a certificate for it", text),
+  ca: option("FILE", "trust this authority too, PEM", String),
+  serverName: option("NAME", "expect a certificate for it", String),
 };
 
 /** The command, as its help and its tests know it. */
@@ -93,12 +93,7 @@ Examples:
     const where = formatAddress(address);
     const stop = stopSignal(6000);
 
-    // What few need is loaded when it is needed: a client should start at once.
-    const caCerts: string[] = [];
-    if (ca !== undefined) {
-      const { readCertificate } = await import("../lib/tcp/certificates.ts");
-      caCerts.push(await readCertificate(ca));
-    }
+    const caCerts = ca === undefined ? [] : [await readPem(ca, "certificate")];
     const start = performance.now();
     using conn = await connect(address, {
       ...options,
@@ -119,9 +114,10 @@ Examples:
     if (check) return log.info("connected", connected, about);
 
     const end = new AbortController();
+    // What few need is loaded when it is needed: a client should start at once.
     if (idleTimeout !== undefined) {
-      const { IdleSweep } = await import("../lib/tcp/idle.ts");
-      new IdleSweep(idleTimeout).watch(conn, () => {
+      const { idleSweep } = await import("../lib/tcp/serve.ts");
+      idleSweep(idleTimeout).watch(conn, () => {
         end.abort(new Deno.errors.TimedOut("it was silent too long"));
       });
     }

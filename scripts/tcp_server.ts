@@ -12,26 +12,24 @@
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
-import { ClientLog, openGate } from "../lib/command/clients.ts";
-import { FRAMING_OPTIONS } from "../lib/command/framing_options.ts";
-import { framingFrom, PIPE_OPTIONS } from "../lib/command/framing_options.ts";
-import { duration, integer, list } from "../lib/command/options.ts";
-import { natsAddress, oneOf, option } from "../lib/command/options.ts";
-import { refuse, text, toggle, usage } from "../lib/command/options.ts";
+import { ClientLog } from "../lib/command/clients.ts";
+import { duration, framingFrom, integer } from "../lib/command/options.ts";
+import { FRAMING_OPTIONS, natsAddress, oneOf } from "../lib/command/options.ts";
+import { list, option, PIPE_OPTIONS, refuse } from "../lib/command/options.ts";
+import { toggle, usage } from "../lib/command/options.ts";
 import { openPrompt } from "../lib/command/prompt.ts";
 import { chat } from "../lib/modes/chat.ts";
 import { Room } from "../lib/modes/room.ts";
-import { answer, unchanged } from "../lib/modes/services.ts";
+import { answer, encodeGreeting, unchanged } from "../lib/modes/services.ts";
 import { generateCharacters, greet } from "../lib/modes/services.ts";
 import { type Handler, listen, serve, type ServeOptions } from "../lib/tcp.ts";
-import { readCertificate, readKey } from "../lib/tcp/certificates.ts";
-import { resolveName } from "../lib/tcp/resolve.ts";
+import { readPem, resolveName } from "../lib/tcp/connect.ts";
 import { discard } from "../lib/tcp/stream.ts";
 
 const MODES = ["echo", "greet", "chat", "room", "discard", "chargen"];
 const MODES_HELP = [`
-Modes:      echo  back what comes    greet    a greeting   chat     at your keys
-            room  all hear the rest  discard  no word      chargen  without end
+Modes:      echo  back what comes    greet    a greeting   chat     your keyboard
+            room  all hear the rest  discard  reads only   chargen  sends only
 `];
 
 // On request: what few need is loaded when it is asked for.
@@ -42,25 +40,30 @@ const GREETING = "Thank you for connecting";
 
 const OPTIONS = {
   mode: option("MODE", "see below (echo)", oneOf(...MODES), "echo", "m"),
-  greeting: option("TEXT", `for greet (${GREETING})`, text),
+  greeting: option("TEXT", `what greet says (${GREETING})`, String),
 
   // On request: not in a copy.
-  to: option("ADDRESS", "for forward; it needs --allow-net=ADDRESS, too", text),
+  to: option("ADDRESS", "for forward; needs --allow-net=ADDRESS, too", String),
   ...PIPE_OPTIONS,
   relay: option("ADDRESS", "share the room: nats://HOST:PORT", natsAddress),
-  relayCreds: option("FILE", "credentials for NATS", text),
+  relayCreds: option("FILE", "credentials for NATS", String),
   from: list("ADDRESS|CIDR", "serve these peers only; may be repeated"),
-  proxyProtocol: toggle("believe the PROXY header, v1 or v2, that must come"),
+  proxyProtocol: toggle("expect a PROXY header, and believe it"),
 
   ...FRAMING_OPTIONS,
   once: toggle("serve one client, then exit"),
-  maxConnections: option("N", "at a time (1000)", integer(1)),
-  backlog: option("N", "may wait at most (4096)", integer(1, 65_535), 4096),
+  maxConnections: option("N", "connections at a time (1000)", integer(1)),
+  backlog: option(
+    "N",
+    "waiting to be accepted, at most (4096)",
+    integer(1, 65_535),
+    4096,
+  ),
   idleTimeout: option("DURATION", "close a silent connection", duration),
   grace: option("DURATION", "to finish when stopped (5s)", duration, 5000),
   reusePort: toggle("share the port with other processes (Linux)"),
-  cert: option("FILE", "certificate, PEM", text),
-  key: option("FILE", "its private key, PEM", text),
+  cert: option("FILE", "certificate, PEM", String),
+  key: option("FILE", "its private key, PEM", String),
 };
 
 export const command: Command<typeof OPTIONS> = {
@@ -112,8 +115,7 @@ Examples:
     });
     if (options.cert && transport === "tcp") address.transport = "tls";
     const words = mode === "greet" ? options.greeting ?? GREETING : "";
-    const bytes = new TextEncoder().encode(words);
-    const greeting = usage(() => framing.encode(bytes));
+    const greeting = usage(() => encodeGreeting(words, framing));
     const serving: ServeOptions = { ...options };
     using clients = new ClientLog(log);
     const room = new Room(framing, (event, name, conn) => {
@@ -138,25 +140,31 @@ Examples:
       chargen: generateCharacters,
     };
 
-    // On request: on to another server, or to standard input and output.
-    if (mode === "forward" || mode === "pipe") {
-      const { forwardTo, pipe } = await import("../lib/modes/pipe.ts");
+    // On request: each connection goes on to another one.
+    if (mode === "forward") {
+      const { forwardTo } = await import("../lib/modes/forward.ts");
+      modes.forward = usage(() => forwardTo(options.to));
+    }
+
+    // On request: standard input and output, as the client has them.
+    if (mode === "pipe") {
+      const { pipe } = await import("../lib/modes/pipe.ts");
       modes.pipe = (conn) => pipe(conn, framing, { ...options, stop });
-      if (mode === "forward") modes[mode] = usage(() => forwardTo(options.to));
-      serving.once ||= mode === "pipe" && !options.noStdin;
+      serving.once ||= !options.noStdin;
     }
 
     // On request: not everyone is let in.
     if (options.from.length > 0 || options.proxyProtocol) {
+      const { openGate } = await import("../lib/command/gate.ts");
       serving.admit = openGate(options, transport, clients);
     }
 
-    const cert = options.cert && await readCertificate(options.cert);
-    const key = options.key && await readKey(options.key);
+    const cert = options.cert && await readPem(options.cert, "certificate");
+    const key = options.key && await readPem(options.key, "private key");
     const resolved = await resolveName(address, "listen on");
     using listener = listen(resolved, { ...options, cert, key });
     // Not sooner: where Deno itself looks a name up, no signal would be heard.
-    const stop = stopSignal(grace + 3000, transport === "unix");
+    const stop = stopSignal(grace + 1000, transport === "unix");
     // The system has chosen the port for 0, and one of the addresses of a name.
     Object.assign(address, listener.addr, { transport: address.transport });
     clients.listening(formatAddress(address), mode, framing.name);
@@ -164,8 +172,7 @@ Examples:
     stop.addEventListener("abort", () => clients.stopping(grace));
 
     await using prompt = mode === "chat" ? await openPrompt(log) : undefined;
-    // Accepts one connection after the other; many can be open at a time. Each
-    // is closed when this function has ended for it, whatever it throws.
+    // Accepts one after the other; each is closed when its function has ended.
     await serve(listener, (conn) => clients.serve(conn, modes[mode]), {
       ...serving,
       signal: stop,

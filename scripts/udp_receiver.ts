@@ -6,10 +6,9 @@
  *     deno run --unstable-net --allow-net=0.0.0.0:0,127.0.0.1:8080 scripts/udp_sender.ts 127.0.0.1:8080 "Hello, my name is Henry"
  *
  * On a terminal each datagram is a line, or several. A program that reads
- * standard output gets the bytes as they came, with nothing between two;
- * `--verbose` says on standard error where they end.
+ * standard output gets the bytes as they came, with nothing between two.
  * Listens on loopback unless told otherwise; `0.0.0.0:8080` exposes it to the
- * network. `--echo` needs permission to send to who is answered: `--allow-net`.
+ * network.
  *
  * @module
  */
@@ -19,11 +18,9 @@ import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, size, toggle, usage } from "../lib/command/options.ts";
 import { Output } from "../lib/command/output.ts";
-import { resolveName } from "../lib/tcp/resolve.ts";
+import { resolveName } from "../lib/tcp/connect.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { EchoGuard } from "../lib/udp/echo_guard.ts";
-import { addressForGroups, isMulticast } from "../lib/udp/group.ts";
-import { joinGroup, parseGroup } from "../lib/udp/group.ts";
 import { peerFilter } from "../lib/tcp/peer_filter.ts";
 
 const OPTIONS = {
@@ -35,7 +32,10 @@ const OPTIONS = {
 
   maxSize: option("SIZE", "cut what is longer (65535)", size, 65_535),
   from: list("ADDRESS|CIDR", "hear this peer only; may be repeated"),
+
+  // On request: not in a copy, either.
   join: list("GROUP[@INTERFACE-IP]", "hear this group; may be repeated"),
+
   count: option("N", "leave after N datagrams", integer(1)),
   timeout: option("DURATION", "leave after so much silence", duration),
 };
@@ -49,10 +49,6 @@ export const command: Command<typeof OPTIONS> = {
   options: OPTIONS,
   headings: { echo: "What it does", from: "Peers", count: "Its end" },
   epilogue: `
-Groups:     --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join ff02::1234@2
-            IPv6 takes the interface's number (\`ip link\`, on Windows \`netsh int
-            ipv6 show int\`); ADDRESS is then the port, and 0.0.0.0:PORT hears
-            more than the group
 Addresses:  127.0.0.1:8080 :8080 [::1]:8080 0.0.0.0:8080 (every interface)
             --from 10.0.0.1  --from 10.0.0.1:5000  --from 10.0.0.0/8
 
@@ -68,37 +64,38 @@ Examples:
     const range = `--max-size must be 1 to 65535, not ${maxSize}`;
     refuse({ [range]: maxSize < 1 || maxSize > 65_535 });
     const isWanted = usage(() => peerFilter(options.from));
-    const groups = usage(() => options.join.map(parseGroup));
     const local = usage(() => parseUdpAddress(place));
-    // An address that is a group is one to join.
-    if (isMulticast(local.hostname) && groups.length === 0) {
-      groups.push(parseGroup(local.hostname));
-    }
+    const bound = { address: local, shared: false };
+
+    // On request: groups, of which the address may be one.
+    const { bindToGroups, joinGroup } = await import("../lib/udp/group.ts");
+    const groups = usage(() => bindToGroups(bound, options.join));
 
     // From here on the system keeps what comes until it is asked for.
-    const address = addressForGroups(
-      await resolveName(local, "listen on"),
-      groups,
-    );
-    using socket = new UdpSocket(address, { shared: groups.length > 0 });
+    const address = await resolveName(bound.address, "listen on");
+    using socket = new UdpSocket(address, bound);
     const stop = stopSignal();
+
+    // On request: what is sent to a group is heard from here on.
     for (const group of groups) await joinGroup(socket.conn, group);
+
     const where = formatAddress(socket.address);
     log.info("listening", `Listening on ${where}`, { address: where });
+
+    // On request: what to type in another terminal.
     hint(log, "udp_sender", "nc -u 127.0.0.1 8080");
 
-    const output = new Output({ hex });
+    const output = new Output();
     const view = {
       isShown: true,
-      /** Takes note of a datagram; gives the length of its header. */
-      record: (_payload: Uint8Array, _from: string) => 0,
+      headerOf: (_: Uint8Array, _from: string) => 0,
     };
 
     // On request: on a terminal the figures take the place of the datagrams.
     using reception = options.stats
       ? new (await import("../lib/udp/report.ts")).Reception(log)
       : undefined;
-    if (reception) view.record = (...given) => reception.record(...given);
+    if (reception) view.headerOf = (...given) => reception.record(...given);
     if (reception) view.isShown = !output.terminal;
 
     const guard = new EchoGuard(socket.address);
@@ -118,7 +115,7 @@ Examples:
             log.info("peer", `From ${from}:`, { peer: from, bytes });
           }
         }
-        const header = view.record(payload, from);
+        const header = view.headerOf(payload, from);
         if (log.verbose) {
           const text = `${bytes} bytes from ${from}`;
           log.debug("datagram", text, { peer: from, bytes });
@@ -136,7 +133,7 @@ Examples:
           await socket.send(payload, peer)
             .catch(({ message }) => log.error(message, { peer: from }));
         }
-        if (view.isShown) await output.datagram(payload.subarray(header));
+        if (view.isShown) await output.datagram(payload.subarray(header), hex);
         if (++received === options.count) break;
       }
       await output.finish();
@@ -147,11 +144,15 @@ Examples:
   },
 };
 
-// On request: what the figures mean.
+// On request: what the figures and groups mean.
 command.epilogue = `
 Statistics: of what udp_sender --number sends, on standard error at the end; on
             a terminal they take the place of the datagrams
             lost: numbers that are missing     duplicated: copies
-            reordered: after a higher number   jitter: RFC 3550 6.4.1, in ms${command.epilogue}`;
+            reordered: after a higher number   jitter: RFC 3550 6.4.1, in ms
+Groups:     --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join ff02::1234@2
+            IPv6 takes the interface's number (\`ip link\`, on Windows \`netsh int
+            ipv6 show int\`); ADDRESS is then the port, and 0.0.0.0:PORT hears
+            more than the group${command.epilogue}`;
 
 if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

@@ -6,9 +6,8 @@
  *     deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
  *     deno run --unstable-net --allow-net=0.0.0.0:0,127.0.0.1:8080 scripts/udp_sender.ts 127.0.0.1:8080 "Hello, my name is Henry"
  *
- * That it was sent is all that a sender knows: whether anybody listens shows
- * only if somebody answers (`--wait`). It is bound to any free port of every
- * interface (`0.0.0.0:0`) unless `--bind` says another.
+ * Whether anybody listens shows only if somebody answers (`--wait`). It is bound
+ * to any free port of every interface (`0.0.0.0:0`) unless `--bind` says another.
  *
  * @module
  */
@@ -17,9 +16,9 @@ import { formatAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, option, refuse } from "../lib/command/options.ts";
-import { size, text, toggle, usage } from "../lib/command/options.ts";
+import { size, toggle, usage } from "../lib/command/options.ts";
 import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
-import { resolveName } from "../lib/tcp/resolve.ts";
+import { resolveName } from "../lib/tcp/connect.ts";
 import { after, standardInput } from "../lib/tcp/stream.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { paceOf, printAnswers, seriesOf } from "../lib/udp/series.ts";
@@ -32,7 +31,7 @@ const OPTIONS = {
   number: toggle("start each with its number and the time"),
   wait: option("DURATION", "print answers for so long", duration),
   replies: option("N", "print answers until N came (for 5s)", integer(1)),
-  bind: option("ADDRESS", "send from this interface, port", text),
+  bind: option("ADDRESS", "send from this interface, port", String),
 };
 
 /** The command, as its help and its tests know it. */
@@ -75,13 +74,12 @@ Examples:
     const versions = own.hostname ? [version] : undefined;
     const to = await resolveName(named, "send to", versions);
     const isIpv6 = to.hostname.includes(":");
-    const any = isIpv6 ? "::" : "0.0.0.0";
-    const from = { ...own, hostname: own.hostname || any };
+    own.hostname ||= isIpv6 ? "::" : "0.0.0.0";
     const limit = isIpv6 ? 65_527 : 65_507; // 65,535 less the headers
-    using socket = new UdpSocket(from, { to });
+    using socket = new UdpSocket(own, { to });
     const header = number ? HEADER_LENGTH : 0;
     const { total, datagrams } = usage(() =>
-      seriesOf({ ...options, texts }, header, standardInput, limit)
+      seriesOf(texts, options, header, standardInput, limit)
     );
     const stop = stopSignal();
     if (total === 0 && Deno.stdin.isTerminal()) {
@@ -100,7 +98,7 @@ Examples:
     end.addEventListener("abort", () => total > 0 || Deno.stdin.close());
 
     const [run] = crypto.getRandomValues(new Uint32Array(1));
-    let [sent, dropped, bytes] = [0, 0, 0];
+    let [tried, sent, bytes] = [0, 0, 0];
     let refusal: unknown;
     const start = performance.now();
     try {
@@ -116,48 +114,44 @@ Examples:
       for await (const datagram of datagrams) {
         await isDue();
         if (end.aborted) break;
-        const sequence = sent + dropped;
+        const sequence = tried++;
         if (number) writeHeader(datagram, { run, sequence, total });
         try {
           await socket.send(datagram, to);
+          sent++;
+          bytes += datagram.length;
         } catch (error) {
           // What this machine's firewall drops does not end a series.
           if ((error as { code?: string }).code !== "EPERM") throw error;
           refusal = error;
-          dropped++;
-          continue;
         }
-        sent++;
-        bytes += datagram.length;
       }
     } catch (error) {
       if (!end.aborted) throw error; // else a read or a send was cut short
     }
-    const numbered = sent + dropped;
-    if (number && stop.aborted && numbered !== total) {
+    if (number && stop.aborted && tried !== total) {
       // What was never sent shall not count as lost.
       const last = new Uint8Array(HEADER_LENGTH);
-      writeHeader(last, { run, sequence: STOPPED, total: numbered });
+      writeHeader(last, { run, sequence: STOPPED, total: tried });
       await socket.send(last, to);
     }
     const seconds = (performance.now() - start) / 1000;
     const what = `${sent} datagram${sent === 1 ? "" : "s"} (${format(bytes)})`;
     const sum = `${what} to ${formatAddress(named)} in ${seconds.toFixed(2)} s`;
     log.info("sent", `Sent ${sum}`, { sent, bytes, seconds });
-    if (dropped > 0) throw refusal;
+    if (refusal) throw refusal;
 
     if (!answers) return;
     stop.addEventListener("abort", () => over.abort());
     using _timer = after(stop.aborted ? 0 : wait, () => over.abort());
     const came = await answers;
-    const within = `within ${wait / 1000}s`;
     if (stop.aborted || came >= (replies ?? 1)) return;
-    if (came === 0) {
-      throw new Error(
-        `Nobody answered ${within}: nobody may listen there, or a datagram was lost; UDP cannot tell`,
-      );
-    }
-    log.info("answers", `${came} of ${replies} answers came ${within}`);
+    const within = `within ${wait / 1000}s`;
+    const some = `${came} of ${replies} answers came ${within}`;
+    if (came > 0) return log.info("answers", some);
+    throw new Error(
+      `Nobody answered ${within}: nobody may listen there, or a datagram was lost; UDP cannot tell`,
+    );
   },
 };
 

@@ -1,10 +1,7 @@
-// `ClientLog`: what a server tells of its clients; `openGate`: which it lets in.
+// `ClientLog`: what a server tells of its clients.
 import { formatAddress } from "../address.ts";
 import { describeError, reasonFor } from "../tcp/errors.ts";
-import { peerFilter } from "../tcp/peer_filter.ts";
-import { ProxyError, readProxyHeader } from "../tcp/proxy_protocol.ts";
 import type { Log } from "./log.ts";
-import { refuse, usage } from "./options.ts";
 import { OutputError } from "./output.ts";
 
 /** Tells of each client that it comes, goes, or why it cannot stay. */
@@ -66,46 +63,6 @@ export class ClientLog implements Disposable {
     if (refused === 0) return;
     this.log.info("refused", `${refused} clients were refused`, { refused });
   }
-}
-
-/** What the command line has of which clients are let in. */
-interface GateOptions {
-  from: string[];
-  proxyProtocol: boolean;
-  mode: string;
-  once: boolean;
-  cert?: string;
-}
-
-/** Makes a function that tells whether to serve a client. */
-export function openGate(
-  { from, proxyProtocol, mode, once, cert }: GateOptions,
-  transport: string,
-  clients: ClientLog,
-): (conn: Deno.Conn) => Promise<boolean> {
-  refuse({
-    "--from needs peers that have addresses, not a unix socket":
-      from.length > 0 && transport === "unix" && !proxyProtocol,
-    "--proxy-protocol does not go with --cert: the PROXY header comes before the TLS handshake, with which Deno begins; leave TLS to the load balancer":
-      cert && proxyProtocol,
-  });
-  const isWanted = usage(() => peerFilter(from));
-  // A load balancer that checks this server's health is nobody to talk to.
-  const checks = !once && /^(echo|greet|discard|chargen)$/.test(mode);
-
-  return async (conn) => {
-    try {
-      if (proxyProtocol && !await readProxyHeader(conn)) return checks;
-      const { remoteAddr } = conn; // the client's by now
-      if (from.length === 0) return true;
-      if ("hostname" in remoteAddr && isWanted(remoteAddr)) return true;
-      clients.refuse(conn, "--from does not let it in");
-    } catch (error) {
-      if (!(error instanceof ProxyError)) throw error;
-      clients.refuse(conn, error.message);
-    }
-    return false;
-  };
 }
 
 /** Its address; the other end of a unix socket mostly has none. */

@@ -1,10 +1,11 @@
-// `habitOf`: what people type from habit with nc, ncat or socat, and what it is
-// called here.
+// `habitOf`: what people type from habit with nc, ncat or socat (or for Deno),
+// and what it is called here.
 
 const HABITS: Record<string, string> = {
-  "-l --listen": "tcp_server.ts and udp_receiver.ts listen",
+  "-l --listen":
+    "tcp_server.ts and udp_receiver.ts listen without it; what `nc -l` does is tcp_server.ts --mode pipe",
   "-k --keep-open": "serving one client after the other is the default",
-  "-u --udp": "UDP is for udp_sender.ts and udp_receiver.ts",
+  "-u --udp": "UDP is for udp_sender.ts and udp_receiver.ts, without it",
   "-z": "tcp_client.ts has --check",
   "-w --wait": "tcp_client.ts has --timeout and --idle-timeout",
   "-i --idle": "the TCP scripts have --idle-timeout",
@@ -12,26 +13,32 @@ const HABITS: Record<string, string> = {
   "-N": "the end of the input half-closes the connection anyway",
   "-C": "tcp_client.ts has --crlf",
   "-d --recv-only": "tcp_client.ts has --no-stdin",
-  "-x --hex-dump": "--hex shows the bytes, --explain each call",
+  "-x --hex-dump": "--hex shows the bytes; proxies are not offered",
   "-o --output": "send standard output to a file, as in > FILE",
   "-e -c --exec --sh-exec": "no program is started for a client",
-  "-p --port": "the port belongs to the address, as in 127.0.0.1:1234",
-  "-s --source": "only udp_sender.ts has that, as --bind",
+  "-p --port":
+    "the port of the peer belongs to the address, as in 127.0.0.1:1234",
+  "-s --source --bind": "only udp_sender.ts has that, as --bind",
   "-4 -6": "the address tells: 127.0.0.1:1234 or [::1]:1234",
   "-n --nodns": "an address in numbers is never looked up",
   "-b --broadcast": "a broadcast address needs no option",
   "-U --unixsock": "write unix:/path as the address",
-  "-T --ttl --telnet": "it is not offered",
-  "-X --proxy": "proxies are not offered",
+  "-T --ttl --telnet -X --proxy --proxy-type": "it is not offered",
+  "--ca --cafile --insecure":
+    "Deno trusts the certificate in FILE with deno run --cert FILE",
+  "-L --forward": "tcp_server.ts has --mode forward --to ADDRESS",
+  "-m --max-conns": "tcp_server.ts has --max-connections",
+  "--send-only": "discard what comes by > /dev/null",
   "--ssl --tls": "write tls:// before the address",
   "--chat --broker": "tcp_server.ts has --mode room",
-  "--allow": "--from says who may come",
-  "--deny": "--from says who may come, and there is no list of who may not",
+  "--allow --allowfile --deny": "--from says who may come",
+  "--allow-net --allow-read --allow-write --unstable-net":
+    "what Deno is to allow stands before the script's name",
 };
 
 /** What an option of another tool is called here; nothing for other words. */
 export function habitOf(given: string): string {
-  const names = Object.keys(HABITS)
-    .find((names) => names.split(" ").includes(given));
-  return names === undefined ? "" : `; ${HABITS[names]}`;
+  const habit = Object.entries(HABITS)
+    .find(([names]) => names.split(" ").includes(given));
+  return habit ? `; ${habit[1]}` : "";
 }

@@ -12,64 +12,53 @@ export class Log {
   /** Whether it writes only what goes wrong: other lines need not be made. */
   readonly quiet: boolean;
   readonly verbose: boolean;
-  #json: boolean;
-  #colors: boolean;
 
   constructor({ quiet = false, verbose = false, json = false } = {}) {
     this.quiet = quiet;
     this.verbose = verbose;
-    this.#json = json;
-    // Deno switches colours on in an old console only for standard output.
-    const isShown = Deno.build.os !== "windows" || Deno.stdout.isTerminal();
-    this.#colors = !json && Deno.stderr.isTerminal() && isShown;
+    isJson = json;
   }
 
   error(message: string, details?: Details): void {
-    this.#line("error", "error", message, details);
+    writeToStandardError(lineOf("error", "error", message, details));
   }
 
   /** Writes what happened; `event` is one word. */
   info(event: string, message: string, details?: Details): void {
-    if (!this.quiet) this.#line("info", event, message, details);
+    if (this.quiet) return;
+    writeToStandardError(lineOf("info", event, message, details));
   }
 
   debug(event: string, message: string, details?: Details): void {
-    if (this.verbose) this.#line("debug", event, message, details);
+    if (!this.verbose) return;
+    writeToStandardError(lineOf("debug", event, message, details));
   }
 
   /** Waits, but not long, until what was written so far has been read. */
   async finish(): Promise<void> {
     isLogStuck = false; // it may be read by now
     await logWritten();
-    this.#tellOfLost();
-    await logWritten();
   }
+}
 
-  #tellOfLost(): void {
-    if (lostLines === 0 || waitingLog !== "") return;
-    const count = lostLines;
-    lostLines = 0;
-    this.error(`${count} lines of this log are lost, nobody read it`, {
-      lost: count,
-    });
-  }
+/** As the last log that was made shall be: there is but one standard error. */
+let isJson = false;
 
-  #line(level: string, event: string, message: string, details?: Details) {
-    this.#tellOfLost();
-    const time = new Date().toISOString();
-    const line = this.#json
-      ? safeJson({ time, level, event, message, ...details })
-      : safeLine(message);
-    // What a peer sends never has a colour, so it cannot pass for our words.
-    const paint = level === "error" ? red : dim;
-    writeToStandardError(`${this.#colors ? paint(line) : line}\n`);
-  }
+function lineOf(level: string, event: string, message: string, more?: Details) {
+  const time = new Date().toISOString();
+  if (isJson) return safeJson({ time, level, event, message, ...more }) + "\n";
+  const line = safeLine(message);
+  // Deno switches colours on in an old console only for standard output.
+  const isShown = Deno.build.os !== "windows" || Deno.stdout.isTerminal();
+  if (!isShown || !Deno.stderr.isTerminal()) return `${line}\n`;
+  // What a peer sends never has a colour, so it cannot pass for our words.
+  return `${level === "error" ? red(line) : dim(line)}\n`;
 }
 
 /** The most characters of a log that wait to be written. */
 const LOG_LIMIT = 65_536;
 /** How long what is read at all may take to be read, in milliseconds. */
-const LOG_PATIENCE = 250;
+const LOG_PATIENCE = 1000;
 
 let waitingLog = "";
 let lostLines = 0;
@@ -77,10 +66,8 @@ let logWriting: Promise<void> | undefined;
 /** Whether nobody reads it, as far as can be told. */
 let isLogStuck = false;
 
-/**
- * Writes to standard error. At a terminal at once, to keep its place there; to
- * anything else without waiting, as nobody may read it.
- */
+// At a terminal at once, to keep its place there; to anything else without
+// waiting, as nobody may read it.
 export function writeToStandardError(text: string): void {
   if (Deno.stderr.isTerminal()) {
     try {
@@ -103,6 +90,10 @@ async function writeLog(): Promise<void> {
     waitingLog = "";
     await writeAll({ write }, bytes).catch(() => {}); // nobody is left
     isLogStuck = false;
+    if (lostLines === 0 || waitingLog !== "") continue;
+    const text = `${lostLines} lines of this log are lost, nobody read it`;
+    waitingLog = lineOf("error", "error", text, { lost: lostLines });
+    lostLines = 0;
   }
   logWriting = undefined;
 }

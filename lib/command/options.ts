@@ -1,7 +1,8 @@
-// The options of a command: what kinds there are, and how a command line is
-// read.
+// The options of a command: what kinds there are, those of both TCP scripts,
+// and how a command line is read.
 import { parseArgs } from "@std/cli/parse-args";
 import { type NetAddress, parseAddress } from "../address.ts";
+import { type Framing, parseFraming } from "../framing.ts";
 
 /** An option of a command: `--name VALUE`, or a switch without a value. */
 export interface Option<Value> {
@@ -12,9 +13,6 @@ export interface Option<Value> {
   value?: string;
   /** Reads the values given, in order; none where the option is not given. */
   read: (texts: string[]) => Value;
-
-  // On request: the value of `--name` alone; any other needs `--name=VALUE`.
-  implied?: string;
 }
 
 /** The options of a command by name: `maxFrame` is `--max-frame`. */
@@ -27,12 +25,9 @@ export type Values<T extends OptionTable> = {
 };
 
 /** The command line is wrong; the message says how. */
-export class UsageError extends Error {}
-
-/** There is no such option. */
-export class UnknownOption extends UsageError {
-  constructor(readonly given: string, advice = "") {
-    super(`there is no option ${given}${advice}`);
+export class UsageError extends Error {
+  constructor(message: string, readonly unknown = "") {
+    super(message);
   }
 }
 
@@ -52,12 +47,16 @@ export function refuse(mistakes: Record<string, unknown>): void {
   }
 }
 
-/** Makes a switch: there or not. */
+/** A switch: there or not. */
 export function toggle(help: string, short?: string): Option<boolean> {
-  return { help, short, read: (texts) => texts.length > 0 };
+  const read = (texts: string[]) => {
+    refuse({ "takes no value": texts.some((text) => text !== "") });
+    return texts.length > 0;
+  };
+  return { help, short, read };
 }
 
-/** Makes an option that takes a value; where it is repeated, the last counts. */
+/** An option that takes a value (of any text: `String`); the last one counts. */
 export function option<Value, Fallback extends Value | undefined = undefined>(
   value: string,
   help: string,
@@ -70,14 +69,9 @@ export function option<Value, Fallback extends Value | undefined = undefined>(
   return { help, short, value, read };
 }
 
-/** Makes an option that may be repeated; every value counts. */
+/** An option that may be repeated; every value counts. */
 export function list(value: string, help: string): Option<string[]> {
   return { help, value, read: (texts) => texts };
-}
-
-/** Takes any text as it is. */
-export function text(value: string): string {
-  return value;
 }
 
 /** Makes a parser that takes one of several words. */
@@ -88,11 +82,12 @@ export function oneOf<Word extends string>(...words: Word[]) {
 }
 
 /** Makes a parser of whole numbers. */
-export function integer(least = 0, most: number = Number.MAX_SAFE_INTEGER) {
-  const end = most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`;
+export function integer(least = 0, most?: number) {
+  const end = most === undefined ? "" : ` to ${most}`;
   return (value: string): number => {
     const number = /^\d+$/.test(value) ? Number(value) : NaN;
-    if (number >= least && number <= most) return number;
+    const isSmall = number <= (most ?? Number.MAX_SAFE_INTEGER);
+    if (number >= least && isSmall) return number;
     return mustBe(`a whole number from ${least}${end}`, value);
   };
 }
@@ -112,20 +107,46 @@ export function duration(value: string): number {
 export function size(value: string): number {
   const [, number, unit] = /^(\d+)([kmg]?)$/.exec(value.toLowerCase()) ?? [];
   const bytes = Number(number) * 1024 ** ["", "k", "m", "g"].indexOf(unit);
-  if (Number.isSafeInteger(bytes)) return bytes;
-  return mustBe("a size, as in 512, 64k or 1m", value);
+  const isSize = Number.isSafeInteger(bytes);
+  return isSize ? bytes : mustBe("a size, as in 512, 64k or 1m", value);
 }
 
 /** Reads `nats://HOST:PORT`, or `tls://HOST:PORT` where NATS begins with TLS. */
 export function natsAddress(value: string): NetAddress {
-  const [, scheme, place] = /^(nats|tls):\/\/([^/]+)$/i.exec(value) ?? [];
-  if (!place) return mustBe("nats://HOST:PORT or tls://HOST:PORT", value);
-  const address = parseAddress(place, { port: 4222 }) as NetAddress;
-  return /tls/i.test(scheme) ? { ...address, transport: "tls" } : address;
+  const isRight = /^(nats|tls):\/\/(?!unix:)[^/]+$/i.test(value);
+  if (!isRight) mustBe("nats://HOST:PORT or tls://HOST:PORT", value);
+  const place = value.replace(/^nats:\/\//i, "");
+  return parseAddress(place, { port: 4222 }) as NetAddress;
 }
 
 function mustBe(wanted: string, value: string): never {
   throw new UsageError(`must be ${wanted}, not ${value}`);
+}
+
+/** Where one message ends and the next begins. */
+export const FRAMING_OPTIONS = {
+  framing: option("FRAMING", "see below (raw)", String, undefined, "f"),
+  maxFrame: option("SIZE", "longest message (64k)", size),
+};
+
+/** How standard input is sent and how what comes is printed. */
+export const PIPE_OPTIONS = {
+  noStdin: toggle("send nothing, only listen"),
+  crlf: toggle("end lines with CRLF"),
+  hex: toggle("show both directions in hexadecimal"),
+};
+
+/** Finds the framing that is asked for; refuses what does not go with it. */
+export function framingFrom(
+  values: { framing?: string; maxFrame?: number; crlf?: boolean },
+  fallback = "raw",
+): Framing {
+  const { framing: name = fallback, maxFrame: maxFrameLength, crlf } = values;
+  refuse({
+    "--max-frame needs a --framing": maxFrameLength && name === "raw",
+    "--crlf goes with raw and lines only": crlf && !/^(raw|lines)$/.test(name),
+  });
+  return usage(() => parseFraming(name, { maxFrameLength }));
 }
 
 /** From `maxFrame` to `--max-frame`. */
@@ -139,13 +160,14 @@ export function parseOptions<T extends OptionTable>(
   args: readonly string[],
 ): { values: Values<T>; positionals: string[] } {
   const names = Object.keys(table);
-  const known = { string: [...names, "_"], collect: names };
-  const parsed = parseArgs(spelledOut(table, args), known);
-  const read = (name: string) => table[name].read(parsed[name] as string[]);
+  const words = spelledOut(table, args);
+  const kinds = { string: [...names, "_"], collect: names };
+  const { _: positionals, ...given } = parseArgs(words, kinds);
   const values = Object.fromEntries(names.map((name) => {
-    return [name, usage(() => read(name), "", `${flagOf(name)} `)];
+    const read = () => table[name].read(given[name] as string[]);
+    return [name, usage(read, "", `${flagOf(name)} `)];
   }));
-  return { values: values as Values<T>, positionals: parsed._ as string[] };
+  return { values: values as Values<T>, positionals: positionals as string[] };
 }
 
 /** Writes each option as `--name=value`: a value may look like an option. */
@@ -160,43 +182,30 @@ function spelledOut(table: OptionTable, args: readonly string[]): string[] {
     const name = names.find((name) =>
       given === flagOf(name) || given === `-${table[name].short}`
     );
-
-    // On request: `--explain` may stand alone.
-    if (name && table[name].implied && !sign) {
-      words.push(`--${name}=${table[name].implied}`);
-      continue;
-    }
-
     if (given === undefined) words.push(word);
     else if (name === undefined) {
-      throw new UnknownOption(given, adviceFor(given, names.map(flagOf)));
+      const near = nearest(given, names.map(flagOf));
+      const advice = near ? `; did you mean ${near}?` : "";
+      throw new UsageError(`there is no option ${given}${advice}`, given);
     } else if (table[name].value === undefined) {
-      if (sign) throw new UsageError(`${given} takes no value`);
-      if (tail) rest.unshift(`-${tail}`); // -qv is two switches
-      words.push(`--${name}=`);
+      // `-qv` is two switches, `--explain=page` one.
+      if (tail && !sign) rest.unshift(`-${tail}`);
+      words.push(`--${name}=${sign && tail}`);
     } else {
       const value = sign || tail ? tail : rest.shift();
-      if (value === undefined) {
-        throw new UsageError(`${given} needs a value, ${table[name].value}`);
-      }
+      const missing = `${given} needs a value, ${table[name].value}`;
+      refuse({ [missing]: value === undefined });
       words.push(`--${name}=${value}`);
     }
   }
   return [...words, ...rest];
 }
 
-/** What was probably meant, if that is near. */
-function adviceFor(given: string, known: string[]): string | undefined {
-  if (/^--(allow|deny|unstable)-/.test(given)) {
-    return "; what Deno is to allow stands before the script's name";
-  }
-  const near = known.find((flag) =>
+/** The flag that was probably meant: it has nearly the same letters. */
+function nearest(given: string, flags: string[]): string | undefined {
+  const lacking = (word: string, other: string) =>
+    [...other].reduce((rest, one) => rest.replace(one, ""), word).length;
+  return flags.find((flag) =>
     lacking(flag, given) + lacking(given, flag) <= given.length / 3
   );
-  return near && `; did you mean ${near}?`;
-}
-
-/** How many letters of a word another has not. */
-function lacking(word: string, other: string): number {
-  return [...other].reduce((rest, one) => rest.replace(one, ""), word).length;
 }

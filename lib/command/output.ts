@@ -5,12 +5,11 @@ import { FEED, RETURN } from "../framing/line_feeds.ts";
 import { reasonFor } from "../tcp/errors.ts";
 import { concatenate, patiently } from "../tcp/stream.ts";
 import { writeAll, type Writer } from "../tcp/stream.ts";
-import { hexDump, SafeTextDecoder } from "../text.ts";
+import { hexDump, safeLine, SafeTextDecoder } from "../text.ts";
 import { logWritten } from "./log.ts";
 
-/** Standard output takes no more. */
+/** Standard output takes no more: a fault, unless its reader has closed it. */
 export class OutputError extends Error {
-  /** Whether its reader has gone, as `head -1` does; else it is a fault. */
   readonly closed: boolean;
 
   constructor(cause: unknown) {
@@ -21,28 +20,26 @@ export class OutputError extends Error {
 
 /** What a pipe takes as one or not at all, and what Deno keeps to flush it. */
 const [ATOMIC_WRITE, KEPT_WRITE] = [4096, 1024];
-/** After so many bytes, a pipe that has never refused one will never do so. */
+/** A pipe that has refused none of so many bytes will never refuse one. */
 const TRIED_WRITES = 8_388_608;
 let triedBytes = 0;
 
-/**
- * Standard output, which a parent may have made non-blocking. Deno does not say
- * how much of a long write a full pipe took, so until it is known that the pipe
- * waits by itself, it gets pieces of which it takes all or nothing.
- */
+// A parent may have made it non-blocking. Deno does not say how much of a long
+// write a full pipe took: until it is known that the pipe waits by itself, it
+// gets pieces of which it takes all or nothing.
 export const standardOutput: Writer = {
   async write(bytes) {
     if (triedBytes > TRIED_WRITES) return await Deno.stdout.write(bytes);
-    let piece = bytes.subarray(0, ATOMIC_WRITE);
-    const lines = piece.lastIndexOf(0x0a) + 1;
-    if (lines > 0) piece = piece.subarray(0, lines);
-    const { length } = piece;
+    const start = bytes.subarray(0, ATOMIC_WRITE);
+    const lines = start.lastIndexOf(0x0a) + 1;
+    const length = lines || start.length;
+    let piece = start.subarray(0, length);
     triedBytes += length;
     await patiently(async () => {
       await Deno.stdout.write(piece).catch((error) => {
         triedBytes = -Infinity;
         // Deno has it, but could not flush it.
-        if (lines === 0 && length < KEPT_WRITE) piece = new Uint8Array(0);
+        if (!lines && length < KEPT_WRITE) piece = piece.subarray(length);
         throw error;
       });
     });
@@ -50,17 +47,28 @@ export const standardOutput: Writer = {
   },
 };
 
-/** How many bytes may wait to be written; then `write` waits, too. */
+/** Writes what nothing comes after for a while. */
+export async function print(bytes: Uint8Array): Promise<void> {
+  await logWritten(); // what it says of these bytes comes first
+  await writeAll(standardOutput, bytes)
+    .catch((error) => Promise.reject(new OutputError(error)));
+}
+
+/** A datagram as a person sees it, on lines of its own. */
+export function shownDatagram(payload: Uint8Array): string {
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload);
+  return text.replaceAll("\r\n", "\n").replace(/\n?$/, "\n")
+    .replace(/[^\n\t]+/g, (run) => safeLine(run));
+}
+
+/** The most bytes that wait to be written; then `write` waits, too. */
 const QUEUED_OUTPUT = 1_048_576;
 
-/**
- * Writes what a peer sent. A person sees it at once. For a program more is
- * taken while the last is still being written: a write to a pipe takes longer
- * than the network needs for the next datagram, and waiting for each would lose
- * four in five. A failed write is thrown by the next call, or by `finish`.
- */
+// What a peer sent. A person sees it at once. For a program more is taken while
+// the last is being written: a write to a pipe takes longer than the network
+// needs for the next datagram, and waiting for each would lose four in five.
+/** A failed write is thrown by the next call, or by `finish`. */
 export class Output implements Writer {
-  readonly hex: boolean;
   readonly terminal: boolean;
   #to: Writer;
   #decoder = new SafeTextDecoder();
@@ -73,12 +81,9 @@ export class Output implements Writer {
   /** Aborted when nothing more can be written, with {@linkcode OutputError}. */
   readonly failed: AbortSignal = this.#failure.signal;
 
-  constructor({
-    hex = false,
-    terminal = Deno.stdout.isTerminal(),
-    to = standardOutput,
-  } = {}) {
-    this.hex = hex;
+  constructor(
+    { terminal = Deno.stdout.isTerminal(), to = standardOutput } = {},
+  ) {
     this.terminal = terminal;
     this.#to = to;
   }
@@ -91,12 +96,10 @@ export class Output implements Writer {
   }
 
   /** Writes a datagram: for a person on lines of its own, else its bytes. */
-  datagram(payload: Uint8Array): Promise<void> {
-    if (this.hex) return this.text(hexDump(payload) || "\n");
+  datagram(payload: Uint8Array, hex = false): Promise<void> {
+    if (hex) return this.text(hexDump(payload) || "\n");
     if (!this.terminal) return this.#push(payload);
-    const decoder = new SafeTextDecoder();
-    const shown = decoder.push(payload) + decoder.finish();
-    return this.text(shown.endsWith("\n") ? shown : `${shown}\n`);
+    return this.text(shownDatagram(payload));
   }
 
   /** Writes text of our own, untouched. */
@@ -126,7 +129,7 @@ export class Output implements Writer {
   async #drain(): Promise<void> {
     try {
       while (this.#length > 0) {
-        await logWritten(); // what it says of these bytes comes first
+        await logWritten();
         const bytes = this.#waiting.subarray(0, this.#length);
         [this.#waiting, this.#other] = [this.#other, this.#waiting];
         this.#length = 0;

@@ -34,7 +34,7 @@ export async function openPrompt(log: Log): Promise<Prompt> {
   const input = decodeFrames(keyboard(), framing);
 
   // On request: the page of --explain types, too.
-  (await import("../explain/typing.ts")).typeInto(input);
+  dispatchEvent(new CustomEvent("keyboard", { detail: input }));
 
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
   let alone = new AbortController(); // aborted while there is a peer

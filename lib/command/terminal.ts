@@ -48,12 +48,13 @@ export async function openTerminal(log: Log): Promise<Prompt> {
   readKeys().catch(() => {}).finally(editor.close);
 
   // On request: the page of --explain types, too.
-  (await import("../explain/typing.ts")).plugKeyboard((line) => {
+  const type = (line: string) => {
     if (!refusal) draw(() => stdout.write(` -> ${line}\n`));
     const reason = refusal;
     editor.emit("line", line);
     return reason;
-  });
+  };
+  dispatchEvent(new CustomEvent("keyboard", { detail: type }));
 
   async function readKeys(): Promise<void> {
     const decoder = new TextDecoder();

@@ -2,12 +2,10 @@
 // grows while the program runs. It works with any program:
 //
 //     deno run --allow-net --preload lib/explain/page.ts ANY.ts
-import { permissionFor } from "../address.ts";
 import { describeError } from "../tcp/errors.ts";
 import { pause } from "../tcp/stream.ts";
 import html from "./page.html" with { type: "text" };
-import { keyboard } from "./typing.ts";
-import { onStep, type SocketStep } from "./watch.ts";
+import { onStep } from "./watch.ts";
 
 /** Steps that are kept, that a page gets at a time, and bytes kept of each. */
 const KEPT_STEPS = 2000;
@@ -16,9 +14,8 @@ const KEPT_BYTES = 1024;
 /** How long the end of the program waits for a page, in milliseconds. */
 const FAREWELL = 2000;
 
-const LOOPBACK = { hostname: "127.0.0.1", port: 0 };
 const token = crypto.getRandomValues(new Uint8Array(16)).toHex();
-const steps: (SocketStep & { length?: number })[] = [];
+const steps: unknown[] = [];
 /** When each page that is open was last answered, by its own name for itself. */
 const answered = new Map<string, number>();
 let count = 0;
@@ -31,12 +28,45 @@ function wake(): void {
   change = Promise.withResolvers();
 }
 
-keyboard.onPlugged = wake;
+/** Types a line into the chat; gives why it is not sent, if it is not. */
+let keyboard: ((line: string) => string) | undefined;
+
+/** Lets an input give what is entered on the page, too. */
+function typeInto(input: AsyncIterator<Uint8Array, void>) {
+  const read = input.next.bind(input);
+  let isEmpty = true;
+  let entered: ReadableStreamDefaultController<Uint8Array>;
+  const both = new ReadableStream({
+    start: (controller) => void (entered = controller),
+    async pull() {
+      const { value } = await read();
+      if (value) entered.enqueue(value);
+      // Where there is no input at all, the page is the only keyboard.
+      else if (isEmpty) await new Promise(() => {});
+      else {
+        keyboard = () => "the input has ended";
+        entered.close();
+      }
+      isEmpty = false;
+    },
+  }, { highWaterMark: 0 }).getReader();
+  input.next = () => both.read() as ReturnType<typeof read>;
+  return (line: string) => {
+    entered.enqueue(new TextEncoder().encode(line));
+    return "";
+  };
+}
+
+// A chat begins: its keyboard, or the input that is typed in its place.
+addEventListener("keyboard", (event) => {
+  const { detail } = event as CustomEvent;
+  keyboard = typeof detail === "function" ? detail : typeInto(detail);
+  wake();
+});
+
 onStep((step) => {
-  const { length } = step.bytes ?? {};
-  const bytes = step.bytes &&
-    new Uint8Array(step.bytes.subarray(0, KEPT_BYTES));
-  steps.push({ ...step, bytes, length });
+  const bytes = step.bytes?.subarray(0, KEPT_BYTES).toBase64();
+  steps.push({ ...step, bytes, length: step.bytes?.length });
   if (++count > KEPT_STEPS) steps.shift();
   wake();
 });
@@ -47,33 +77,24 @@ async function newsFor(id: string, has: number) {
   if (has === count && !isEnding) await change.promise;
   const lost = count - steps.length;
   const first = Math.max(has, lost);
-  const some = steps.slice(first - lost).slice(0, STEPS_AT_A_TIME)
-    .map((step) => ({ ...step, bytes: step.bytes?.toBase64() }));
+  const some = steps.slice(first - lost).slice(0, STEPS_AT_A_TIME);
   const hasEnded = isEnding && first + some.length === count;
   if (!hasEnded) answered.set(id, performance.now());
   const program = Deno.mainModule.replace(/.*\//, "");
-  const canType = keyboard.type !== undefined;
+  const canType = keyboard !== undefined;
   return { program, canType, hasEnded, first, steps: some };
 }
 
-/** What is answered: the status, the text, and of what type it is. */
-type Answer = [number, string?, string?];
-
-/** Types a line; says why it is not sent, if it is not. */
-function typeLine(line: string): Answer {
-  const reason = /(?!\t)\p{Cc}/u.test(line)
-    ? "it holds control characters"
-    : keyboard.type?.(line) ?? "there is no chat";
-  return [reason ? 409 : 200, reason];
-}
-
 /** Answers none but the page that this server has given out. */
-async function replyTo(request: Request, nonce: string): Promise<Answer> {
-  const { method, headers } = request;
+async function replyTo(
+  { url, method, headers }: Request,
+  nonce: string,
+): Promise<[status: number, text?: string, type?: string]> {
   const origin = headers.get("origin") ?? (method === "GET" ? place : "");
   const isOurs = `http://${headers.get("host")}` === place;
-  if (!isOurs || origin !== place) return [403];
-  const { pathname, searchParams } = new URL(request.url);
+  const asked = URL.parse(url);
+  if (!isOurs || origin !== place || !asked) return [403];
+  const { pathname, searchParams } = asked;
   const { line = "", id = "", has } = Object.fromEntries(searchParams);
   switch (`${method} ${pathname}`) {
     case `GET /${token}/`:
@@ -82,8 +103,12 @@ async function replyTo(request: Request, nonce: string): Promise<Answer> {
       const news = await newsFor(id, Number(has));
       return [200, JSON.stringify(news), "application/json"];
     }
-    case `POST /${token}/type`:
-      return typeLine(line);
+    case `POST /${token}/type`: {
+      const reason = /(?!\t)\p{Cc}/u.test(line)
+        ? "it holds control characters"
+        : keyboard?.(line) ?? "there is no chat";
+      return [reason ? 409 : 200, reason];
+    }
   }
   return [404];
 }
@@ -108,18 +133,17 @@ async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
 }
 
 function openServer() {
+  const hostname = "127.0.0.1";
   try {
-    const server = Deno.serve({ ...LOOPBACK, onListen() {} }, respond);
+    const server = Deno.serve({ hostname, port: 0, onListen() {} }, respond);
     server.unref();
-    if (server.addr.hostname === LOOPBACK.hostname) return server;
+    if (server.addr.hostname === hostname) return server;
     throw new Error("DENO_SERVE_ADDRESS puts it elsewhere; unset that");
   } catch (error) {
-    const permission = permissionFor({ transport: "tcp", ...LOOPBACK });
-    const attempt = "show the page on 127.0.0.1:0";
+    const attempt = `show the page on ${hostname}:0`;
+    const told = describeError(error, attempt, `--allow-net=${hostname}:0`);
     // With --preload nobody catches it, and Deno would print the stack.
-    throw Object.assign(describeError(error, attempt, permission), {
-      stack: "",
-    });
+    throw Object.assign(told, { stack: "" });
   }
 }
 

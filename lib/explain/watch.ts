@@ -9,21 +9,17 @@ import calls from "./calls.txt" with { type: "text" };
 // deno-lint-ignore no-explicit-any
 type Loose = any;
 
-/**
- * A socket call that has been made, at a time in milliseconds since the program
- * began: what it was, in words, in C and in Python. Sockets are numbered from 1.
- */
+/** A socket call that has been made: what it was, in words, in C, in Python. */
 export interface SocketStep {
-  time: number;
+  time: number; // in milliseconds since the program began
   name: string;
   what: string;
   c: string;
   python: string;
-  socket: number;
+  socket: number; // from 1 on
   type: "stream" | "datagrams";
   peer?: string;
-  /** What was sent or received; the next call may overwrite it. */
-  bytes?: Uint8Array;
+  bytes?: Uint8Array; // sent or received; the next call may overwrite them
   failed: boolean;
 }
 
@@ -34,10 +30,8 @@ export function onStep(listener: (step: SocketStep) => void): void {
   listeners.push(listener);
 }
 
-/**
- * By Deno's method, or a part of one: the name of the step and what it does, the
- * call in C, the call in Python. `#tell` puts values in place of the braces.
- */
+// By Deno's method, or a part of one: the name of the step and what it does, the
+// call in C, the call in Python. `#tell` puts values in place of the braces.
 const SOCKET_CALLS = new Map(
   calls.matchAll(/^(\w+) = ([\w-]+): ?(.*)\n +(.*)\n +(.*)$/gm)
     .map(([, method, ...words]) => [method, words]),
@@ -52,10 +46,10 @@ class ObservedSocket {
   #open = true;
   #socket: Loose;
 
-  constructor(readonly type: SocketStep["type"]) {}
+  constructor(readonly type: SocketStep["type"] = "stream") {}
 
   /** Makes a call and tells of it; what comes of it is left as it is. */
-  perform(method: string, given: Loose, work: () => Loose): Loose {
+  perform(method: string, given: Loose, work: () => Loose = () => {}): Loose {
     const closes = method === "close" && this.#open;
     if (closes) this.#open = false;
     const tell = (result?: Loose, error?: Loose) => {
@@ -133,26 +127,22 @@ class ObservedSocket {
     const flags = { configurable: true, writable: true };
     const replace = (name: PropertyKey, value: unknown) =>
       Object.defineProperty(socket, name, { value, ...flags });
-    const { accept } = socket;
-    if (accept) {
-      replace("accept", async () => {
-        return new ObservedSocket("stream").observe(await accept.call(socket));
-      });
-    }
     for (const method of [...SOCKET_CALLS.keys(), Symbol.dispose]) {
       const real = socket[method];
       if (typeof real !== "function") continue;
       const name = typeof method === "string" ? method : "close";
       replace(method, (...args: Loose[]) => {
         const [data, to] = args;
-        return this.perform(name, { data, to }, () => real.apply(socket, args));
+        const call = () => real.apply(socket, args);
+        const accept = async () => new ObservedSocket().observe(await call());
+        const work = name === "accept" ? accept : call;
+        return this.perform(name, { data, to }, work);
       });
     }
-    if (socket.read) {
-      const { readable, writable } = streamsOf(socket);
-      replace("readable", readable);
-      replace("writable", writable);
-    }
+    if (!socket.read) return socket;
+    const { readable, writable } = streamsOf(socket);
+    replace("readable", readable);
+    replace("writable", writable);
     return socket;
   }
 }
@@ -164,16 +154,16 @@ function quote(bytes: Uint8Array): string {
   return `"${safeLine(start)}"${bytes.length > 16 ? "…" : ""}`;
 }
 
-/**
- * As Deno's streams they read nothing before they are asked to, and close the
- * socket at the end and when they fail.
- */
+// As Deno's streams they read nothing before they are asked to, and close the
+// socket at the end and when they fail.
 function streamsOf(socket: Loose) {
   const close = () => socket[Symbol.dispose]();
   const fail = (error: unknown) => {
     close();
     throw error;
   };
+  const write = (bytes: Uint8Array) => writeAll(socket, bytes).catch(fail);
+  const writable = new WritableStream({ write, close, abort: close });
   const readable = new ReadableStream({
     type: "bytes",
     autoAllocateChunkSize: 65_536,
@@ -188,76 +178,67 @@ function streamsOf(socket: Loose) {
     },
     cancel: close,
   });
-  const write = (bytes: Uint8Array) => writeAll(socket, bytes).catch(fail);
-  return {
-    readable,
-    writable: new WritableStream({ write, close, abort: close }),
-  };
-}
-
-{ // The names stand for the real calls, in this block only.
-  const { connect, connectTls, startTls, listen, listenTls, listenDatagram } =
-    Deno;
-  Object.assign(Deno, {
-    connect: (options: Loose) => connectObserved(connect, options),
-    async connectTls(options: Loose) {
-      const conn = await connectObserved(connectTls, options);
-      return await tellTls(conn, options, () => conn);
-    },
-    async startTls(conn: Loose, options: Loose) {
-      return await tellTls(conn, options, () => startTls(conn, options));
-    },
-    listen: (options: Loose) => listenObserved(listen, "stream", options),
-    listenTls: (options: Loose) => listenObserved(listenTls, "stream", options),
-  });
-  // Only with `--unstable-net` is it there.
-  if (listenDatagram) {
-    Deno.listenDatagram = (options: Loose) =>
-      listenObserved(listenDatagram, "datagrams", options);
-  }
+  return { readable, writable };
 }
 
 async function connectObserved(real: Loose, options: Loose): Promise<Loose> {
-  const observed = new ObservedSocket("stream");
+  const observed = new ObservedSocket();
   const to = { hostname: "127.0.0.1", ...options };
-  observed.perform("stream", { address: to }, () => {});
+  observed.perform("stream", { address: to });
   const conn = await observed.perform("connect", { to }, () => real(options));
   return observed.observe(conn);
 }
 
 /** The connection stays the same socket when it speaks TLS. */
 async function tellTls(conn: Loose, options: Loose, work: () => Loose) {
-  const observed = observedSockets.get(conn) ?? new ObservedSocket("stream");
+  const observed = observedSockets.get(conn) ?? new ObservedSocket();
   const given = { hostname: "127.0.0.1", ...options };
   return observed.observe(await observed.perform("startTls", given, work));
 }
 
-function listenObserved(real: Loose, type: SocketStep["type"], options: Loose) {
+function listenObserved(real: Loose, options: Loose, isStream = true): Loose {
+  const type = isStream ? "stream" : "datagrams";
   const observed = new ObservedSocket(type);
   const address = { hostname: "0.0.0.0", ...options };
-  const isStream = type === "stream";
-  observed.perform(type, { address }, () => {});
+  observed.perform(type, { address });
   // Deno sets it for a stream itself, for datagrams where it is told to.
   const reuses = isStream ? !address.path : address.reuseAddress;
-  if (reuses && Deno.build.os !== "windows") {
-    observed.perform("reuseAddress", {}, () => {});
-  }
+  const isWindows = Deno.build.os === "windows";
+  if (reuses && !isWindows) observed.perform("reuseAddress", {});
   const socket = observed.perform("bind", { address }, () => real(options));
   const most = address.tcpBacklog ?? 511;
-  if (isStream) observed.perform("listen", { most }, () => {});
+  if (isStream) observed.perform("listen", { most });
   return observed.observe(socket);
 }
 
+/** What is called in place of Deno's functions, and given the real one first. */
+const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
+  connect: connectObserved,
+  async connectTls(real, options) {
+    const conn = await connectObserved(real, options);
+    return await tellTls(conn, options, () => conn);
+  },
+  startTls: (real, conn, options) =>
+    tellTls(conn, options, () => real(conn, options)),
+  listen: (real, options) => listenObserved(real, options),
+  listenTls: (real, options) => listenObserved(real, options),
+  listenDatagram: (real, options) => listenObserved(real, options, false),
+};
+for (const [name, standIn] of Object.entries(STAND_INS)) {
+  const real = Deno[name as "connect"];
+  // Only with `--unstable-net` are there datagrams.
+  if (real) Object.assign(Deno, { [name]: standIn.bind(undefined, real) });
+}
+
 /** Writes an address as a person does, and as Python does. */
-function addressOf(address: Loose) {
-  const { transport, path, hostname, port } = address;
+function addressOf({ transport, path, hostname, port }: Loose) {
   if (/^unix/.test(transport)) {
     // The client of a unix socket has no path.
     const text = path ? `unix:${safeLine(path)}` : "a local peer";
     return { text, python: JSON.stringify(path ?? ""), family: "AF_UNIX" };
   }
-  const text = formatAddress({ transport: "tcp", hostname, port });
+  const text = safeLine(formatAddress({ transport: "tcp", hostname, port }));
   const python = safeLine(`("${hostname}", ${port})`);
   const family = hostname.includes(":") ? "AF_INET6" : "AF_INET";
-  return { text: safeLine(text), python, family };
+  return { text, python, family };
 }

@@ -34,13 +34,10 @@ export function lineFeedFrom(bytes: Uint8Array, start: number): number {
   return bytes.indexOf(FEED, 4 * end - byteOffset);
 }
 
-/**
- * Finds the run of whole lines that can be sent back as they lie in a chunk;
- * [0, 0] if there is none. `inLine`: the chunk begins inside a line.
- */
+/** Finds whole lines to send back as they lie in a chunk; [0, 0] for none. */
 export function wholeLines(
   chunk: Uint8Array,
-  inLine: boolean,
+  inLine: boolean, // when the chunk begins
   maxFrameLength: number,
 ): [start: number, end: number] {
   const start = inLine ? chunk.indexOf(FEED) + 1 : 0;

@@ -1,11 +1,9 @@
 // A program talks to a peer: standard input, or some texts, to the connection,
-// and what comes to standard output; or one peer talks to another.
-import { parseAddress } from "../address.ts";
+// and what comes to standard output, message by message.
 import { Output, printable, typedLine } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
-import { connect } from "../tcp/connect.ts";
 import { duplex, SILENCE } from "../tcp/duplex.ts";
 import { chunks, concatenate, standardInput } from "../tcp/stream.ts";
 import { hexDump } from "../text.ts";
@@ -89,11 +87,13 @@ export async function pipe(
       if (isOpen) count++; // the end ends a line, too
     },
   };
-  const ends = AbortSignal.any([over.signal, output.failed, signal]);
-  const linger = noStdin ? 0 : SILENCE;
+  const ends = {
+    stop,
+    signal: AbortSignal.any([over.signal, output.failed, signal]),
+    linger: noStdin ? 0 : SILENCE,
+  };
   try {
-    const when = { stop, signal: ends, linger };
-    const { sent, cut } = await duplex(conn, program, when);
+    const { sent, cut } = await duplex(conn, program, ends);
     if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
     if (count < replies) {
       throw new Error(`the peer ended after ${count} of ${replies} replies`);
@@ -173,24 +173,4 @@ async function* readAhead(): AsyncGenerator<Uint8Array, void> {
     reading.catch(() => {}); // nobody may be there to hear of it
     yield chunk;
   }
-}
-
-/** Makes a handler that joins a connection with one to this address. */
-export function forwardTo(text?: string): (conn: Deno.Conn) => Promise<void> {
-  if (!text) throw new SyntaxError("--mode forward needs --to ADDRESS");
-  const target = parseAddress(text);
-  if (target.transport === "udp" || "port" in target && target.port === 0) {
-    throw new SyntaxError(
-      `--to must be a host and a port, as in tls://10.0.0.1:443, or unix:/path, not ${text}`,
-    );
-  }
-  return async (conn) => {
-    using other = await connect(target).catch(({ message }) => {
-      // A client has --ca for this; Deno has its own for every program.
-      const advice = message.replace("--ca FILE", "deno run --cert=FILE");
-      // With a name of its own: the message says all, and nothing replaces it.
-      throw Object.assign(new Error(advice), { name: "TargetError" });
-    });
-    await duplex(conn, other);
-  };
 }

@@ -10,8 +10,7 @@
 import type { JetStreamManager, JsMsg, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
-import { readText } from "../tcp/certificates.ts";
-import { connect } from "../tcp/connect.ts";
+import { connect, readText } from "../tcp/connect.ts";
 import { describeError } from "../tcp/errors.ts";
 import { after, concatenate, pause, turn } from "../tcp/stream.ts";
 import type { RelayedRoom, RoomRelay } from "./room.ts";

@@ -1,13 +1,15 @@
 // The small services that every network once had: echo (RFC 862), discard
 // (RFC 863), the character generator (RFC 864), and a greeting.
-import { FrameBatch } from "../framing/batch.ts";
 import { FEED, wholeLines } from "../framing/line_feeds.ts";
 import type { Framing } from "../framing.ts";
 import { isGonePeer } from "../tcp/errors.ts";
 import { chunks, copy, discard, farewell } from "../tcp/stream.ts";
 import { turn, writeAll } from "../tcp/stream.ts";
 
-/** What a server answers to a message; in `raw`, to what a read gives. */
+/**
+ * What a server answers to a message; in `raw`, to what a read gives. The next
+ * message overwrites it: keep a `slice()` of it, if anything.
+ */
 export type Reply = (message: Uint8Array) => Uint8Array;
 
 /** The reply of an echo. For this one `answer` decodes and encodes nothing. */
@@ -57,6 +59,19 @@ export function answer(
   return answerAll();
 }
 
+/** Makes a message of a greeting; one that is too long is our own fault. */
+export function encodeGreeting(
+  text: string,
+  { name, maxFrameLength, encode }: Framing,
+): Uint8Array {
+  const bytes = new TextEncoder().encode(text);
+  const { length } = bytes;
+  if (length <= maxFrameLength) return encode(bytes);
+  throw new RangeError(
+    `the greeting has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
+  );
+}
+
 /** Sends a greeting, and closes. */
 export async function greet(conn: Deno.Conn, greeting: Uint8Array) {
   await writeAll(conn, greeting);
@@ -78,5 +93,42 @@ export async function generateCharacters(conn: Deno.Conn): Promise<void> {
     // Going away is the only way a client has to end this.
     if (error instanceof Deno.errors.BrokenPipe || isGonePeer(error)) return;
     throw error;
+  }
+}
+
+const FULL_BATCH = 65_536; // bytes
+/** Beyond it, short frames take long enough for other clients to notice. */
+const MANY_FRAMES = 1024;
+
+/** Frames put together for one write: an array costs an allocation for each. */
+export class FrameBatch {
+  #buffer = new Uint8Array(0);
+  #length = 0;
+  #count = 0;
+  #usual = 0; // length of the last batch: the next is likely to be as long
+
+  constructor(readonly framing: Framing) {}
+
+  /** Adds a copy of a message. Tells whether that is enough for one write. */
+  add(payload: Uint8Array): boolean {
+    const end = this.framing.encodeInto(payload, this.#buffer, this.#length);
+    if (end > this.#buffer.length) {
+      const size = Math.max(end, 2 * this.#buffer.length, this.#usual);
+      const grown = new Uint8Array(size);
+      grown.set(this.#buffer);
+      this.#buffer = grown;
+      return this.add(payload);
+    }
+    this.#length = end;
+    return end >= FULL_BATCH || ++this.#count >= MANY_FRAMES;
+  }
+
+  /** Gives the bytes, which nothing changes from now on, and starts anew. */
+  take(): Uint8Array<ArrayBuffer> {
+    const frames = this.#buffer.subarray(0, this.#length);
+    this.#usual = this.#length;
+    this.#buffer = new Uint8Array(0);
+    this.#length = this.#count = 0;
+    return frames;
   }
 }

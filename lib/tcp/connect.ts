@@ -1,4 +1,4 @@
-// Connecting: TCP, TLS and unix sockets, with a deadline and retries.
+// Connecting, and what is known before: addresses of names, certificates.
 import { type Address, formatAddress, type NetAddress } from "../address.ts";
 import { parseAddress, permissionFor } from "../address.ts";
 import { describeError, unlessGone } from "./errors.ts";
@@ -19,10 +19,6 @@ export interface ConnectOptions {
   /** Told why an attempt failed, before the next. */
   onRetry?: (error: Error) => void;
 }
-
-/** How long to wait before the first retry, and at most, in milliseconds. */
-const RETRY_PAUSE = 250;
-const LONGEST_RETRY_PAUSE = 8000;
 
 /**
  * Connects, and for `tls:` shakes hands: the certificate is always verified.
@@ -46,28 +42,30 @@ export async function connect(
   address: Address | Deno.NetAddr,
   options: ConnectOptions = {},
 ): Promise<Deno.Conn> {
-  const { signal, timeout = 10_000, retries = 0, onRetry } = options;
+  const { timeout = 10_000, retries = 0, onRetry } = options;
+  const { signal = new AbortController().signal } = options;
   for (let attempt = 0;; attempt++) {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
+    // It asks three times where nobody listens (uv_tcp_connect in libuv).
+    const isShort = Deno.build.os === "windows" && timeout < 2500;
+    const advice = isShort ? "; Windows takes 2s to hear of a refusal" : "";
+    const silence = `no answer within ${timeout / 1000}s${advice}`;
     const late = new AbortController();
-    using _deadline = after(timeout, () => late.abort());
-    const ends = signal ? [signal, late.signal] : [late.signal];
+    using _deadline = after(timeout, () => {
+      late.abort(new Deno.errors.TimedOut(silence));
+    });
+    const end = AbortSignal.any([signal, late.signal]);
     try {
-      return await openConnection(address, options, AbortSignal.any(ends));
+      return await openConnection(address, options, end);
     } catch (error) {
-      signal?.throwIfAborted();
-      // It asks three times where nobody listens (uv_tcp_connect in libuv).
-      const isShort = Deno.build.os === "windows" && timeout < 2500;
-      const advice = isShort ? "; Windows takes 2s to hear of a refusal" : "";
-      const silence = `no answer within ${timeout / 1000}s${advice}`;
-      const isLate = late.signal.aborted;
-      const cause = isLate ? new Deno.errors.TimedOut(silence) : error;
+      signal.throwIfAborted();
       const tried = `connect to ${formatAddress(address)}`;
+      const cause = late.signal.reason ?? error;
       const failure = describeError(cause, tried, permissionFor(address));
       if (attempt === retries) throw failure;
       onRetry?.(failure);
-      const pauseLength = RETRY_PAUSE * 2 ** attempt;
-      await pause(Math.min(pauseLength, LONGEST_RETRY_PAUSE), signal);
+      // A quarter of a second, then twice as long each time, up to 8 s.
+      await pause(Math.min(250 * 2 ** attempt, 8000), signal);
     }
   }
 }
@@ -78,7 +76,10 @@ async function openConnection(
   signal: AbortSignal,
 ): Promise<Deno.Conn> {
   if (address.transport === "unix") {
-    return await patiently(() => Deno.connect(address), signal);
+    return await patiently(() => {
+      signal.throwIfAborted(); // Deno itself does not look at it here
+      return Deno.connect(address);
+    });
   }
   if (address.transport === "udp") {
     throw new TypeError("datagrams have no connections");
@@ -96,32 +97,76 @@ async function openConnection(
   if (address.transport === "tcp") return conn;
   const name = certificateName(serverName ?? hostname);
   const tls = await Deno.startTls(conn, { hostname: name, caCerts });
-  await handshake(tls, signal);
+  // Deno's handshake takes no signal, but closing the connection ends it.
+  const close = () => tls[Symbol.dispose]();
+  signal.addEventListener("abort", close);
+  if (signal.aborted) close();
+  await tls.handshake().catch((error) => {
+    close();
+    throw error;
+  }).finally(() => signal.removeEventListener("abort", close));
   return tls;
 }
 
 /** A host as its certificate names it: in ASCII, without brackets and zone. */
-export function certificateName(host: string): string {
+function certificateName(host: string): string {
   const bracketed = /^[^[]*:.*:/.test(host) ? `[${host}]` : host;
   const { hostname } = parseAddress(bracketed, { port: 0 }) as NetAddress;
   return hostname.replace(/%.*|\.$/, "");
 }
 
-/** Shakes hands; closes the connection if that fails, or a signal is aborted. */
-export async function handshake(
-  conn: Deno.TlsConn,
-  signal: AbortSignal,
-): Promise<void> {
-  // Deno's own takes no signal, but closing the connection ends it.
-  const close = () => conn[Symbol.dispose]();
-  signal.addEventListener("abort", close);
+// Looks a name up as the system does, the hosts file first; `versions` are those
+// of IP that will do, the best first. `attempt` says what it is for. Deno's own
+// calls look it up each time, and `listen` stops the process meanwhile.
+export async function resolveName<Where extends Address>(
+  address: Where,
+  attempt: string,
+  versions = [4, 6],
+): Promise<Where> {
+  if (address.transport === "unix") return address;
+  const { hostname, port } = address;
+  if (/^[\d.]+$|:/.test(hostname)) return address;
+  const { lookup } = await import("node:dns/promises");
+  const late = Promise.withResolvers<never>();
+  using _deadline = after(10_000, () => {
+    late.reject(new Deno.errors.TimedOut("DNS is silent"));
+  });
+  const search = lookup(hostname, { all: true, order: "verbatim" });
   try {
-    if (signal.aborted) close();
-    await conn.handshake();
+    const found = await Promise.race([search, late.promise]);
+    const [best] = versions.flatMap((version) =>
+      found.filter(({ family }) => family === version)
+    );
+    if (!best) throw new Error(`the name has no address of IPv${versions[0]}`);
+    const place = { hostname: best.address, port };
+    const host = formatAddress({ transport: "tcp", ...place });
+    const { state } = Deno.permissions.querySync({ name: "net", host });
+    return state === "granted" ? { ...address, ...place } : address;
   } catch (error) {
-    close();
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", close);
+    // Deno may use it by its name only, and looks it up itself.
+    if ((error as { code?: string }).code === "EPERM") return address;
+    throw describeError(error, `${attempt} ${formatAddress(address)}`, "");
   }
+}
+
+/** Reads a text file, without a byte order mark. */
+export async function readText(path: string): Promise<string> {
+  try {
+    return (await Deno.readTextFile(path)).replace("\ufeff", "");
+  } catch (error) {
+    throw describeError(error, `read ${path}`, `--allow-read=${path}`);
+  }
+}
+
+// Reads what is in PEM form, a certificate or a private key. TLS takes any text for
+// a certificate, and then trusts nobody more; nobody is there to decrypt a key.
+export async function readPem(path: string, what: string): Promise<string> {
+  const pem = await readText(path);
+  const begin = new RegExp(`-----BEGIN (RSA |EC )?${what}-----`, "i");
+  const isEncrypted = what === "private key" && pem.includes("ENCRYPTED");
+  if (begin.test(pem) && !isEncrypted) return pem;
+  const why = isEncrypted
+    ? "the key is encrypted; `openssl pkey` writes it plain"
+    : `it holds no ${what} in PEM form`;
+  throw new Deno.errors.InvalidData(`Cannot use ${path}: ${why}`);
 }

@@ -27,7 +27,6 @@ class Direction {
   /** Whether it waits for something to come, not for it to be taken. */
   waiting = true;
   lastTaken = -Infinity;
-  failure: unknown;
   /** Aborted when all is carried, or what comes now is late. */
   over = new AbortController();
 
@@ -46,9 +45,8 @@ class Direction {
  * Carries on a conversation between two ends, until both have ended.
  *
  * Where one ends, the other is told by its `closeWrite` and read to its end: on
- * a connection a half-close (RFC 9293 3.6). Neither end is closed. Where the
- * conversation ends early, a read or a write may be under way until the caller
- * closes the ends.
+ * a connection a half-close (RFC 9293 3.6). Neither end is closed, and until it
+ * is, a read or a write may be under way where the conversation ended early.
  *
  * @param a One end: a connection.
  * @param b The other end.
@@ -60,15 +58,12 @@ class Direction {
  * that the other says is written.
  * @throws {unknown} The reason of `signal`, if it is aborted.
  *
- * @example
+ * @example A client goes on to a server elsewhere
  * ```ts
- * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * using near = await Deno.connect({ port: listener.addr.port });
- * using far = await listener.accept();
- * await far.closeWrite();
- * const write = (bytes: Uint8Array) => Promise.resolve(bytes.length);
- * const closeWrite = async () => {};
- * await duplex(near, Object.assign(ReadableStream.from([]), { write, closeWrite }));
+ * async function forward(client: Deno.Conn, to: Deno.ConnectOptions) {
+ *   using server = await Deno.connect(to);
+ *   await duplex(client, server);
+ * }
  * ```
  */
 export async function duplex(
@@ -79,7 +74,8 @@ export async function duplex(
   const { signal, stop, linger = 2 ** 31 - 1 } = options;
   signal?.throwIfAborted();
   const [sending, receiving] = [new Direction(), new Direction()];
-  const aborted = Promise.withResolvers<never>();
+  const { promise: ended, resolve: end } = Promise.withResolvers<unknown>();
+  let failure: unknown;
   let cut = false;
 
   /** Carries everything, then says that it was all. */
@@ -103,12 +99,12 @@ export async function duplex(
       way.waiting = false;
       await to.closeWrite().catch(unlessGone);
     } catch (error) {
-      way.failure = error;
+      failure ??= error;
       // So that a peer that waits for more learns that there is none.
       await to.closeWrite().catch(() => {});
       // One that has stopped reading may still have something to say.
       if (!way.waiting) await back.untilSilent(SILENCE);
-      throw error;
+      end(error);
     } finally {
       way.over.abort("over");
     }
@@ -122,27 +118,21 @@ export async function duplex(
     cut = !sending.waiting || silence < SILENCE;
     if (!sending.waiting) return;
     sending.over.abort("over");
-    a.closeWrite().catch(unlessGone).catch((error) => sending.failure = error);
+    a.closeWrite().catch(unlessGone).catch((error) => failure ??= error);
   }
 
-  const abort = () => aborted.reject(signal!.reason);
-  signal?.addEventListener("abort", abort);
+  signal?.addEventListener("abort", end);
   stop?.addEventListener("abort", stopSending);
   if (stop?.aborted) stopSending();
-  const sent = carry(sending);
-  const received = carry(receiving).then(() => sending.untilSilent(linger));
-  try {
-    // The end of `sent` alone decides nothing: an answer may still come.
-    await Promise.race([aborted.promise, received, sent.then(() => received)]);
-    if (sending.failure !== undefined) throw sending.failure;
-    return { sent: sending.bytes, received: receiving.bytes, cut };
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw sending.failure ?? error;
-  } finally {
-    sending.over.abort("over");
-    receiving.over.abort("over");
-    signal?.removeEventListener("abort", abort);
-    stop?.removeEventListener("abort", stopSending);
-  }
+  carry(sending);
+  // The end of what is sent decides nothing: an answer may still come.
+  carry(receiving).then(() => sending.untilSilent(linger)).then(end);
+  await ended;
+  sending.over.abort("over");
+  receiving.over.abort("over");
+  signal?.removeEventListener("abort", end);
+  stop?.removeEventListener("abort", stopSending);
+  signal?.throwIfAborted();
+  if (failure !== undefined) throw failure;
+  return { sent: sending.bytes, received: receiving.bytes, cut };
 }

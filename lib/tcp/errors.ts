@@ -1,10 +1,8 @@
 // Errors of socket calls in words that say what to do about them.
 
-/**
- * Rewrites the message of an error to `Cannot ATTEMPT: reason`. The error stays
- * the object that it was, with its class and its `code`; anything else that was
- * thrown is wrapped. `permission` is the flag that Deno needs for the attempt.
- */
+// Rewrites the message of an error to `Cannot ATTEMPT: reason`. The error stays
+// the object that it was, with its class and its `code`; anything else that was
+// thrown is wrapped. `permission` is the flag that Deno needs for the attempt.
 export function describeError(
   error: unknown,
   attempt: string,
@@ -16,11 +14,10 @@ export function describeError(
   if (!(error instanceof Error) || error instanceof DOMException) {
     return new Error(message, { cause: error });
   }
-  error.message = message;
-  return error;
+  return Object.assign(error, { message });
 }
 
-/** What the system calls it, or Deno; after a verb where that matters. */
+/** What the system calls it, or Deno, or its words; after a verb if that matters. */
 const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
   EINVAL: "the system refuses that address, or its route leads nowhere",
@@ -29,6 +26,7 @@ const REASONS: Record<string, string> = {
     : "there are no file descriptors left; raise `ulimit -n`",
   ENETUNREACH: "no route leads there (network unreachable)",
   ENFILE: "the whole system has no file descriptors left",
+  ENOTFOUND: "the name does not resolve to an address",
   ENOSPC: "there is no space left on the device",
 
   AddrInUse: "another program uses it; stop that one, or take another address",
@@ -52,10 +50,8 @@ const REASONS: Record<string, string> = {
   "unix AddrInUse":
     "the file is there: another server's, or left behind by one that was killed; then remove it",
   "unix NotFound": "there is no such folder",
-};
 
-/** What only words tell, or numbers: of rustls, of Deno, of the system. */
-const WORDS: Record<string, string> = {
+  // What only words tell, or a number in them.
   ": Expired": "its certificate has expired",
   "NotValidYet": "its certificate is not valid yet; is this clock right?",
   "UnknownIssuer":
@@ -90,25 +86,22 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
   const { name, message, code } = error as Error & { code?: string };
   const [, verb] = /^(?:listen on (?=unix:))?(\w*)/.exec(attempt)!;
   const said = /^(Error|InvalidData|UnexpectedEof|NotSupported)$/.test(name) &&
-    Object.keys(WORDS).find((said) => new RegExp(said, "i").test(message));
+    Object.keys(REASONS).find((words) => RegExp(words, "i").test(message));
   return REASONS[`${verb} ${code}`] ?? REASONS[`${verb} ${name}`] ??
-    REASONS[`${code}`] ?? (said ? WORDS[said] : REASONS[name]) ?? message;
+    REASONS[`${code}`] ?? REASONS[said || name] ?? message;
 }
 
-/**
- * Tells whether a peer was gone before it was accepted: after a reset Deno finds
- * no address of it any more. On macOS accepting it is EINVAL and writing to it
- * EPROTOTYPE (soaccept, sosend in xnu). The listener is as good as before.
- */
+// Tells whether a peer was gone before it was accepted: after a reset Deno finds
+// no address of it any more. On macOS accepting it is EINVAL and writing to it
+// EPROTOTYPE (soaccept, sosend in xnu). The listener is as good as before.
 export function isGonePeer(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { name, message, code } = error as Error & { code?: string };
+  const { name, message, code } = Object(error);
   return /^(NotConnected|ConnectionReset|ConnectionAborted)$/.test(name) ||
     /EINVAL|EPROTOTYPE|os error 41\b/.test(`${code} ${message}`);
 }
 
 /** Once the peer has gone, macOS refuses more: soshutdown and sosetopt in xnu. */
 export function unlessGone(error: unknown): void {
-  const { name, code } = error as Error & { code?: string };
+  const { name, code } = Object(error);
   if (name !== "NotConnected" && code !== "EINVAL") throw error;
 }

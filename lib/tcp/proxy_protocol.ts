@@ -8,6 +8,7 @@
 //                     (a type, a length in two bytes, so many bytes)
 //
 // https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt
+import { parseAddress } from "../address.ts";
 import { safeLine } from "../text.ts";
 import { after, concatenate } from "./stream.ts";
 
@@ -17,10 +18,9 @@ export class ProxyError extends Error {}
 /** The client's address, if it is told; `null`: the proxy has no client. */
 type ProxySource = Deno.NetAddr | Deno.UnixAddr | undefined | null;
 
-const SHORTEST_LINE = "PROXY UNKNOWN\r\n".length;
 const LONGEST_LINE = 107;
 const LINE_REGEXP =
-  /^PROXY (?:UNKNOWN(?: .*)?|TCP([46]) ([\da-fA-F.:]+) ([\da-fA-F.:]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4}))\r\n$/s;
+  /^PROXY TCP(?:4(?=[\d. ]+\r)|(6)) ([\da-fA-F.:]+) ([\da-fA-F.:]+) (0|[1-9]\d*) (0|[1-9]\d*)\r\n$/;
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 
 /** What a byte adds to a CRC32C: bit by bit, a long header takes 1 ms. */
@@ -29,14 +29,11 @@ const CRC32C = Int32Array.from({ length: 256 }, (_, sum) => {
   return sum;
 });
 
-/**
- * Reads a header and not a byte more; `remoteAddr` becomes the client's. Tells
- * whether there is one: a proxy also connects to see whether all is well.
- */
+// Reads a header and not a byte more; `remoteAddr` becomes the client's. Tells
+// whether there is one: a proxy also connects to see whether all is well.
 export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
-  let bytes = new Uint8Array(1024);
-  let length = 0;
-  let found: ProxySource | number = SHORTEST_LINE;
+  let bytes = new Uint8Array(0);
+  let found: ProxySource | number = "PROXY UNKNOWN\r\n".length;
   let late = false;
   // In 3 s TCP can send a lost segment again.
   using _timer = after(timeout, () => {
@@ -45,16 +42,16 @@ export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
   });
   while (typeof found === "number") {
     // What a header claims to be long is allocated only as it comes.
-    if (length === bytes.length) bytes = concatenate([bytes, bytes]);
-    const space = bytes.subarray(length, length + found);
-    const read = await conn.read(space).catch(() => null);
+    const piece = new Uint8Array(Math.min(found, 1024));
+    const read = await conn.read(piece).catch(() => null);
     if (read === null) {
       const never = `no PROXY header came in ${timeout / 1000}s`;
+      const { length } = bytes;
       const cut = `it ended after ${length} bytes, before its PROXY header did`;
       throw new ProxyError(late ? never : cut);
     }
-    length += read;
-    found = parseProxyHeader(bytes.subarray(0, length));
+    bytes = concatenate([bytes, piece.subarray(0, read)]);
+    found = parseProxyHeader(bytes);
   }
   if (found) Object.defineProperty(conn, "remoteAddr", { value: found });
   return found !== null;
@@ -73,25 +70,18 @@ export function parseProxyHeader(bytes: Uint8Array): ProxySource | number {
 function parseVersion1(bytes: Uint8Array): ProxySource | number {
   const text = String.fromCharCode(...bytes.subarray(0, LONGEST_LINE));
   const end = text.indexOf("\r\n") + 2;
-  if (end < 2 && text.length < LONGEST_LINE) {
-    return Math.max(1, SHORTEST_LINE - text.length);
+  if (end < 2 && text.length < LONGEST_LINE) return 1;
+  const line = text.slice(0, end);
+  if (/^PROXY UNKNOWN(?: .*)?\r\n$/s.test(line)) return undefined;
+  const [, ipv6, from, to, ...ports] = LINE_REGEXP.exec(line) ?? [];
+  try {
+    const [source] = [from, to].map((host, i) =>
+      parseAddress(`${ipv6 ? `[${host}]` : host}:${ports[i]}`)
+    );
+    return source as Deno.NetAddr;
+  } catch {
+    throw new ProxyError(`it sent no PROXY line but ${safeLine(text)}`);
   }
-  const [line, family, from, to, ...ports] =
-    LINE_REGEXP.exec(text.slice(0, end)) ?? [];
-  if (line && !family) return undefined;
-  const [hostname, port] = [hostOf(family, from), Number(ports[0])];
-  if (hostname && hostOf(family, to) && port < 65_536 && +ports[1] < 65_536) {
-    return { transport: "tcp", hostname, port };
-  }
-  throw new ProxyError(`it sent no PROXY line but ${safeLine(text)}`);
-}
-
-/** A host in its one form, by which it can be compared. */
-function hostOf(family = "", ip = ""): string | undefined {
-  if (family === "6") return URL.parse(`http://[${ip}]`)?.hostname.slice(1, -1);
-  // The parser of URLs also takes names, and 127.1, which it writes out.
-  const same = URL.parse(`http://${ip}`)?.hostname === ip;
-  return same && /^[\d.]+\d$/.test(ip) ? ip : undefined;
 }
 
 function parseVersion2(bytes: Uint8Array): ProxySource | number {
@@ -110,38 +100,35 @@ function parseVersion2(bytes: Uint8Array): ProxySource | number {
   // What a proxy says of itself, or of somebody unknown, is passed over.
   if (command === 0) return null;
   if (family === 0 || transport === 0) return undefined;
-  const host = bytes.subarray(16, 16 + [0, 4, 16, 108][family]);
-  const ports = 16 + 2 * host.length;
+  const size = [0, 4, 16, 108][family];
+  const ports = 16 + 2 * size;
   checkVectors(bytes.slice(0, length), family === 3 ? ports : ports + 4);
   if (transport === 2) return undefined; // a datagram did not come this way
+  const host = bytes.subarray(16, 16 + size);
   const path = new TextDecoder().decode(host).replace(/\0.*/s, "");
   if (family === 3) return { transport: "unix", path };
   const hostname = family === 1
     ? host.join(".")
-    : hostOf("6", host.toHex().replace(/.{4}(?!$)/g, "$&:"))!;
-  return { transport: "tcp", hostname, port: view.getUint16(ports) };
+    : `[${host.toHex().replace(/.{4}(?!$)/g, "$&:")}]`;
+  return parseAddress(`${hostname}:${view.getUint16(ports)}`) as Deno.NetAddr;
 }
 
 /** Checks that vectors fill the rest of a header, and its CRC32C. */
 function checkVectors(header: Uint8Array<ArrayBuffer>, start: number): void {
   const view = new DataView(header.buffer);
-  const sums: number[] = [];
+  let sumAt = 0; // of the first, if there is one
   while (start + 3 <= header.length) {
-    if (header[start] === 3) sums.push(start + 1);
+    if (header[start] === 3) sumAt ||= start + 3;
     start += 3 + view.getUint16(start + 1);
   }
   if (start !== header.length) {
     throw new ProxyError("a part of its PROXY header goes beyond its end");
   }
-  if (sums.length === 0) return;
-  const [at] = sums;
-  const isOne = sums.length === 1 && view.getUint16(at) === 4;
-  const said = isOne && view.getUint32(at + 2);
-  header.fill(0, at + 2, at + 6); // as it was when the sum was taken
+  if (sumAt === 0) return;
+  const said = view.getUint16(sumAt - 2) === 4 && view.getUint32(sumAt);
+  header.fill(0, sumAt, sumAt + 4); // as it was when the sum was taken
   let sum = ~0;
-  for (let i = 0; i < header.length; i++) {
-    sum = sum >>> 8 ^ CRC32C[(sum ^ header[i]) & 255];
-  }
+  for (const byte of header) sum = sum >>> 8 ^ CRC32C[(sum ^ byte) & 255];
   if (said !== ~sum >>> 0) {
     throw new ProxyError("the checksum of its PROXY header is wrong");
   }

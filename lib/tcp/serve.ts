@@ -1,7 +1,6 @@
 // The accept loop, and the conversations that it starts.
 import { isGonePeer, unlessGone } from "./errors.ts";
-import { IdleSweep } from "./idle.ts";
-import { after, farewell } from "./stream.ts";
+import { after, farewell, turn } from "./stream.ts";
 
 /** Carries on one conversation; the connection is closed when it returns. */
 export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
@@ -23,12 +22,6 @@ export interface ServeOptions {
   /** Told of errors, with the connection if there is one; may throw to stop. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
 }
-
-/** How long to wait where accepting fails, out of descriptors for instance. */
-const ACCEPT_PAUSE = 1000;
-const HANDSHAKE_TIMEOUT = 10_000;
-/** Clients at a time that are not served yet, as they have to shake hands. */
-const MOST_COMING = 1000;
 
 /**
  * Accepts connections and hands each to the handler, until it is told to stop.
@@ -58,16 +51,13 @@ export async function serve(
   options: ServeOptions = {},
 ): Promise<void> {
   const { signal, grace = Infinity, maxConnections = 1000 } = options;
-  const { idleTimeout, once, admit, onError = () => {} } = options;
+  const { idleTimeout = Infinity, once, admit, onError = () => {} } = options;
   /** Every open connection, and why we have closed it, if we have. */
   const open = new Map<Deno.Conn, string | undefined>();
-  using sweep = idleTimeout && idleTimeout < Infinity
-    ? new IdleSweep(idleTimeout)
-    : undefined;
+  using sweep = idleTimeout < Infinity ? idleSweep(idleTimeout) : undefined;
   using cleanup = new DisposableStack();
-  const stopped = Promise.withResolvers<void>();
   let failure: { error: unknown } | undefined;
-  let [talking, served] = [0, 0];
+  let [isStopped, talking, served] = [false, 0, 0];
   let changed = Promise.withResolvers<void>();
 
   /** Lets all that wait for a change look again. */
@@ -76,37 +66,23 @@ export async function serve(
     changed = Promise.withResolvers();
   }
 
-  /** Closes a connection; its handler finds out by its next call. */
-  function close(conn: Deno.Conn, reason: string): void {
+  /** Will close a connection; its handler finds out by its next call. */
+  const closing = (conn: Deno.Conn, reason: string) => () => {
     open.set(conn, reason);
     conn[Symbol.dispose]();
-  }
+  };
 
-  /** Until a late client goes, Deno 2.9 keeps its descriptor all the same. */
-  async function shakeHands(conn: Deno.TlsConn): Promise<void> {
-    using _late = after(HANDSHAKE_TIMEOUT, () => {
-      close(conn, "it did not finish the TLS handshake");
-    });
-    await conn.handshake();
+  function closeAll(reason: string, but?: Deno.Conn): void {
+    for (const conn of open.keys()) if (conn !== but) closing(conn, reason)();
   }
 
   /** Accepts nobody any more. */
   function stop(): void {
+    isStopped = true;
     listener[Symbol.dispose]();
-    stopped.resolve();
     wake();
     if (grace === Infinity) return;
-    cleanup.use(after(grace, () => {
-      for (const conn of open.keys()) close(conn, "the server stops");
-    }));
-  }
-
-  /** Accepts nobody beside the one. */
-  function closePort(one: Deno.Conn): void {
-    listener[Symbol.dispose]();
-    for (const conn of open.keys()) {
-      if (conn !== one) close(conn, "another client was sooner");
-    }
+    cleanup.use(after(grace, () => closeAll("the server stops")));
   }
 
   /** Tells of an error; stops where even that fails. */
@@ -122,18 +98,25 @@ export async function serve(
   /** Carries on one conversation, whatever its handler does. */
   async function converse(conn: Deno.Conn): Promise<void> {
     open.set(conn, undefined);
-    const idle = sweep?.watch(conn, () => {
-      close(conn, "it was silent too long");
-    });
+    using _idle = sweep?.watch(conn, closing(conn, "it was silent too long"));
     try {
       // A message must not wait for the acknowledgement of the one before it.
       const tcp = conn as Partial<Deno.TcpConn>;
       await Promise.try(() => tcp.setNoDelay?.()).catch(unlessGone);
       if (admit && !await admit(conn)) return;
-      if ("handshake" in conn) await shakeHands(conn as Deno.TlsConn);
-      // A client that did not come as far as that is not the one.
-      if (once && ++served === 1) closePort(conn);
-      if (once && served > 1) return;
+      const tls = "handshake" in conn ? conn as Deno.TlsConn : undefined;
+      if (tls) {
+        // Until a late client goes, Deno 2.9 keeps its descriptor all the same.
+        const late = closing(conn, "it did not finish the TLS handshake");
+        using _late = after(10_000, late);
+        await tls.handshake();
+      }
+      // A scan, a failed handshake, a refused client is not the one.
+      if (once && ++served > 1) return;
+      if (once) {
+        listener[Symbol.dispose]();
+        closeAll("another client was sooner", conn);
+      }
       while (talking >= maxConnections) await changed.promise;
       talking++;
       try {
@@ -142,45 +125,83 @@ export async function serve(
         talking--;
       }
       // A process that exits now would take the goodbye of TLS with it.
-      if ("handshake" in conn) await farewell(conn);
+      if (tls) await farewell(conn);
     } catch (error) {
       const reason = open.get(conn);
       report(reason ? new Deno.errors.TimedOut(reason) : error, conn);
       if (!reason && !isGonePeer(error)) await farewell(conn);
     } finally {
-      idle?.[Symbol.dispose]();
       open.delete(conn);
       conn[Symbol.dispose]();
       wake();
     }
   }
 
-  /** Accepts one after the other until the listener is closed. */
-  async function acceptAll(): Promise<void> {
-    for (;;) {
-      while (talking >= maxConnections || open.size - talking >= MOST_COMING) {
-        await changed.promise;
-      }
-      try {
-        converse(await listener.accept());
-      } catch (error) {
-        if (error instanceof Deno.errors.BadResource) return;
-        if (error instanceof Deno.errors.Interrupted) return;
-        if (isGonePeer(error)) continue;
-        report(error);
-        // A unix client whose address is not UTF-8: Deno has closed it already.
-        if (error instanceof Deno.errors.InvalidData) continue;
-        using _timer = after(ACCEPT_PAUSE, wake);
-        await changed.promise;
-      }
-    }
-  }
-
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
   cleanup.defer(() => signal?.removeEventListener("abort", stop));
-  await Promise.race([acceptAll(), stopped.promise]);
-  listener[Symbol.dispose]();
+  while (!isStopped) {
+    // Those who still shake hands have no place yet, but a bound, too.
+    if (talking >= maxConnections || open.size - talking >= 1000) {
+      await changed.promise;
+      continue;
+    }
+    try {
+      converse(await listener.accept());
+    } catch (error) {
+      if (error instanceof Deno.errors.BadResource) break;
+      if (error instanceof Deno.errors.Interrupted) break;
+      if (isGonePeer(error)) continue;
+      report(error);
+      // A unix client whose address is not UTF-8: Deno has closed it already.
+      if (error instanceof Deno.errors.InvalidData) continue;
+      // Out of descriptors, for instance: until one is free, or for a second.
+      using _timer = after(1000, wake);
+      await changed.promise;
+    }
+  }
   while (open.size > 0) await changed.promise;
   if (failure) throw failure.error;
+}
+
+// One timer for all connections: each counts its silence from sweep to sweep, and
+// a read or a write begins to count anew. Asking the clock each time would make
+// reads twice as dear, and would take the time that this process was stopped for
+// silence. `timeout` is in milliseconds, and met within an eighth of it.
+export function idleSweep(timeout: number) {
+  const sweeps = new Set<() => void>();
+  const step = timeout / 16;
+  const timer = setInterval(async () => {
+    await turn(); // so that what came during a stop has been read
+    for (const sweep of sweeps) sweep();
+  }, step);
+
+  /** Watches a connection until disposed; `onIdle` may be called repeatedly. */
+  function watch(conn: Deno.Conn, onIdle: () => void): Disposable {
+    let waiting = 0; // its reads and writes
+    let silence = 0; // below 0 while its peer may still be reading
+    const noted = async <Length>(call: Promise<Length>, isWrite = false) => {
+      waiting++;
+      silence = Math.min(silence, 0);
+      const length = await call;
+      waiting--;
+      // Who reads 100 bytes a millisecond is not silent yet; the system keeps
+      // 4.5 MB at most, before its peer reads it.
+      const reading = isWrite ? Number(length) / 100 : 0;
+      silence = Math.max(Math.min(silence, 0) - reading, -45_000);
+      return length;
+    };
+    const { read, write } = conn;
+    conn.read = (buffer) => noted(read.call(conn, buffer));
+    conn.write = (bytes) => noted(write.call(conn, bytes), true);
+    const sweep = () => {
+      silence += step;
+      // Where nothing is asked of the peer, the silence is ours.
+      if (silence > timeout && waiting > 0) onIdle();
+    };
+    sweeps.add(sweep);
+    return { [Symbol.dispose]: () => sweeps.delete(sweep) };
+  }
+
+  return { watch, [Symbol.dispose]: () => clearInterval(timer) };
 }

@@ -1,4 +1,4 @@
-// Bytes from one place to another: write all, copy, read chunk by chunk.
+// Bytes from one place to another, and what they wait for.
 
 /** Where bytes come from: a connection, standard input, a file. */
 export interface Reader {
@@ -12,23 +12,17 @@ export interface Writer {
   write(bytes: Uint8Array): Promise<number>;
 }
 
-/**
- * Less would save memory, but tear the packet of a peer that sends up to 1,024
- * bytes and takes what one `recv` gives for the whole echo.
- */
+// Less would save memory, but tear the packet of a peer that sends up to 1,024
+// bytes and takes what one `recv` gives for the whole echo.
 const SMALLEST_BUFFER = 1024;
 const LARGEST_BUFFER = 262_144;
 /** What is looked at byte by byte is no faster for coming in larger pieces. */
 const LARGEST_CHUNK = 65_536;
 
 /** The buffer for the next read: large in a bulk stream, small when idle. */
-function nextBuffer(
-  buffer: Uint8Array<ArrayBuffer>,
-  used: number,
-  largest: number,
-): Uint8Array<ArrayBuffer> {
+function resized(buffer: Uint8Array<ArrayBuffer>, used: number, most: number) {
   const { length } = buffer;
-  if (used === length && length < largest) return new Uint8Array(4 * length);
+  if (used === length && length < most) return new Uint8Array(4 * length);
   return length > SMALLEST_BUFFER && used <= length / 16
     ? new Uint8Array(SMALLEST_BUFFER)
     : buffer;
@@ -84,7 +78,7 @@ export async function copy(from: Reader, to: Writer): Promise<number> {
       written += await to.write(buffer.subarray(written, length));
     }
     total += length;
-    buffer = nextBuffer(buffer, length, LARGEST_BUFFER);
+    buffer = resized(buffer, length, LARGEST_BUFFER);
   }
 }
 
@@ -121,21 +115,13 @@ export async function* chunks(
   for (;;) {
     const length = await from.read(buffer);
     if (length === null) return;
-    yield buffer.subarray(0, length);
-    if (options.reuse) buffer = nextBuffer(buffer, length, LARGEST_CHUNK);
-    // Small reads share one piece of memory, each taking the next part.
-    else if (length < buffer.length) buffer = buffer.subarray(length);
-    else {
-      const next = Math.max(4 * length, SMALLEST_BUFFER);
-      buffer = new Uint8Array(Math.min(next, LARGEST_CHUNK));
-    }
+    yield options.reuse ? buffer.subarray(0, length) : buffer.slice(0, length);
+    buffer = resized(buffer, length, LARGEST_CHUNK);
   }
 }
 
 /** Puts pieces together, so that one write can send them. */
-export function concatenate(
-  pieces: readonly Uint8Array[],
-): Uint8Array<ArrayBuffer> {
+export function concatenate(pieces: readonly Uint8Array[]) {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const whole = new Uint8Array(length);
   let end = 0;
@@ -147,28 +133,22 @@ export function concatenate(
 }
 
 /** Waits; an aborted signal ends the wait. */
-export async function pause(
-  milliseconds: number,
-  signal?: AbortSignal,
-): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
+export async function pause(milliseconds: number, signal?: AbortSignal) {
+  if (signal?.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<unknown>();
   const timer = setTimeout(resolve, milliseconds);
-  const wake = () => resolve();
-  signal?.addEventListener("abort", wake);
-  if (signal?.aborted) wake();
+  signal?.addEventListener("abort", resolve);
   await promise;
   clearTimeout(timer);
-  signal?.removeEventListener("abort", wake);
+  signal?.removeEventListener("abort", resolve);
 }
 
 /** The longest step of a deadline, in milliseconds. */
 const DEADLINE_STEP = 250;
 
-/**
- * Calls something after so many milliseconds, unless disposed before that. Of
- * the time that this process was stopped (SIGSTOP, a sleeping machine) no more
- * than a step counts, and what came meanwhile can be read before the call.
- */
+// Calls something after so many milliseconds, unless disposed before. Of the time
+// that this process was stopped (SIGSTOP, a sleeping machine) no more than a step
+// counts, and what came meanwhile can be read before the call.
 export function after(milliseconds: number, act: () => void): Disposable {
   let isOver = false;
   const step = (left: number) => {
@@ -184,23 +164,17 @@ export function after(milliseconds: number, act: () => void): Disposable {
 }
 
 /** Tries until the system no longer says "not now" (EAGAIN). */
-export async function patiently<Value>(
-  attempt: () => Promise<Value>,
-  signal?: AbortSignal,
-): Promise<Value> {
+export async function patiently<Value>(attempt: () => Promise<Value>) {
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
     }
-    await pause(10, signal);
-    signal?.throwIfAborted();
+    await pause(10);
   }
 }
 
-/** How long a peer has to read the last words, in milliseconds. */
-const LAST_WORDS_TIMEOUT = 1000;
 /** What is thrown away, of all connections alike, goes here. */
 const nowhere = new Uint8Array(65_536);
 
@@ -209,18 +183,12 @@ export async function discard(conn: Reader): Promise<void> {
   while (await conn.read(nowhere) !== null);
 }
 
-/**
- * Ends what is sent, and reads on for a moment: closing on unread bytes resets
- * a connection, and a reset takes away what the peer has not read yet.
- */
+// Ends what is sent, and reads on for a second at most: closing on unread bytes
+// resets a connection, and a reset takes away what the peer has not read yet.
 export async function farewell(conn: Deno.Conn): Promise<void> {
-  using _late = after(LAST_WORDS_TIMEOUT, () => conn[Symbol.dispose]());
-  try {
-    await conn.closeWrite();
-    await discard(conn);
-  } catch {
-    // It has what it was sent, however it leaves.
-  }
+  using _late = after(1000, () => conn[Symbol.dispose]());
+  // It has what it was sent, however it leaves.
+  await conn.closeWrite().then(() => discard(conn)).catch(() => {});
 }
 
 /** Standard input, which a parent may have made non-blocking. */
@@ -228,10 +196,8 @@ export const standardInput: Reader = {
   read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
 };
 
-/**
- * Yields to the event loop. A socket that is ready answers without that, so a
- * function that has much to do for a single peer calls this now and then.
- */
+// Yields to the event loop. A socket that is ready answers without that, so a
+// function that has much to do for a single peer calls this now and then.
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,16 +1,10 @@
 // `EchoGuard`: keeps two echoes from sending one datagram to and fro for ever.
-
-/** How often equal datagrams of one peer are answered before one is not. */
 const ANSWERS = 32;
-/** How many different datagrams are remembered. */
-const REMEMBERED = 4096;
+const REMEMBERED = 4096; // different datagrams
 
-/**
- * Decides what is answered: not its own address, nor a service that answers
- * anything. A peer that echoes on another port looks like a person who repeats
- * "hello". So of equal datagrams of one peer 32 are answered, and then one is
- * not, which ends a loop of it; a peer that is no echo misses one in 33.
- */
+// A peer that echoes looks like a person who repeats "hello". So of equal
+// datagrams of one peer 32 are answered, and then one is not, which ends a loop;
+// a peer that is no echo misses one in 33.
 export class EchoGuard {
   /** How often each was answered, the least recent first. */
   #answered = new Map<string, number>();

@@ -3,10 +3,7 @@ import { type NetAddress, parseAddress } from "../address.ts";
 import { describeError } from "../tcp/errors.ts";
 
 /** A group, and on which interface: an IPv4 address of it, an IPv6 number. */
-export interface Group {
-  hostname: string;
-  on: string;
-}
+export type Group = Record<"hostname" | "on", string>;
 
 /** Tells whether an address is that of a group. */
 export function isMulticast(hostname: string): boolean {
@@ -30,42 +27,38 @@ export function parseGroup(text: string): Group {
   );
 }
 
-/**
- * Finds out where to bind a socket that shall hear groups: to the group itself,
- * or it hears everybody, if there is but one and the system can. Windows
- * cannot, and none can for groups of a link (`ff02::`).
- */
-export function addressForGroups(
-  address: NetAddress,
-  groups: readonly Group[],
+// Reads groups, and binds to the group itself, or it hears everybody, if there is
+// but one and the system can. Windows cannot, and none can for groups of a link
+// (`ff02::`).
+export function bindToGroups(
+  bound: { address: NetAddress; shared: boolean },
+  texts: string[],
   os: string = Deno.build.os,
-): NetAddress {
-  const all = /^(0\.0\.0\.0|::)$/.test(address.hostname);
-  if (groups.length === 0 || all) return address;
+): Group[] {
+  const { hostname } = bound.address;
+  const own = isMulticast(hostname) && texts.length === 0 ? [hostname] : [];
+  const groups = [...texts, ...own].map(parseGroup);
+  bound.shared = groups.length > 0;
   // The same group may be joined on several interfaces.
-  const [hostname, ...others] = new Set(groups.map((group) => group.hostname));
-  const bindable = os !== "windows" && !/^ff.[12]:/.test(hostname);
-  if (others.length === 0 && bindable) return { ...address, hostname };
-  return { ...address, hostname: hostname.includes(":") ? "::" : "0.0.0.0" };
+  const [group, other] = new Set(groups.map(({ hostname }) => hostname));
+  if (!group || /^(0\.0\.0\.0|::)$/.test(hostname)) return groups;
+  const bindable = !other && os !== "windows" && !/^ff.[12]:/.test(group);
+  const any = group.includes(":") ? "::" : "0.0.0.0";
+  bound.address = { ...bound.address, hostname: bindable ? group : any };
+  return groups;
 }
 
 /** Why a group cannot be joined, by the system's code or number for it. */
-const GROUP_REASONS: [RegExp, string][] = [
+const GROUP_REASONS: Record<string, string> = {
   // ENODEV on Linux, EADDRNOTAVAIL elsewhere.
-  [
-    /os error 19\b|NotAvailable/,
+  "os error 19\\b|NotAvailable":
     "no interface has that address or number, or it does no multicast",
-  ],
-  [/EADDRINUSE/, "it has been joined there already"],
-  [
-    /ENOBUFS/,
+  "EADDRINUSE": "it has been joined there already",
+  "ENOBUFS":
     "the system lets a socket join no more groups; on Linux `sysctl net.ipv4.igmp_max_memberships` says how many",
-  ],
-  [
-    /os error 92\b|EAFNOSUPPORT/,
+  "os error 92\\b|EAFNOSUPPORT":
     "the socket is bound to the other version of IP; one receiver hears groups of one",
-  ],
-];
+};
 
 /** Joins a group: what is sent to it is heard from now on. */
 export async function joinGroup(
@@ -77,7 +70,9 @@ export async function joinGroup(
     else await socket.joinMulticastV6(hostname, Number(on));
   } catch (error) {
     const said = `${error} ${(error as { code?: string }).code}`;
-    const known = GROUP_REASONS.find(([code]) => code.test(said));
-    throw describeError(error, `join ${hostname} on ${on}`, "", known?.[1]);
+    const code = Object.keys(GROUP_REASONS)
+      .find((code) => new RegExp(code).test(said)) ?? "";
+    const why = GROUP_REASONS[code];
+    throw describeError(error, `join ${hostname} on ${on}`, "", why);
   }
 }

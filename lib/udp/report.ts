@@ -21,18 +21,17 @@ export class Reception implements Disposable {
 
   /** Tells of all, and of each of several senders. */
   [Symbol.dispose](): void {
-    const { log } = this;
     const now = performance.now();
-    const total = this.#statistics.report(now);
-    log.info("stats", describeReport(total), { ...total });
     const { senders } = this.#statistics;
-    for (const peer of senders.length > 1 ? senders : []) {
-      const each = this.#statistics.report(now, peer);
-      log.info("sender", `${peer}: ${describeReport(each)}`, { peer, ...each });
+    for (const peer of [undefined, ...senders.length > 1 ? senders : []]) {
+      const report = this.#statistics.report(now, peer);
+      const [event, name] = peer ? ["sender", `${peer}: `] : ["stats", ""];
+      const text = name + describeReport(report);
+      this.log.info(event, text, { peer, ...report });
     }
     const rows = this.#gaps.rows();
-    if (rows.length > 0) log.info("gaps", "Times between two datagrams:");
-    for (const { line, ...row } of rows) log.info("gap", line, row);
+    if (rows.length > 0) this.log.info("gaps", "Times between two datagrams:");
+    for (const { line, ...row } of rows) this.log.info("gap", line, row);
   }
 }
 

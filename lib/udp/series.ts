@@ -2,26 +2,15 @@
 // `printAnswers`: what comes back.
 import { formatAddress } from "../address.ts";
 import type { Log } from "../command/log.ts";
-import { Output } from "../command/output.ts";
-import { chunks, concatenate, pause } from "../tcp/stream.ts";
-import { type Reader, turn } from "../tcp/stream.ts";
+import { print, shownDatagram } from "../command/output.ts";
+import { pause, type Reader, turn } from "../tcp/stream.ts";
 import type { UdpSocket } from "../udp.ts";
 
-/** What is sent: texts, how often each, filled or cut; or what a read gives. */
-interface SeriesOptions {
-  texts: string[];
-  count?: number;
-  size?: number;
-  raw?: boolean;
-}
-
-/**
- * Gives the datagrams, each with room for a header: texts, or, where nothing
- * says what to send, lines of input. `total` is how many there will be; 0 if
- * nobody knows.
- */
+// Gives the datagrams, each with room for a header: texts, or, where nothing says
+// what to send, lines of input. `total` is how many come; 0 if nobody knows.
 export function seriesOf(
-  { texts, count, size, raw = false }: SeriesOptions,
+  texts: string[],
+  { count, size, raw }: { count?: number; size?: number; raw?: boolean },
   header: number,
   input: Reader,
   limit: number,
@@ -43,18 +32,18 @@ export function seriesOf(
     for (let i = message.length; i < body.length; i++) body[i] = 97 + i % 26;
     return datagram;
   };
-  async function* reads() {
+  async function* read() {
     const buffer = new Uint8Array(limit - header);
-    for (let length; (length = await input.read(buffer)) !== null;) {
-      yield datagramOf(buffer.subarray(0, length));
-    }
-  }
-  async function* lines() {
     let rest = new Uint8Array(0);
     const upTo = (end: number) =>
       datagramOf(rest.subarray(0, rest[end - 1] === 0x0d ? end - 1 : end));
-    for await (const chunk of chunks(input)) {
-      rest = concatenate([rest, chunk]);
+    for (let length; (length = await input.read(buffer)) !== null;) {
+      const chunk = buffer.subarray(0, length);
+      if (raw) {
+        yield datagramOf(chunk);
+        continue;
+      }
+      rest = await new Blob([rest, chunk]).bytes();
       for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
         yield upTo(end);
         rest = rest.subarray(end + 1);
@@ -63,9 +52,9 @@ export function seriesOf(
     }
     if (rest.length > 0) yield upTo(rest.length);
   }
-  if (raw) return { total: 0, datagrams: reads() };
   if (texts.length === 0) {
-    if ((count ?? size) === undefined) return { total: 0, datagrams: lines() };
+    const isRead = raw || (count ?? size) === undefined;
+    if (isRead) return { total: 0, datagrams: read() };
     [texts, size] = [[""], size ?? 64];
   }
   const made = texts.map((text) => datagramOf(new TextEncoder().encode(text)));
@@ -79,27 +68,20 @@ export function seriesOf(
 /** A timer of Deno's is late by up to this (on Windows 14), in milliseconds. */
 const TIMER_DELAY = 2.5;
 
-/**
- * Gives a function that waits for the next turn at an even pace; an aborted
- * signal ends the wait. Each turn has its time on a schedule, so no delay adds
- * up. What is late is caught up with, a quarter of the interval apart.
- */
-export function paceOf(
-  interval: number,
-  signal: AbortSignal,
-): () => Promise<void> {
+// Gives a function that waits for the next turn at an even pace. Each turn has
+// its time on a schedule, so no delay adds up. What is late is caught up with, a
+// quarter of the interval apart.
+export function paceOf(interval: number, signal: AbortSignal) {
   const never = new Int32Array(new SharedArrayBuffer(4));
   const start = performance.now();
   let [turns, last] = [0, -Infinity];
   return async () => {
     const due = Math.max(start + interval * turns++, last + interval / 4);
-    if (interval === 0) {
-      // Between many at full speed, signals and answers are heard.
-      if (turns % 32 === 0) await turn();
-      return;
-    }
+    // Between many at full speed, signals and answers are heard.
+    if (interval === 0 && turns % 32 === 0) await turn();
     const left = () => due - performance.now();
-    if (left() > TIMER_DELAY) await pause(left() - TIMER_DELAY, signal);
+    const early = left() - TIMER_DELAY;
+    if (early > 0) await pause(early, signal);
     // Exact to the microsecond, but it stops the whole process: 1 ms at most.
     while (left() > 0 && !signal.aborted) {
       Atomics.wait(never, 0, 0, Math.min(left(), 1));
@@ -116,15 +98,14 @@ export async function printAnswers(
   log: Log,
   signal: AbortSignal,
 ): Promise<number> {
-  const output = new Output();
+  const isTerminal = Deno.stdout.isTerminal();
   let count = 0;
-  const end = AbortSignal.any([signal, output.failed]);
-  for await (const { payload, peer } of socket.receive({ signal: end })) {
+  for await (const { payload, peer } of socket.receive({ signal })) {
     const [from, bytes] = [formatAddress(peer), payload.length];
     log.info("answer", `${bytes} bytes from ${from}`, { peer: from, bytes });
-    await output.datagram(payload);
+    const shown = isTerminal && shownDatagram(payload);
+    await print(shown ? new TextEncoder().encode(shown) : payload);
     if (++count === most) break;
   }
-  await output.finish();
   return count;
 }

@@ -1,5 +1,5 @@
 /** How fast frames are decoded, whole in a chunk and cut across chunks, and encoded. */
-import { FrameBatch } from "../../lib/framing/batch.ts";
+import { FrameBatch } from "../../lib/modes/services.ts";
 import { decodeFrames, parseFraming } from "../../lib/framing.ts";
 
 const FRAME_LENGTH = 64;

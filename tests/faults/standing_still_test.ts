@@ -332,3 +332,21 @@ Deno.test(
     await within(speaking);
   },
 );
+
+Deno.test(
+  "udp_receiver.ts --timeout takes a stop of its own for no silence",
+  RUDE,
+  async () => {
+    const args = [ANY_PORT, "--timeout", "1s", "--count", "2"];
+    await using receiver = start("udp_receiver.ts", args);
+    const said = await receiver.stderr(/Listening on udp:\S+\n/);
+    const port = Number(/:(\d+)\n/.exec(said)![1]);
+    using socket = new Udp();
+    await socket.send("one", port);
+    await receiver.stdout("one");
+    await pause(900); // nearly silent too long
+    await whileStopped(receiver, 2000, () => socket.send("two", port));
+    const { code, stdout } = await receiver.ended();
+    assertEquals([code, stdout], [0, "onetwo"]);
+  },
+);

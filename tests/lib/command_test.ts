@@ -127,7 +127,7 @@ const WRONG: [string[], string][] = [
   [["--even", "3"], "--even cannot be odd: 3"],
   [["--once=yes"], "--once takes no value"],
   [["--verbose=false"], "--verbose takes no value"],
-  [["-v=1"], "-v takes no value"],
+  [["-v=1"], "--verbose takes no value"],
   [
     ["one", "two", "three"],
     'there is one argument too many: "three"; an address is one word, as in 127.0.0.1:1234',

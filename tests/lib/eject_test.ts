@@ -286,9 +286,7 @@ function count(a: number) {
 }
 
 class Counter {
-  /**
-   * The first of many words, so many that they stand in two lines, for sure.
-   */
+  // The first of many words, so many that they stand in two lines, for sure.
   a = 1;
   /** One. */
   b = 2;

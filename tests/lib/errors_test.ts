@@ -5,7 +5,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { readText } from "../../lib/tcp/certificates.ts";
+import { readText } from "../../lib/tcp/connect.ts";
 import { describeError, isGonePeer, reasonFor } from "../../lib/tcp/errors.ts";
 import { closedPort, Running } from "../support/helpers.ts";
 import { needs } from "../support/system.ts";
@@ -296,7 +296,7 @@ Deno.test("describeError() names the permission that Deno needs", async () => {
   const lib = new URL("../../lib/", import.meta.url);
   const code = `
     const { connect, listen } = await import("${lib}tcp.ts");
-    const { readText } = await import("${lib}tcp/certificates.ts");
+    const { readText } = await import("${lib}tcp/connect.ts");
     const address = { transport: "tcp", hostname: "127.0.0.1", port: 2 };
     const attempts = [
       () => connect(address),

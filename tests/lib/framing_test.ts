@@ -7,7 +7,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { FrameBatch } from "../../lib/framing/batch.ts";
+import { FrameBatch } from "../../lib/modes/services.ts";
 import { concatenate, writeAll } from "../../lib/tcp/stream.ts";
 import {
   decodeFrames,

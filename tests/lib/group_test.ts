@@ -1,7 +1,7 @@
 /** Multicast groups as text, and where to bind for them. */
 import { assertEquals, assertThrows } from "@std/assert";
 import {
-  addressForGroups,
+  bindToGroups,
   type Group,
   isMulticast,
   parseGroup,
@@ -60,13 +60,13 @@ for (
   });
 }
 
-const ONE = [parseGroup("239.1.2.3")];
-const TWO = [...ONE, parseGroup("239.1.2.4")];
-const TWICE = [...ONE, parseGroup("239.1.2.3@127.0.0.1")];
-const SIX = [parseGroup("ff15::1")];
-const LINK = [parseGroup("ff02::1")];
+const ONE = ["239.1.2.3"];
+const TWO = [...ONE, "239.1.2.4"];
+const TWICE = [...ONE, "239.1.2.3@127.0.0.1"];
+const SIX = ["ff15::1"];
+const LINK = ["ff02::1"];
 // Asked for, groups, system, bound.
-const BOUND: [string, Group[], string, string][] = [
+const BOUND: [string, string[], string, string][] = [
   ["127.0.0.1", [], "linux", "127.0.0.1"],
   ["127.0.0.1", ONE, "linux", "239.1.2.3"],
   ["127.0.0.1", TWO, "linux", "0.0.0.0"],
@@ -77,11 +77,17 @@ const BOUND: [string, Group[], string, string][] = [
   ["127.0.0.1", LINK, "linux", "::"],
   ["::", SIX, "linux", "::"],
   ["::1", SIX, "windows", "::"],
+  ["239.1.2.3", [], "linux", "239.1.2.3"],
+  ["239.1.2.3", [], "windows", "0.0.0.0"],
 ];
-for (const [hostname, groups, os, expected] of BOUND) {
-  Deno.test(`addressForGroups() is ${expected} for ${hostname} and ${groups.map(({ hostname }) => hostname)} on ${os}`, () => {
+for (const [hostname, texts, os, expected] of BOUND) {
+  Deno.test(`bindToGroups() binds to ${expected} for ${hostname} and ${texts} on ${os}`, () => {
     const address = { transport: "udp" as const, hostname, port: 80 };
-    const bound = { ...address, hostname: expected };
-    assertEquals(addressForGroups(address, groups, os), bound);
+    const bound = { address, shared: false };
+    const groups = bindToGroups(bound, texts, os);
+    assertEquals(bound.address, { ...address, hostname: expected });
+    assertEquals(bound.shared, groups.length > 0);
+    const own = hostname.startsWith("239.") ? [hostname] : [];
+    assertEquals(groups, [...texts, ...own].map(parseGroup));
   });
 }

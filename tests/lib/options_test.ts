@@ -15,7 +15,6 @@ import {
   option,
   parseOptions,
   size,
-  text,
   toggle,
   usage,
   UsageError,
@@ -139,7 +138,6 @@ const PARSERS: [string, Parse, [string, unknown][], string[], string][] = [
     ["maybe"],
     "must be yes or no, not ",
   ],
-  ["text()", text, [["", ""], [" a\n", " a\n"]], [], ""],
 ];
 
 for (const [name, parse, good, bad, words] of PARSERS) {
@@ -165,7 +163,7 @@ Deno.test("option() reads the last value, or gives its fallback", () => {
   assertEquals(count.read(["7", "8"]), 8);
   assertThrows(() => count.read(["7", "x"]), UsageError);
   assertEquals(option("N", "", integer()).read([]), undefined);
-  assertEquals(option("TEXT", "", text, "x").read([""]), "");
+  assertEquals(option("TEXT", "", String, "x").read([""]), "");
 });
 
 Deno.test("list() keeps all values in order", () => {
@@ -217,9 +215,15 @@ for (
     assertThrows(read, UsageError, "must be nats://HOST:PORT or tls:");
   });
 }
-Deno.test("parseOptions() takes the implied value when an option stands alone", () => {
-  const given = option("WHERE", "", oneOf("here", "there"));
-  const table = { tell: { ...given, implied: "here" }, all: toggle("", "a") };
+
+Deno.test("parseOptions() gives a switch no value but its own", () => {
+  const where = oneOf("here", "there");
+  const tell = {
+    help: "",
+    read: (texts: string[]) =>
+      texts.map((text) => where(text || "here")).at(-1),
+  };
+  const table = { tell, all: toggle("", "a") };
   const read = (...args: string[]) => {
     const { values, positionals } = parseOptions(table, args);
     return [values.tell, values.all, ...positionals];

@@ -19,7 +19,7 @@ Deno.test("Output.write() leaves bytes untouched where a program reads them", as
   assertEquals(await output.write(ALL_BYTES), 257);
   await output.finish();
   assertEquals(concatenate(page.writes), ALL_BYTES);
-  assertEquals([output.terminal, output.hex], [false, false]);
+  assertEquals([output.terminal], [false]);
 });
 
 /** How it is shown, the pieces that are written, and what is seen. */
@@ -79,7 +79,7 @@ Deno.test("Output.write() writes all where a write takes a part", async () => {
 
 Deno.test("Output.text() writes all of our own text, untouched", async () => {
   const page = new Page(3);
-  const output = new Output({ to: page, terminal: true, hex: true });
+  const output = new Output({ to: page, terminal: true });
   await output.text("\r\x1b[K -> ");
   assertEquals(page.text, "\r\x1b[K -> ");
 });

@@ -24,9 +24,9 @@ interface Options {
 }
 
 function series(options: Options, given = "", length?: number) {
-  const { header = 0, ...rest } = options;
+  const { texts = [], header = 0, ...rest } = options;
   const from = input(given, length);
-  return seriesOf({ texts: [], ...rest }, header, from, 65_507);
+  return seriesOf(texts, rest, header, from, 65_507);
 }
 
 // Options, input, what is sent.

@@ -223,11 +223,12 @@ Deno.test(
 /** Asks the page's server as no browser would; gives the first line it says. */
 async function statusOf(
   address: string,
-  { method = "GET", path = "", host = "", headers = "" },
+  { method = "GET", path = "", host = "", headers = "", target = "" },
 ): Promise<string> {
   const url = new URL(path, address);
   using conn = await Deno.connect({ port: Number(url.port) });
-  const head = `${method} ${url.pathname}${url.search} HTTP/1.1\r\n` +
+  const asked = target || url.pathname + url.search;
+  const head = `${method} ${asked} HTTP/1.1\r\n` +
     `Host: ${host || url.host}\r\nConnection: close\r\n${headers}`;
   await writeAll(conn, `${head}\r\n`);
   const answer = await readUntil(conn, "\r\n\r\n");
@@ -260,6 +261,8 @@ Deno.test("page.ts answers none but its own page", async () => {
     ["403", { ...line, headers: from("http://attacker.example") }],
     ["403", { ...line, headers: from("null") }],
     ["403", line], // no origin at all
+    ["403", { target: "http://[" }],
+    ["404", { target: "//%%" }],
     ["404", {
       ...line,
       path: `${wrong}type?line=hello`,
@@ -281,6 +284,9 @@ Deno.test("page.ts answers none but its own page", async () => {
   );
   // Nothing of what was refused has been typed.
   assertEquals(await readUntil(client, "\n"), "hello\n");
+  server.process.kill("SIGTERM");
+  const { stderr } = await server.ended();
+  assert(!/Error/.test(stderr), stderr);
 });
 
 Deno.test("page.ts lets a page load nothing and run no script but its own", async () => {
@@ -414,7 +420,7 @@ Deno.test("tcp_client.ts --explain=page ends as it does without a page", async (
   const { code, stdout, stderr } = await run("tcp_client.ts", [
     ...[...args, "--explain=page"],
   ]);
-  assertEquals([code, stdout], [0, "hello"]);
+  assertEquals([code, stdout], [0, "hello\n"]);
   assertMatch(stderr, RegExp(`^${LINE.source}$`));
 });
 

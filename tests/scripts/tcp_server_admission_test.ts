@@ -6,7 +6,7 @@ import {
   COPIES,
   installed,
   run,
-  type Running,
+  Running,
   type RunOptions,
   start,
   text,
@@ -36,16 +36,12 @@ async function serverWith(
   return [running, await running.port()];
 }
 
-/** Runs Python with a connection `s` and its port. */
-async function python(port: number, ...lines: string[]): Promise<void> {
-  const head = [
-    "import socket, ssl, struct, time",
+/** Lines of Python that connect `s` to a port. */
+function connecting(port: number): string[] {
+  return [
+    "import socket, ssl, struct, sys",
     `s = socket.create_connection(("127.0.0.1", ${port}))`,
   ];
-  const { success, stderr } = await new Deno.Command("python3", {
-    args: ["-c", [...head, ...lines].join("\n")],
-  }).output();
-  assert(success, text(stderr));
 }
 
 const RESET = [
@@ -90,10 +86,17 @@ for (const mode of ["echo", "room", "discard", "chat"]) {
         input: "open",
       });
       await using _ = server;
-      const done = python(port, "time.sleep(0.3)", ...RESET);
+      await using client = new Running("python3", [
+        "-c",
+        [...connecting(port), "sys.stdin.read()", ...RESET].join("\n"),
+      ], { input: "open" });
+      await server.stderr(" connected");
+      await client.stdin!.close();
       const { code, stderr } = await server.ended();
-      await done;
-      assertMatch(stderr, /: the peer cut the connection \(reset\)\n$/);
+      assertMatch(
+        stderr,
+        /: Cannot serve \S+: the peer (cut|has closed) the connection/,
+      );
       assertEquals(code, 1);
     },
   );
@@ -194,14 +197,17 @@ Deno.test(
     const permissions = ["--allow-net", "--allow-read"];
     const [server, port] = await serverWith(args, { permissions });
     await using _ = server;
-    await python(
-      port,
-      "c = ssl._create_unverified_context()",
-      't = c.wrap_socket(s, server_hostname="localhost")',
-      't.sendall(b"hi")',
-      "t.shutdown(socket.SHUT_WR)",
-      "t.recv(1)",
-    ).catch(() => {});
+    await using _client = new Running("python3", [
+      "-c",
+      [
+        ...connecting(port),
+        "c = ssl._create_unverified_context()",
+        't = c.wrap_socket(s, server_hostname="localhost")',
+        't.sendall(b"hi")',
+        "t.shutdown(socket.SHUT_WR)",
+        "t.recv(1)",
+      ].join("\n"),
+    ]);
     const { code, stderr } = await server.ended();
     assertMatch(stderr, /: Cannot serve \S+: the peer ended without a TLS/);
     assertEquals(code, 1);

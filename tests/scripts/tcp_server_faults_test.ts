@@ -210,3 +210,23 @@ for (
     assertStringIncludes(stderr, reason);
   });
 }
+
+for (
+  const [args, reason] of [
+    [
+      ["-f", "u8", "--greeting", "x".repeat(256)],
+      "the greeting has 256 bytes, a message in u8 at most 255",
+    ],
+    [
+      ["-f", "lines", "--max-frame", "9"],
+      "the greeting has 24 bytes, a message in lines at most 9",
+    ],
+  ] as const
+) {
+  Deno.test(`tcp_server.ts -m greet refuses what is too long for ${args.slice(0, 2).join(" ")}`, async () => {
+    const command = [ANY_PORT, "-m", "greet", ...args];
+    const { code, stderr } = await run("tcp_server.ts", command);
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, reason);
+  });
+}

@@ -11,8 +11,8 @@ export interface ListedTest {
   file: string;
   name: string;
   ignore: boolean;
-  /** What it needs, as `needs()` in system.ts has it. */
-  needs: string[];
+  /** What the system lacks for it, as `needs()` in system.ts has it. */
+  missing: string[];
 }
 
 if (import.meta.main) {
@@ -21,13 +21,13 @@ if (import.meta.main) {
 
   /** Takes what `Deno.test` takes, in any order. */
   const register = (...given: unknown[]) => {
-    const test = { name: "", ignore: false, needs: [] };
+    const test = { name: "", ignore: false, missing: [] };
     for (const part of given) {
       if (typeof part === "string") test.name = part;
       else if (typeof part === "object") Object.assign(test, part);
     }
-    const { name, ignore, needs } = test;
-    tests.push({ file, name, ignore, needs });
+    const { name, ignore, missing } = test;
+    tests.push({ file, name, ignore, missing });
   };
   const nothing = () => {};
   Object.assign(Deno, {

@@ -39,8 +39,9 @@ const HAS = {
 export type Need = keyof typeof HAS;
 
 /** Options of a test that is skipped where something is missing. */
-export function needs(...all: Need[]): { ignore: boolean; needs: Need[] } {
-  return { ignore: !all.every((need) => HAS[need]), needs: all };
+export function needs(...all: Need[]): { ignore: boolean; missing: Need[] } {
+  const missing = all.filter((need) => !HAS[need]);
+  return { ignore: missing.length > 0, missing };
 }
 
 /** Whether all of this is here. */

@@ -1,0 +1,45 @@
+// `openGate`: which clients a server lets in.
+import { peerFilter } from "../tcp/peer_filter.ts";
+import { ProxyError, readProxyHeader } from "../tcp/proxy_protocol.ts";
+import type { ClientLog } from "./clients.ts";
+import { refuse, usage } from "./options.ts";
+
+/** What the command line has of it. */
+interface GateOptions {
+  from: string[];
+  proxyProtocol: boolean;
+  mode: string;
+  once: boolean;
+  cert?: string;
+}
+
+/** Makes a function that tells whether to serve a client. */
+export function openGate(
+  { from, proxyProtocol, mode, once, cert }: GateOptions,
+  transport: string,
+  clients: ClientLog,
+): (conn: Deno.Conn) => Promise<boolean> {
+  refuse({
+    "--from needs peers that have addresses, not a unix socket":
+      from.length > 0 && transport === "unix" && !proxyProtocol,
+    "--proxy-protocol does not go with --cert: the PROXY header comes before the TLS handshake, with which Deno begins; leave TLS to the load balancer":
+      cert && proxyProtocol,
+  });
+  const isWanted = usage(() => peerFilter(from));
+  // A load balancer's health check is answered, but it is nobody to talk to.
+  const checks = !once && /^(echo|greet|discard|chargen)$/.test(mode);
+
+  return async (conn) => {
+    try {
+      if (proxyProtocol && !await readProxyHeader(conn)) return checks;
+      const { remoteAddr } = conn; // the client's by now
+      if (from.length === 0) return true;
+      if ("hostname" in remoteAddr && isWanted(remoteAddr)) return true;
+      clients.refuse(conn, "--from does not let it in");
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+      clients.refuse(conn, error.message);
+    }
+    return false;
+  };
+}
