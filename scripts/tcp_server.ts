@@ -53,12 +53,7 @@ const OPTIONS = {
   ...FRAMING_OPTIONS,
   once: toggle("serve one client, then exit"),
   maxConnections: option("N", "connections at a time (1000)", integer(1)),
-  backlog: option(
-    "N",
-    "waiting to be accepted, at most (4096)",
-    integer(1, 65_535),
-    4096,
-  ),
+  backlog: option("N", "waiting to be accepted (4096)", integer(1, 65_535)),
   idleTimeout: option("DURATION", "close a silent connection", duration),
   grace: option("DURATION", "to finish when stopped (5s)", duration, 5000),
   reusePort: toggle("share the port with other processes (Linux)"),

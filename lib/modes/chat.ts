@@ -6,11 +6,8 @@ import { unlessGone } from "../tcp/errors.ts";
 import { SILENCE } from "../tcp/duplex.ts";
 import { chunks, concatenate, pause, writeAll } from "../tcp/stream.ts";
 
-/**
- * Sends typed lines and shows messages, both at any moment, until the peer ends,
- * `bye` is typed or the signal is aborted. The end of the input half-closes the
- * connection; closing it is left to the caller.
- */
+// Sends typed lines and shows messages, both at any moment, until the peer ends,
+// `bye` is typed or the signal is aborted. The end of the input half-closes.
 export async function chat(
   conn: Deno.Conn,
   framing: Framing,

@@ -25,10 +25,8 @@ export interface PipeOptions {
 
 const ENOUGH = Symbol("enough replies");
 
-/**
- * Carries bytes both ways; closing the connection is left to the caller. Throws
- * where `stop` cuts off input that was still coming, or replies are missing.
- */
+// Carries bytes both ways; closing the connection is left to the caller. Throws
+// where `stop` cuts off input that was still coming, or replies are missing.
 export async function pipe(
   conn: Deno.Conn,
   framing: Framing,
@@ -159,10 +157,8 @@ async function* inputOf(
   }
 }
 
-/**
- * Reads on while the last chunk is being sent, into two buffers by turns: a
- * gibibyte from a pipe is sent 13 % faster than by `chunks`.
- */
+// Reads on while the last chunk is being sent, into two buffers by turns: a
+// gibibyte from a pipe is sent 13 % faster than by `chunks`.
 async function* readAhead(): AsyncGenerator<Uint8Array, void> {
   let [buffer, other] = [new Uint8Array(65_536), new Uint8Array(65_536)];
   let reading = standardInput.read(buffer);

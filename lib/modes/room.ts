@@ -146,10 +146,8 @@ function fitting(framing: Framing): Framing {
     ...framing,
     encodeInto(line, buffer, start) {
       if (line.length <= maxFrameLength) return encodeInto(line, buffer, start);
-      for (const part of partsOf(line, framing)) {
-        start = encodeInto(part, buffer, start);
-      }
-      return start;
+      return partsOf(line, framing)
+        .reduce((end, part) => encodeInto(part, buffer, end), start);
     },
   };
 }
@@ -178,10 +176,8 @@ function marked(mark: Uint8Array, words: Uint8Array): Uint8Array {
 const WRITE_LIMIT = 65_536;
 /** The most bytes that wait for one member, before others wait too. */
 const MEMBER_QUEUE_LIMIT = 1_048_576;
-/**
- * It has to take some then, in ms. At 100 kB a second, the system of one whose
- * buffers are full takes nothing for 14 s, and then more than a megabyte.
- */
+// It has to take some then, in ms. At 100 kB a second, the system of one whose
+// buffers are full takes nothing for 14 s, and then more than a megabyte.
 const STALL_TIMEOUT = 16_000;
 const STALLED = Symbol("it does not read");
 /** How often is looked whether it did, and how long that may seem, in ms. */

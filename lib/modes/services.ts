@@ -6,10 +6,8 @@ import { isGonePeer } from "../tcp/errors.ts";
 import { chunks, copy, discard, farewell } from "../tcp/stream.ts";
 import { turn, writeAll } from "../tcp/stream.ts";
 
-/**
- * What a server answers to a message; in `raw`, to what a read gives. The next
- * message overwrites it: keep a `slice()` of it, if anything.
- */
+// What a server answers to a message; in `raw`, to what a read gives. The next
+// message overwrites it: keep a `slice()` of it, if anything.
 export type Reply = (message: Uint8Array) => Uint8Array;
 
 /** The reply of an echo. For this one `answer` decodes and encodes nothing. */
