@@ -39,7 +39,10 @@ const OPTIONS = {
   check: toggle("connect, report, leave"),
   timeout: option("DURATION", "for connecting (10s)", duration, 10_000),
   retry: option("N", "retries (0)", integer(), 0),
+
+  // On request: not in a copy.
   idleTimeout: option("DURATION", "leave after so much silence", duration),
+
   ca: option("FILE", "trust this authority too, PEM", String),
   serverName: option("NAME", "expect a certificate for it", String),
 };
@@ -72,7 +75,7 @@ Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const { ca, serverName, idleTimeout, send, check, replies } = options;
+    const { ca, serverName, send, check, replies } = options;
     const framing = framingFrom(options);
     const address = usage(() => parseAddress(place));
     const { transport } = address;
@@ -114,10 +117,11 @@ Examples:
     if (check) return log.info("connected", connected, about);
 
     const end = new AbortController();
-    // What few need is loaded when it is needed: a client should start at once.
-    if (idleTimeout !== undefined) {
+
+    // On request: a client should start at once.
+    if (options.idleTimeout !== undefined) {
       const { idleSweep } = await import("../lib/tcp/serve.ts");
-      idleSweep(idleTimeout).watch(conn, () => {
+      idleSweep(options.idleTimeout).watch(conn, () => {
         end.abort(new Deno.errors.TimedOut("it was silent too long"));
       });
     }

@@ -20,13 +20,13 @@ export const NOBODY = "nobody is connected";
 export const REST = 30;
 
 /** Takes the keyboard, until the prompt is disposed of. */
-export async function openPrompt(log: Log): Promise<Prompt> {
+export function openPrompt(log: Log): Prompt | Promise<Prompt> {
   const isTyped = Deno.stdin.isTerminal();
   const isSeen = Deno.stdout.isTerminal();
 
   // On request: a person can edit lines, and no message disturbs them.
   if (isTyped && isSeen) {
-    return await (await import("./terminal.ts")).openTerminal(log);
+    return import("./terminal.ts").then((it) => it.openTerminal(log));
   }
 
   const lineEnd = new Uint8Array([FEED]);

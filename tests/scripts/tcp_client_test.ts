@@ -385,7 +385,9 @@ Deno.test("tcp_client.ts carries long messages when both sides take them", async
   assertEquals(long.stdout, input);
 });
 
-Deno.test("tcp_client.ts leaves when the peer is silent too long", async () => {
+Deno.test("tcp_client.ts leaves when the peer is silent too long", {
+  ignore: COPIES,
+}, async () => {
   await using server = serving(echo);
   await using client = start("tcp_client.ts", [
     server.address,
