@@ -19,6 +19,8 @@ const OTHER_IMPORT =
 /** A declaration with its comments, up to the next line in column 0. */
 const DECLARATION =
   /^(?:\/.*\n(?: \*.*\n)*)*(?:async |abstract )*(?:function\*?|class|interface|type|const|let) (\w+).*\n(?:(?:[ )}\]].*)?\n)*/gm;
+/** The name of an option, where it is made. */
+const OPTION = /\w+(?=: (?:\{ \.\.\.)?(?:option|toggle|list)\()/g;
 /** In the examples: the copy and its peer are in no such folder. */
 const SCRIPTS_FOLDER = /\bscripts\/(?=\w+\.ts\b)/g;
 const DOCUMENTATION = /^( *)\/\*\*[^]*?\*\/\n/gm;
@@ -30,14 +32,20 @@ export async function eject(script: URL): Promise<string> {
   const modules: { name: string; head: string; text: string }[] = [];
   /** Imports from modules that are not ours, `node:readline` for one; by name. */
   const imports = new Map<string, string>();
+  const leftOut = new Set<string>();
 
   /** Takes in a module, below all that it imports. */
   async function take(url: string): Promise<void> {
     if (taken.has(url)) return;
     taken.add(url);
-    const file = await Deno.readTextFile(new URL(url));
-    const source = file.replaceAll("\r\n", "\n").replace(ON_REQUEST, "")
-      .replace(SCRIPTS_FOLDER, "");
+    const file = (await Deno.readTextFile(new URL(url)))
+      .replaceAll("\r\n", "\n");
+    for (const [paragraph] of file.matchAll(ON_REQUEST)) {
+      for (const [name] of paragraph.matchAll(OPTION)) {
+        leftOut.add(`--${name.replace(/[A-Z]/g, "-$&").toLowerCase()}`);
+      }
+    }
+    const source = file.replace(ON_REQUEST, "").replace(SCRIPTS_FOLDER, "");
     const [head] = MODULE_HEAD.exec(source)!;
     const text = source.slice(head.length).replace(NAMED_IMPORT, "");
     const name = url.replace(/.*\/(?=(lib|scripts)\/)/, "");
@@ -81,6 +89,7 @@ export async function eject(script: URL): Promise<string> {
 // Copyright (c) 2026 the socket scripts authors
 //
 // Ejected from ${name} of ${config.name} ${config.version}.
+${leftOut.size > 0 ? `// Not in it is ${[...leftOut].join(" ")}.\n` : ""}\
 // What is below, and on which line it begins:
 //
 ${used.map(contentOf).join("\n")}

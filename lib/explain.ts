@@ -1,12 +1,7 @@
-/**
- * Importing this module tells each socket call on standard error, with the
- * calls in C and Python that it stands for. It works with any program, from its
- * first socket on:
- *
- *     deno run --allow-net --preload lib/explain.ts ANY.ts
- *
- * @module
- */
+// Importing this module tells each socket call on standard error, with the calls
+// in C and Python that it stands for. It works with any program:
+//
+//     deno run --allow-net --preload lib/explain.ts ANY.ts
 import { onStep, type SocketStep } from "./explain/watch.ts";
 
 const INDENT = " ".repeat(13);

@@ -44,14 +44,9 @@ Examples:
     const wanted = "a script and a folder, as in tcp_server ../elsewhere";
     refuse({ [`it takes ${wanted}`]: names.length === 0 });
     const folder = positionals.at(-1)!.replace(/(?<=.)[/\\]+$/, "");
-    const { isDirectory } = await Deno.stat(folder).catch((error) => {
-      const isAbsent = error instanceof Deno.errors.NotFound;
-      const why = isAbsent
-        ? "there is no such folder; make it first"
-        : undefined;
-      const needed = `--allow-read=${folder}`;
-      throw describeError(error, `write to ${folder}`, needed, why);
-    });
+    const absent = "there is no such folder; make it first";
+    const { isDirectory } = await Deno.stat(folder)
+      .catch(cannot(`write to ${folder}`, `--allow-read=${folder}`, absent));
     if (!isDirectory) throw new Error(`${folder} is not a folder`);
     const originals = await Deno.realPath(new URL(".", import.meta.url));
     if (await Deno.realPath(folder) === originals) {
@@ -90,9 +85,10 @@ function scriptName(given: string): string {
 }
 
 /** Makes a handler that says what was tried when it failed. */
-function cannot(attempt: string, permission: string) {
+function cannot(attempt: string, permission: string, absent?: string) {
   return (error: Error): never => {
-    throw describeError(error, attempt, permission);
+    const why = error instanceof Deno.errors.NotFound ? absent : undefined;
+    throw describeError(error, attempt, permission, why);
   };
 }
 

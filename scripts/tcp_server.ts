@@ -28,8 +28,8 @@ import { discard } from "../lib/tcp/stream.ts";
 
 const MODES = ["echo", "greet", "chat", "room", "discard", "chargen"];
 const MODES_HELP = [`
-Modes:      echo  back what comes    greet    a greeting  chat     your keyboard
-            room  all hear the rest  discard  reads only  chargen  sends only
+Modes:      echo  back what comes    greet    a greeting   chat     keyboard
+            room  all hear the rest  discard  reads only   chargen  sends only
 `];
 
 // On request: what few need is loaded when it is asked for.

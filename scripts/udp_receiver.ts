@@ -86,16 +86,13 @@ Examples:
     hint(log, "udp_sender", "nc -u 127.0.0.1 8080");
 
     const output = new Output();
-    const view = {
-      isShown: true,
-      headerOf: (_: Uint8Array, _from: string) => 0,
-    };
+    const view = { isShown: true, header: (..._: [Uint8Array, string]) => 0 };
 
     // On request: on a terminal the figures take the place of the datagrams.
     using reception = options.stats
       ? new (await import("../lib/udp/report.ts")).Reception(log)
       : undefined;
-    if (reception) view.headerOf = (...given) => reception.record(...given);
+    if (reception) view.header = (...given) => reception.record(...given);
     if (reception) view.isShown = !output.terminal;
 
     const guard = new EchoGuard(socket.address);
@@ -115,7 +112,7 @@ Examples:
             log.info("peer", `From ${from}:`, { peer: from, bytes });
           }
         }
-        const header = view.headerOf(payload, from);
+        const header = view.header(payload, from);
         if (log.verbose) {
           const text = `${bytes} bytes from ${from}`;
           log.debug("datagram", text, { peer: from, bytes });

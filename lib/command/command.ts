@@ -68,10 +68,9 @@ export async function runCommand<T extends OptionTable>(
       console.log(options.help ? helpText(command, table) : version);
       return 0;
     }
-    const extra = `there is one argument too many: "${
-      positionals[most]
-    }"; an address is one word, as in 127.0.0.1:1234`;
-    refuse({ [extra]: positionals.length > most });
+    const extra = `there is one argument too many: "${positionals[most]}"`;
+    const advice = "an address is one word, as in 127.0.0.1:1234";
+    refuse({ [`${extra}; ${advice}`]: positionals.length > most });
 
     // On request: before the first socket is made.
     if (options.explain === "terminal") await import("../explain.ts");
@@ -88,7 +87,9 @@ export async function runCommand<T extends OptionTable>(
 
     // On request: what people type from habit is called something else here.
     if (wrong) {
-      error.message += (await import("./habits.ts")).habitOf(error.unknown);
+      const { habitOf } = await import("./habits.ts");
+      const habit = habitOf(error.unknown);
+      if (habit) error.message = error.message.replace(/;.*|$/, habit);
     }
 
     const message = error instanceof Error ? error.message : String(error);

@@ -20,18 +20,16 @@ export class Log {
   }
 
   error(message: string, details?: Details): void {
-    writeToStandardError(lineOf("error", "error", message, details));
+    writeLine("error", "error", message, details);
   }
 
   /** Writes what happened; `event` is one word. */
   info(event: string, message: string, details?: Details): void {
-    if (this.quiet) return;
-    writeToStandardError(lineOf("info", event, message, details));
+    if (!this.quiet) writeLine("info", event, message, details);
   }
 
   debug(event: string, message: string, details?: Details): void {
-    if (!this.verbose) return;
-    writeToStandardError(lineOf("debug", event, message, details));
+    if (this.verbose) writeLine("debug", event, message, details);
   }
 
   /** Waits, but not long, until what was written so far has been read. */
@@ -44,19 +42,19 @@ export class Log {
 /** As the last log that was made shall be: there is but one standard error. */
 let isJson = false;
 
-function lineOf(level: string, event: string, message: string, more?: Details) {
+function writeLine(level: string, event: string, text: string, more?: Details) {
   const time = new Date().toISOString();
-  if (isJson) return safeJson({ time, level, event, message, ...more }) + "\n";
-  const line = safeLine(message);
+  const line = isJson
+    ? safeJson({ time, level, event, message: text, ...more })
+    : safeLine(text);
   // Deno switches colours on in an old console only for standard output.
   const isShown = Deno.build.os !== "windows" || Deno.stdout.isTerminal();
-  if (!isShown || !Deno.stderr.isTerminal()) return `${line}\n`;
+  const isColored = !isJson && isShown && Deno.stderr.isTerminal();
   // What a peer sends never has a colour, so it cannot pass for our words.
-  return `${level === "error" ? red(line) : dim(line)}\n`;
+  const paint = level === "error" ? red : dim;
+  writeToStandardError(`${isColored ? paint(line) : line}\n`);
 }
 
-/** The most characters of a log that wait to be written. */
-const LOG_LIMIT = 65_536;
 /** How long what is read at all may take to be read, in milliseconds. */
 const LOG_PATIENCE = 1000;
 
@@ -75,7 +73,7 @@ export function writeToStandardError(text: string): void {
     } catch {
       // With nobody left to read it, a log is no reason to fail.
     }
-  } else if (waitingLog.length + text.length > LOG_LIMIT) lostLines++;
+  } else if (waitingLog.length + text.length > 65_536) lostLines++;
   else {
     waitingLog += text;
     logWriting ??= writeLog();
@@ -91,9 +89,10 @@ async function writeLog(): Promise<void> {
     await writeAll({ write }, bytes).catch(() => {}); // nobody is left
     isLogStuck = false;
     if (lostLines === 0 || waitingLog !== "") continue;
-    const text = `${lostLines} lines of this log are lost, nobody read it`;
-    waitingLog = lineOf("error", "error", text, { lost: lostLines });
+    const lost = lostLines;
     lostLines = 0;
+    const text = `${lost} lines of this log are lost, nobody read it`;
+    writeLine("error", "error", text, { lost });
   }
   logWriting = undefined;
 }

@@ -47,10 +47,10 @@ export const standardOutput: Writer = {
   },
 };
 
-/** Writes what nothing comes after for a while. */
-export async function print(bytes: Uint8Array): Promise<void> {
+/** Writes all bytes now. */
+export async function print(bytes: Uint8Array, to = standardOutput) {
   await logWritten(); // what it says of these bytes comes first
-  await writeAll(standardOutput, bytes)
+  await writeAll(to, bytes)
     .catch((error) => Promise.reject(new OutputError(error)));
 }
 
@@ -129,14 +129,13 @@ export class Output implements Writer {
   async #drain(): Promise<void> {
     try {
       while (this.#length > 0) {
-        await logWritten();
         const bytes = this.#waiting.subarray(0, this.#length);
         [this.#waiting, this.#other] = [this.#other, this.#waiting];
         this.#length = 0;
-        await writeAll(this.#to, bytes);
+        await print(bytes, this.#to);
       }
     } catch (error) {
-      this.#failure.abort(new OutputError(error));
+      this.#failure.abort(error);
     }
     this.#writing = undefined;
   }

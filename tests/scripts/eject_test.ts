@@ -123,6 +123,8 @@ for (const name of NAMES) {
     assert(!/^ .*\b(pipe|forward) {2,}/m.test(stdout), stdout);
     const source = copies.text(`${name}.ts`);
     assert(!/^(import|export) .*"[.@]/m.test(source), "an import is left");
+    const said = /^\/\/ Not in it is .*--relay/m.test(source);
+    assertEquals(said, name === "tcp_server");
     assert(!/@(example|param|returns)/.test(source), "an example is left");
     assert(!/deno run .* scripts\//.test(source), "a folder is left");
     assertStringIncludes(source, "\nasync function runCommand<");
