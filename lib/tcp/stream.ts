@@ -183,12 +183,20 @@ export async function discard(conn: Reader): Promise<void> {
   while (await conn.read(nowhere) !== null);
 }
 
-// Ends what is sent, and reads on for a second at most: closing on unread bytes
-// resets a connection, and a reset takes away what the peer has not read yet.
+// Ends what is sent, and reads on for a second, and a megabyte, at most: closing
+// on unread bytes resets a connection, and a reset takes away what the peer has
+// not read yet.
 export async function farewell(conn: Deno.Conn): Promise<void> {
   using _late = after(1000, () => conn[Symbol.dispose]());
-  // It has what it was sent, however it leaves.
-  await conn.closeWrite().then(() => discard(conn)).catch(() => {});
+  try {
+    await conn.closeWrite();
+    for (let read = 0, length; read < 1_048_576; read += length) {
+      length = await conn.read(nowhere);
+      if (length === null) return;
+    }
+  } catch {
+    // It has what it was sent, however it leaves.
+  }
 }
 
 /** Standard input, which a parent may have made non-blocking. */
