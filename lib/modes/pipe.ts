@@ -66,16 +66,24 @@ export async function pipe(
     if (count === replies && count > 0) over.abort(ENOUGH);
   }
 
+  async function* watchedInput(): AsyncGenerator<Uint8Array, void> {
+    for await (const bytes of inputOf(options, framing)) {
+      const messages = hex ? own.push(bytes) : [];
+      for (const message of messages) await dump(message, ">");
+      yield bytes;
+    }
+    if (replies === 0) over.abort(ENOUGH);
+  }
+
+  const isWatched = hex || replies >= 0;
   const program = {
-    async *[Symbol.asyncIterator]() {
-      for await (const bytes of inputOf(options, framing)) {
-        const messages = hex ? own.push(bytes) : [];
-        for (const message of messages) await dump(message, ">");
-        yield bytes;
-      }
-      if (replies === 0) over.abort(ENOUGH);
-    },
+    [Symbol.asyncIterator]: () =>
+      isWatched ? watchedInput() : inputOf(options, framing),
     async write(bytes: Uint8Array): Promise<number> {
+      if (isRaw && !isWatched) {
+        isOpen = bytes.at(-1) !== FEED;
+        return await output.write(bytes);
+      }
       const isCounted = isRaw && replies >= 0;
       await print(isCounted ? linesIn(bytes) : heard.push(bytes));
       return bytes.length;

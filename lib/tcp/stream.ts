@@ -201,7 +201,11 @@ export async function farewell(conn: Deno.Conn): Promise<void> {
 
 /** Standard input, which a parent may have made non-blocking. */
 export const standardInput: Reader = {
-  read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
+  read: (buffer) =>
+    Deno.stdin.read(buffer).catch((error) => {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      return pause(10).then(() => standardInput.read(buffer));
+    }),
 };
 
 // Yields to the event loop. A socket that is ready answers without that, so a
