@@ -201,11 +201,10 @@ export async function farewell(conn: Deno.Conn): Promise<void> {
 
 /** Standard input, which a parent may have made non-blocking. */
 export const standardInput: Reader = {
-  read: (buffer) =>
-    Deno.stdin.read(buffer).catch((error) => {
-      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-      return pause(10).then(() => standardInput.read(buffer));
-    }),
+  read(buffer) {
+    const read = () => Deno.stdin.read(buffer);
+    return read().catch(() => patiently(read)); // mostly the first will do
+  },
 };
 
 // Yields to the event loop. A socket that is ready answers without that, so a
