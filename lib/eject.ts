@@ -20,7 +20,7 @@ const OTHER_IMPORT =
 const DECLARATION =
   /^(?:\/.*\n(?: \*.*\n)*)*(?:async |abstract )*(?:function\*?|class|interface|type|const|let) (\w+).*\n(?:(?:[ )}\]].*)?\n)*/gm;
 /** The name of an option, where it is made. */
-const OPTION = /\w+(?=: (?:\{ \.\.\.)?(?:option|toggle|list)\()/g;
+const OPTION = /\w+(?=: (?:\{$|(?:option|toggle|list)\())/gm;
 /** In the examples: the copy and its peer are in no such folder. */
 const SCRIPTS_FOLDER = /\bscripts\/(?=\w+\.ts\b)/g;
 const DOCUMENTATION = /^( *)\/\*\*[^]*?\*\/\n/gm;

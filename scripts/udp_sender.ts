@@ -150,7 +150,7 @@ Examples:
     const some = `${came} of ${replies} answers came ${within}`;
     if (came > 0) return log.info("answers", some);
     throw new Error(
-      `Nobody answered ${within}: nobody may listen there, or a datagram was lost; UDP cannot tell`,
+      `Nobody answered ${within}: perhaps nobody listens there, or a datagram was lost; UDP cannot tell`,
     );
   },
 };

@@ -89,7 +89,9 @@ export async function runCommand<T extends OptionTable>(
     if (wrong) {
       const { habitOf } = await import("./habits.ts");
       const habit = habitOf(error.unknown);
-      if (habit) error.message = error.message.replace(/;.*|$/, habit);
+      if (habit) {
+        error.message = `there is no option ${error.unknown}; ${habit}`;
+      }
     }
 
     const message = error instanceof Error ? error.message : String(error);

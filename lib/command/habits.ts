@@ -3,9 +3,9 @@
 
 const HABITS: Record<string, string> = {
   "-l --listen":
-    "tcp_server.ts and udp_receiver.ts listen without it; what `nc -l` does is tcp_server.ts --mode pipe",
+    "tcp_server.ts and udp_receiver.ts listen without it; tcp_server.ts --mode pipe does what `nc -l` does",
   "-k --keep-open": "serving one client after the other is the default",
-  "-u --udp": "UDP is for udp_sender.ts and udp_receiver.ts, without it",
+  "-u --udp": "udp_sender.ts and udp_receiver.ts speak UDP without it",
   "-z": "tcp_client.ts has --check",
   "-w --wait": "tcp_client.ts has --timeout and --idle-timeout",
   "-i --idle": "the TCP scripts have --idle-timeout",
@@ -37,8 +37,7 @@ const HABITS: Record<string, string> = {
 };
 
 /** What an option of another tool is called here; nothing for other words. */
-export function habitOf(given: string): string {
-  const habit = Object.entries(HABITS)
-    .find(([names]) => names.split(" ").includes(given));
-  return habit ? `; ${habit[1]}` : "";
+export function habitOf(given: string): string | undefined {
+  return Object.entries(HABITS)
+    .find(([names]) => names.split(" ").includes(given))?.[1];
 }

@@ -55,7 +55,7 @@ function writeLine(level: string, event: string, text: string, more?: Details) {
   writeToStandardError(`${isColored ? paint(line) : line}\n`);
 }
 
-/** How long what is read at all may take to be read, in milliseconds. */
+/** How long a reader may take for what is written, in milliseconds. */
 const LOG_PATIENCE = 1000;
 
 let waitingLog = "";

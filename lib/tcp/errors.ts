@@ -1,8 +1,7 @@
 // Errors of socket calls in words that say what to do about them.
 
-// Rewrites the message of an error to `Cannot ATTEMPT: reason`. The error stays
-// the object that it was, with its class and its `code`; anything else that was
-// thrown is wrapped. `permission` is the flag that Deno needs for the attempt.
+// Rewrites the message of an error to `Cannot ATTEMPT: reason`, and wraps what
+// is none. `permission` is the flag that Deno needs for the attempt.
 export function describeError(
   error: unknown,
   attempt: string,
@@ -17,7 +16,7 @@ export function describeError(
   return Object.assign(error, { message });
 }
 
-/** What the system calls it, or Deno, or its words; after a verb if that matters. */
+/** By what the system calls it, or Deno; after a verb where that matters. */
 const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
   EINVAL: "the system refuses that address, or its route leads nowhere",
@@ -26,7 +25,6 @@ const REASONS: Record<string, string> = {
     : "there are no file descriptors left; raise `ulimit -n`",
   ENETUNREACH: "no route leads there (network unreachable)",
   ENFILE: "the whole system has no file descriptors left",
-  ENOTFOUND: "the name does not resolve to an address",
   ENOSPC: "there is no space left on the device",
 
   AddrInUse: "another program uses it; stop that one, or take another address",
@@ -50,8 +48,10 @@ const REASONS: Record<string, string> = {
   "unix AddrInUse":
     "the file is there: another server's, or left behind by one that was killed; then remove it",
   "unix NotFound": "there is no such folder",
+};
 
-  // What only words tell, or a number in them.
+/** By a pattern of its words, where only they tell. */
+const WORDS: Record<string, string> = {
   ": Expired": "its certificate has expired",
   "NotValidYet": "its certificate is not valid yet; is this clock right?",
   "UnknownIssuer":
@@ -73,7 +73,7 @@ const REASONS: Record<string, string> = {
   // Deno has stubs in their place: ops_unix in its ext/net/lib.rs.
   "op_net_\\w+_unix.* not supported": "Deno has no unix sockets on Windows",
   // The words are another system's, on Windows in another language, too.
-  "lookup address|getaddrinfo|nodename|resolve|os error 1100[1-4]\\b":
+  "lookup address|getaddrinfo|nodename|not resolve|os error 1100[1-4]\\b":
     "the name does not resolve to an address",
 };
 
@@ -85,10 +85,11 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
   }
   const { name, message, code } = error as Error & { code?: string };
   const [, verb] = /^(?:listen on (?=unix:))?(\w*)/.exec(attempt)!;
-  const said = /^(Error|InvalidData|UnexpectedEof|NotSupported)$/.test(name) &&
-    Object.keys(REASONS).find((words) => RegExp(words, "i").test(message));
-  return REASONS[`${verb} ${code}`] ?? REASONS[`${verb} ${name}`] ??
-    REASONS[`${code}`] ?? REASONS[said || name] ?? message;
+  // The words of another class may be a peer's.
+  const isVague = /^(Error|InvalidData|UnexpectedEof|NotSupported)$/.test(name);
+  const words = Object.keys(WORDS).find((one) => RegExp(one).test(message));
+  return REASONS[`${verb} ${name}`] ?? REASONS[`${code}`] ?? REASONS[name] ??
+    (isVague && WORDS[`${words}`] || message);
 }
 
 // Tells whether a peer was gone before it was accepted: after a reset Deno finds

@@ -185,8 +185,8 @@ export function idleSweep(timeout: number) {
       silence = Math.min(silence, 0);
       const length = await call;
       waiting--;
-      // Who reads 100 bytes a millisecond is not silent yet; the system keeps
-      // 4.5 MB at most, before its peer reads it.
+      // A peer that reads 100 bytes a millisecond is not silent: it may still be
+      // reading what the system keeps for it, 4.5 MB at most.
       const reading = isWrite ? Number(length) / 100 : 0;
       silence = Math.max(Math.min(silence, 0) - reading, -45_000);
       return length;

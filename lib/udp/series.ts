@@ -3,7 +3,7 @@
 import { formatAddress } from "../address.ts";
 import type { Log } from "../command/log.ts";
 import { print, shownDatagram } from "../command/output.ts";
-import { pause, type Reader, turn } from "../tcp/stream.ts";
+import { concatenate, pause, type Reader, turn } from "../tcp/stream.ts";
 import type { UdpSocket } from "../udp.ts";
 
 // Gives the datagrams, each with room for a header: texts, or, where nothing says
@@ -43,7 +43,7 @@ export function seriesOf(
         yield datagramOf(chunk);
         continue;
       }
-      rest = await new Blob([rest, chunk]).bytes();
+      rest = concatenate([rest, chunk]);
       for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
         yield upTo(end);
         rest = rest.subarray(end + 1);

@@ -1,9 +1,12 @@
 /** A TLS client that connects and does not begin to shake hands. */
 import { assert, assertEquals } from "@std/assert";
-import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
-import { start, text, within } from "../support/helpers.ts";
+import {
+  hasOpenssl,
+  makeCertificates,
+  startWithTls,
+} from "../support/certificates.ts";
+import { text, within } from "../support/helpers.ts";
 import { readToEnd, writeAll } from "../support/sockets.ts";
-import { ANY_PORT } from "./support.ts";
 
 Deno.test(
   "tcp_server.ts drops a TLS client that is silent for 10 s, and serves the next",
@@ -12,11 +15,7 @@ Deno.test(
   },
   async () => {
     await using made = await makeCertificates();
-    const { certFile, keyFile } = made.good;
-    await using server = start("tcp_server.ts", [
-      ...[`tls://${ANY_PORT}`, "--cert", certFile, "--key", keyFile],
-      ...["--max-connections", "1"],
-    ], { permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`] });
+    await using server = startWithTls(made.good, "--max-connections", "1");
     const port = await server.port();
     const before = performance.now();
     using silent = await Deno.connect({ port });

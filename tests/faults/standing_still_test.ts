@@ -1,7 +1,11 @@
 /** Outputs and logs that nobody reads, peers that read slowly, and a server that is stopped for a while. */
 import { assert, assertEquals } from "@std/assert";
 import { assertSameBytes, bytes, concatenate } from "../support/bytes.ts";
-import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import {
+  hasOpenssl,
+  makeCertificates,
+  startWithTls,
+} from "../support/certificates.ts";
 import { Running, start, text, within } from "../support/helpers.ts";
 import { commandLine } from "../support/processes.ts";
 import { readExactly, readUntil, Udp, writeAll } from "../support/sockets.ts";
@@ -124,7 +128,7 @@ for (const length of [1, 1023, 5000, 1_000_001]) {
         await using client = withPipe("late 1", "tcp_client.ts", args, input);
         const ended = await client.ended();
         assertEquals([ended.code, ended.stderr], [0, ""]);
-        assertSameBytes(ended.bytes, input);
+        await assertSameBytes(ended.bytes, input);
       },
     );
   }
@@ -140,6 +144,13 @@ async function readSlowly(conn: Deno.Conn, pace: number): Promise<number> {
     total += length;
     await pause(Math.max(0, start + 1000 * total / pace - performance.now()));
   }
+}
+
+/** Connects to a room, and waits until so many are in it. */
+async function joinRoom(port: number, count: number): Promise<Deno.TcpConn> {
+  const conn = await Deno.connect({ port });
+  await readUntil(conn, `${count} here\n`);
+  return conn;
 }
 
 const SLOWLY_READ = 7_000_000;
@@ -171,10 +182,8 @@ Deno.test(
   RUDE,
   async () => {
     await using server = await serverWith("-m", "room");
-    using speaker = await Deno.connect({ port: server.port });
-    await readUntil(speaker, "1 here\n");
-    using slow = await Deno.connect({ port: server.port });
-    await readUntil(slow, "2 here\n");
+    using speaker = await joinRoom(server.port, 1);
+    using slow = await joinRoom(server.port, 2);
     await readUntil(speaker, "user2 joined\n");
     const line = `${"x".repeat(991)}\n`; // with its mark it has 1,000 bytes
     const before = performance.now();
@@ -252,11 +261,7 @@ Deno.test(
   },
   async () => {
     await using made = await makeCertificates();
-    const { certFile, keyFile } = made.good;
-    const args = [`tls://${ANY_PORT}`, "--cert", certFile, "--key", keyFile];
-    await using server = start("tcp_server.ts", args, {
-      permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`],
-    });
+    await using server = startWithTls(made.good);
     const port = await server.port();
     const tcp = await Deno.connect({ hostname: "127.0.0.1", port });
     await pause(300); // until it is waited for
@@ -302,10 +307,8 @@ Deno.test(
   RUDE,
   async () => {
     await using server = await serverWith("-m", "room");
-    using speaker = await Deno.connect({ port: server.port });
-    await readUntil(speaker, "1 here\n");
-    using member = await Deno.connect({ port: server.port });
-    await readUntil(member, "2 here\n");
+    using speaker = await joinRoom(server.port, 1);
+    using member = await joinRoom(server.port, 2);
     let written = 0;
     const speaking = (async () => {
       const block = bytes(`${"x".repeat(991)}\n`.repeat(100));

@@ -1,16 +1,13 @@
 /** TLS where the other side does not speak it, or does not come to the point. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import {
-  bytes,
-  readAll,
-  run,
-  start,
-  text,
-  within,
-} from "../support/helpers.ts";
+  hasOpenssl,
+  makeCertificates,
+  startWithTls,
+} from "../support/certificates.ts";
+import { bytes, readAll, run, text, within } from "../support/helpers.ts";
 import { writeAll } from "../support/sockets.ts";
-import { ANY_PORT, serverWith } from "./support.ts";
+import { serverWith } from "./support.ts";
 
 Deno.test(
   "tcp_server.ts serves others over TLS when clients speak plainly, rubbish or not at all",
@@ -19,10 +16,7 @@ Deno.test(
   },
   async () => {
     await using made = await makeCertificates();
-    const { certFile, keyFile } = made.good;
-    await using server = start("tcp_server.ts", [
-      ...[`tls://${ANY_PORT}`, "--cert", certFile, "--key", keyFile],
-    ], { permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`] });
+    await using server = startWithTls(made.good);
     const port = await server.port();
     const silent: Deno.Conn[] = [];
     for (let i = 0; i < 50; i++) silent.push(await Deno.connect({ port }));

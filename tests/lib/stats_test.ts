@@ -245,11 +245,13 @@ Deno.test("record() takes no longer for numbers that jump", () => {
     }
     return performance.now() - start;
   };
-  time((i) => i);
-  const even = time((i) => i);
+  // Of several runs the fastest: another process may slow one down.
+  const fastest = (sequenceOf: (i: number) => number) =>
+    Math.min(...[1, 2, 3, 4].map(() => time(sequenceOf)));
+  const even = fastest((i) => i);
   for (const jump of [16_383, 16_384, 65_535, 65_536]) {
-    const jumping = time((i) => (i * jump) % STOPPED);
-    assert(jumping < 50 * even + 2000, `${jumping} ms instead of ${even}`);
+    const jumping = fastest((i) => (i * jump) % STOPPED);
+    assert(jumping < 5 * even + 100, `${jumping} ms instead of ${even}`);
   }
 });
 

@@ -7,7 +7,7 @@ import {
   installed,
   run,
   Running,
-  type RunOptions,
+  serverWith,
   start,
   text,
   within,
@@ -26,15 +26,6 @@ import {
 /** What is loaded on request only is not in a copy. */
 const onRequest = COPIES ? Deno.test.ignore : Deno.test;
 const hasPython = installed("python3", "--version");
-
-/** Starts a server on any port, and gives the port. */
-async function serverWith(
-  args: string[],
-  options?: RunOptions,
-): Promise<[Running, number]> {
-  const running = start("tcp_server.ts", ["127.0.0.1:0", ...args], options);
-  return [running, await running.port()];
-}
 
 /** Lines of Python that connect `s` to a port. */
 function connecting(port: number): string[] {

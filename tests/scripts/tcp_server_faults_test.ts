@@ -6,7 +6,11 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { bytes, concatenate, frame } from "../support/bytes.ts";
-import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import {
+  hasOpenssl,
+  makeCertificates,
+  startWithTls,
+} from "../support/certificates.ts";
 import { Folder } from "../support/folder.ts";
 import { installed, run, Running, start } from "../support/helpers.ts";
 import { text, within } from "../support/helpers.ts";
@@ -137,11 +141,7 @@ Deno.test("tcp_server.ts answers the good messages before a bad one over TLS", {
   ignore: !hasOpenssl,
 }, async () => {
   await using made = await makeCertificates();
-  const { certFile, keyFile } = made.good;
-  const args = [`tls://${ANY_PORT}`, "--cert", certFile, "--key", keyFile];
-  await using server = start("tcp_server.ts", [...args, "-f", "u32"], {
-    permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`],
-  });
+  await using server = startWithTls(made.good, "-f", "u32");
   const place = { hostname: "127.0.0.1", port: await server.port() };
   for (let i = 0; i < 5; i++) {
     using conn = await Deno.connectTls({ ...place, caCerts: [made.ca.cert] });
@@ -169,11 +169,7 @@ Deno.test(
   },
   async () => {
     await using made = await makeCertificates();
-    const { certFile, keyFile } = made.good;
-    await using server = start("tcp_server.ts", [
-      ...[`tls://${ANY_PORT}`, "--cert", certFile, "--key", keyFile],
-      ...["--max-connections", "1"],
-    ], { permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`] });
+    await using server = startWithTls(made.good, "--max-connections", "1");
     const port = await server.port();
     const silent: Deno.Conn[] = [];
     for (let i = 0; i < 20; i++) silent.push(await Deno.connect({ port }));

@@ -6,6 +6,7 @@ import {
   assertSameBytes,
   bytes,
   type Running,
+  serverWith,
   start,
   text,
   within,
@@ -20,15 +21,6 @@ import {
   readUntil,
   writeAll,
 } from "../support/sockets.ts";
-
-/** Starts a server on any port. */
-async function serverWith(
-  args: string[],
-  options: { input?: string } = {},
-): Promise<[Running, number]> {
-  const running = start("tcp_server.ts", ["127.0.0.1:0", ...args], options);
-  return [running, await running.port()];
-}
 
 /** Someone who talks to the server line by line. */
 class Peer implements Disposable {

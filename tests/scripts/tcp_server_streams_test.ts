@@ -10,6 +10,7 @@ import {
   run,
   type Running,
   type RunOptions,
+  serverWith,
   start,
   text,
   within,
@@ -30,15 +31,6 @@ import {
 
 /** What is loaded on request only is not in a copy. */
 const test = COPIES ? Deno.test.ignore : Deno.test;
-
-/** Starts a server on any port, and gives the port. */
-async function serverWith(
-  args: string[],
-  options: RunOptions = {},
-): Promise<[Running, number]> {
-  const running = start("tcp_server.ts", ["127.0.0.1:0", ...args], options);
-  return [running, await running.port()];
-}
 
 function pipeWith(input: RunOptions["input"], ...args: string[]) {
   return serverWith(["-m", "pipe", ...args], { input });

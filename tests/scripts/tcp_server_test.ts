@@ -6,7 +6,11 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { frame } from "../support/bytes.ts";
-import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import {
+  hasOpenssl,
+  makeCertificates,
+  startWithTls,
+} from "../support/certificates.ts";
 import {
   assertSameBytes,
   bytes,
@@ -292,13 +296,7 @@ Deno.test("tcp_server.ts serves TLS when it has a certificate", {
   ignore: !hasOpenssl,
 }, async () => {
   await using made = await makeCertificates();
-  const { certFile, keyFile } = made.good;
-  await using server = start("tcp_server.ts", [
-    "tls://127.0.0.1:0",
-    ...["--cert", certFile, "--key", keyFile],
-  ], {
-    permissions: ["--allow-net", `--allow-read=${certFile},${keyFile}`],
-  });
+  await using server = startWithTls(made.good);
   const port = await server.port();
   using conn = await Deno.connectTls({
     hostname: "localhost",

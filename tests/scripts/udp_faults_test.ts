@@ -42,6 +42,11 @@ async function portOf(receiver: Running): Promise<number> {
 }
 
 const STATS = ["--stats", "--json"];
+/** A receiver that counts what comes, in a namespace. */
+function receiverIn(namespace: Namespace): Running {
+  return namespace.script("udp_receiver.ts", "127.0.0.1:0", ...STATS);
+}
+
 const NUMBERED = ["--number", "--count", "2000", "--interval", "1ms"];
 
 // One datagram in five; and all that a person would try to hide: the ends.
@@ -57,11 +62,7 @@ for (const [name, condition] of RULES) {
     ignore: !namespacesWork(["nft", "list", "ruleset"]),
     async fn() {
       using namespace = new Namespace();
-      await using receiver = namespace.script(
-        "udp_receiver.ts",
-        "127.0.0.1:0",
-        ...STATS,
-      );
+      await using receiver = receiverIn(namespace);
       const port = await portOf(receiver);
       namespace.drop("input", `udp dport ${port} ${condition} counter`);
       await using sender = namespace.script(
@@ -92,11 +93,7 @@ Deno.test({
   ignore: !namespacesWork(["nft", "list", "ruleset"]),
   async fn() {
     using namespace = new Namespace();
-    await using receiver = namespace.script(
-      "udp_receiver.ts",
-      "127.0.0.1:0",
-      ...STATS,
-    );
+    await using receiver = receiverIn(namespace);
     const port = await portOf(receiver);
     namespace.drop("output", `udp dport ${port} numgen inc mod 3 == 1`);
     await using sender = namespace.script(

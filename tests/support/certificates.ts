@@ -5,6 +5,8 @@
  * @module
  */
 
+import { type Running, start } from "./helpers.ts";
+
 /** A certificate and its private key. */
 export interface Certificate {
   /** The certificate, as PEM text. */
@@ -72,6 +74,16 @@ export async function makeCertificates(): Promise<Certificates> {
     await remove();
     throw error;
   }
+}
+
+/** Starts `tcp_server.ts` with TLS, on any port. */
+export function startWithTls(
+  { certFile, keyFile }: Certificate,
+  ...args: string[]
+): Running {
+  const tls = ["tls://127.0.0.1:0", "--cert", certFile, "--key", keyFile];
+  const permissions = ["--allow-net", `--allow-read=${certFile},${keyFile}`];
+  return start("tcp_server.ts", [...tls, ...args], { permissions });
 }
 
 async function makeSelfSigned(

@@ -223,6 +223,15 @@ export function start(
   ], options);
 }
 
+/** Starts `tcp_server.ts` on any port, and gives the port. */
+export async function serverWith(
+  args: string[],
+  options?: RunOptions,
+): Promise<[Running, number]> {
+  const running = start("tcp_server.ts", ["127.0.0.1:0", ...args], options);
+  return [running, await running.port()];
+}
+
 /** Runs a script of the collection to its end. */
 export async function run(
   script: string,

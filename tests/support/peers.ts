@@ -158,6 +158,13 @@ export function same(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.from(one).equals(other);
 }
 
+/** Waits for the end of a program that prints just these bytes. */
+async function printsExactly(running: Running, sent: Uint8Array) {
+  const { code, bytes, stderr } = await running.ended();
+  assertEquals([code, stderr], [0, ""]);
+  assert(same(bytes, sent));
+}
+
 type Body = (place: Place) => Promise<void>;
 
 /** Registers the tests for a peer that connects to our server. */
@@ -175,9 +182,7 @@ export function testAsClient(peer: Peer): void {
     await using _ = server;
     const sent = noise(1_000_000);
     await using client = join(at, sent);
-    const { code, bytes, stderr } = await client.ended();
-    assertEquals([code, stderr], [0, ""]);
-    assert(same(bytes, sent));
+    await printsExactly(client, sent);
   });
 
   test(NETWORKS, `greets ${program} when it connects`, async (place) => {
@@ -241,9 +246,7 @@ export function testAsClient(peer: Peer): void {
     await using client = join(at, "open");
     await server.stderr("connected");
     await client.stdin!.close();
-    const { code, bytes, stderr } = await client.ended();
-    assertEquals([code, stderr], [0, ""]);
-    assert(same(bytes, sent));
+    await printsExactly(client, sent);
     await server.ended();
   });
 
@@ -256,9 +259,7 @@ export function testAsClient(peer: Peer): void {
     await using _ = server;
     const sent = noise(1_000_000);
     await using client = join(at, sent);
-    const { code, bytes, stderr } = await client.ended();
-    assertEquals([code, stderr], [0, ""]);
-    assert(same(bytes, sent));
+    await printsExactly(client, sent);
   });
 
   const relays = `relays what ${program} says when others are in the room`;
