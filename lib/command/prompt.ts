@@ -2,15 +2,15 @@
 import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { chunks, pause, standardInput } from "../tcp/stream.ts";
-import { writeAll, type Writer } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import type { Log } from "./log.ts";
-import { standardOutput } from "./output.ts";
+import { print } from "./output.ts";
 
 /** Gives typed lines to one chat after the other; shows what peers write. */
-export interface Prompt extends Writer, AsyncDisposable {
+export interface Prompt extends AsyncDisposable {
   /** Gives what is typed for one peer, until the signal is aborted. */
   lines(signal: AbortSignal): AsyncIterable<Uint8Array>;
+  write(bytes: Uint8Array): Promise<unknown> | void;
   tell(text: string): void;
 }
 
@@ -29,43 +29,42 @@ export function openPrompt(log: Log): Prompt | Promise<Prompt> {
     return import("./terminal.ts").then((it) => it.openTerminal(log));
   }
 
-  const lineEnd = new Uint8Array([FEED]);
   const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });
   const input = decodeFrames(keyboard(), framing);
 
   // On request: the page of --explain types, too.
   dispatchEvent(new CustomEvent("keyboard", { detail: input }));
 
-  let next: Promise<IteratorResult<Uint8Array, void>> | undefined;
-  let alone = new AbortController(); // aborted while there is a peer
+  let next: ReturnType<typeof input.next> | undefined;
+  const nobody = new AbortController().signal;
+  let peer = nobody; // or the signal of a chat
   let forgotten: Promise<void> | undefined;
   const safe = new SafeTextDecoder();
-  let last: number | undefined = FEED; // of the bytes that were shown
+  let isEnded = true; // the last line that was shown
   if (isTyped) refuse().catch(() => {});
 
   async function* keyboard(): AsyncGenerator<Uint8Array, void> {
     for await (const chunk of chunks(standardInput)) {
       yield chunk;
       const isHalf = isTyped && chunk.at(-1) !== FEED;
-      if (isHalf && !alone.signal.aborted) yield lineEnd;
+      if (isHalf && peer === nobody) yield new Uint8Array([FEED]);
     }
   }
 
-  /** Gives lines until the signal is aborted; the next is for others then. */
+  /** Gives lines until the signal is aborted, or they are for another one. */
   async function* linesFor(signal: AbortSignal) {
+    peer = signal;
     for (;;) {
       const { value } = await (next ??= input.next());
-      if (signal.aborted) return;
+      if (signal.aborted || peer !== signal) return;
       next = undefined;
       if (value === undefined) return;
       yield value;
     }
   }
 
-  /** Sends nobody what is typed, until there is a peer. */
   async function refuse(): Promise<void> {
-    alone = new AbortController();
-    for await (const line of linesFor(alone.signal)) {
+    for await (const line of linesFor(nobody)) {
       log.error(`Not sent, ${NOBODY}: ${new TextDecoder().decode(line)}`);
     }
   }
@@ -81,11 +80,10 @@ export function openPrompt(log: Log): Prompt | Promise<Prompt> {
   return {
     async *lines(signal) {
       await forgotten;
-      alone.abort();
       signal.addEventListener("abort", () => {
         const end = new TextEncoder().encode(`${safe.finish()}\n`);
-        if (isSeen && last !== FEED) Deno.stdout.writeSync(end);
-        last = FEED;
+        if (isSeen && !isEnded) Deno.stdout.writeSync(end);
+        isEnded = true;
         if (isTyped) forgotten = forget().catch(() => {});
       });
       yield* linesFor(signal);
@@ -93,15 +91,13 @@ export function openPrompt(log: Log): Prompt | Promise<Prompt> {
     tell: (text) => log.error(text),
     async write(bytes) {
       await forgotten; // so that an answer to it is not for nobody
-      last = bytes.at(-1);
-      const encoded = () => new TextEncoder().encode(safe.push(bytes));
-      await writeAll(standardOutput, isSeen ? encoded() : bytes);
-      return bytes.length;
+      isEnded = bytes.at(-1) === FEED;
+      const text = () => new TextEncoder().encode(safe.push(bytes));
+      await print(isSeen ? text() : bytes);
     },
     async [Symbol.asyncDispose]() {
       await forgotten;
-      // A read that waits there keeps the process.
-      Deno.stdin.close();
+      Deno.stdin.close(); // a read that waits there keeps the process
     },
   };
 }

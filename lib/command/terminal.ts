@@ -129,7 +129,6 @@ export async function openTerminal(log: Log): Promise<Prompt> {
       unfinished += safe.push(bytes);
       show(unfinished.lastIndexOf("\n") + 1);
       timer ??= setTimeout(showUnfinished, REST);
-      return Promise.resolve(bytes.length);
     },
     async [Symbol.asyncDispose]() {
       // Text is pasted in pieces: the shell must not get the rest of it.

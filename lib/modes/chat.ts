@@ -1,5 +1,5 @@
 // A chat: a person, or a program line by line, talks with one peer.
-import { OutputError, printable, typedLine } from "../command/output.ts";
+import { printable, typedLine } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
 import { decodeFrames, type Framing } from "../framing.ts";
 import { unlessGone } from "../tcp/errors.ts";
@@ -40,10 +40,7 @@ export async function chat(
 
   async function receive(): Promise<void> {
     for await (const message of decodeFrames(chunks(conn), framing)) {
-      const bytes = concatenate(printable(message, framing));
-      await writeAll(prompt, bytes).catch((error) => {
-        throw new OutputError(error);
-      });
+      await prompt.write(concatenate(printable(message, framing)));
     }
     // A peer that has ended may still listen to what a program says.
     for (let before = -1; isOpen && before !== sent;) {
