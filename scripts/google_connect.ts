@@ -11,14 +11,14 @@
 import { type NetAddress, parseAddress } from "../lib/address.ts";
 import { type Command, runCommand } from "../lib/command/command.ts";
 import { duration, option, toggle } from "../lib/command/options.ts";
-import { refuse, usage, UsageError } from "../lib/command/options.ts";
+import { refuse, usage } from "../lib/command/options.ts";
 import { print } from "../lib/command/output.ts";
 import { drawProbe, probe, type WebTarget } from "../lib/probe.ts";
 import { safeJson } from "../lib/text.ts";
 
 const OPTIONS = {
   tls: toggle("shake hands over TLS, on port 443 if none is given"),
-  path: option("PATH", "which page's head to ask for (/)", pagePath),
+  path: option("PATH", "which page's head to ask for (/)", String),
   all: toggle("try each address in turn"),
   timeout: option("DURATION", "for all of it (10s)", duration, 10_000),
   // Every command has it; this one has a report to write, too.
@@ -68,19 +68,15 @@ function targetOf(place: string, options: Partial<WebTarget>): WebTarget {
   const tls = options.tls || /^(tls|https):/i.test(place);
   const port = tls ? 443 : 80;
   const address = parseAddress(url?.host ?? place, { port }) as NetAddress;
-  const other = `a web server is reached over TCP, not ${place}`;
-  const isOther = !/^(tcp|tls)$/.test(address.transport);
-  const isAny = address.port === 0;
-  refuse({ [other]: isOther, "port 0 is only for listening": isAny });
   const path = options.path ?? (url ? url.pathname + url.search : "/");
+  const isTcp = /^(tcp|tls)$/.test(address.transport);
+  refuse({
+    [`a web server is reached over TCP, not ${place}`]: !isTcp,
+    "port 0 is only for listening": address.port === 0,
+    [`--path must start with / and have neither spaces nor letters beyond ASCII (write them as %20), not ${path}`]:
+      !/^\/[!-~]*$/.test(path),
+  });
   return { ...address, transport: "tcp", tls, path };
-}
-
-function pagePath(value: string): string {
-  if (/^\/[!-~]*$/.test(value)) return value;
-  throw new UsageError(
-    `must start with / and have neither spaces nor letters beyond ASCII (write them as %20), not ${value}`,
-  );
 }
 
 if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

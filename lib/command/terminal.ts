@@ -50,9 +50,8 @@ export async function openTerminal(log: Log): Promise<Prompt> {
   // On request: the page of --explain types, too.
   const type = (line: string) => {
     if (!refusal) draw(() => stdout.write(` -> ${line}\n`));
-    const reason = refusal;
     editor.emit("line", line);
-    return reason;
+    return refusal;
   };
   dispatchEvent(new CustomEvent("keyboard", { detail: type }));
 
@@ -88,28 +87,21 @@ export async function openTerminal(log: Log): Promise<Prompt> {
     if (isDumb) stdout.write(editor.line);
   }
 
-  /** Shows as much of what has come, on lines of its own. */
+  /** Shows so much of what has come for good, and the rest as it may become. */
   function show(length = unfinished.length): void {
-    const text = unfinished.slice(0, length).replace(/\n?$/, "\n");
+    const text = unfinished.slice(0, length);
     unfinished = unfinished.slice(length);
-    shown = "";
-    if (length > 0) draw(() => stdout.write(text));
-  }
-
-  /** Shows what has come of a line, as the line that it may become. */
-  function showUnfinished(): void {
-    timer = undefined;
-    if (isDumb || unfinished.length > LONGEST_LINE_KEPT) return show();
     // Of what is too long for the window its end; a character may be wide.
     const rows = ((stdout.rows || 24) - 3) >> 1;
     const most = (stdout.columns || 80) * rows;
-    if (unfinished) draw(() => shown = unfinished.slice(-most));
+    shown = timer ? "" : unfinished.slice(-most);
+    if (text) draw(() => stdout.write(text.replace(/\n?$/, "\n")));
+    else if (shown) draw(() => {});
   }
 
   return {
     tell,
     async *lines(signal) {
-      if (signal.aborted) return;
       begin("");
       signal.addEventListener("abort", () => {
         unfinished += safe.finish();
@@ -127,8 +119,12 @@ export async function openTerminal(log: Log): Promise<Prompt> {
       if (now - arrival > REST_OF_LINE) show();
       arrival = now;
       unfinished += safe.push(bytes);
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        const isKept = !isDumb && unfinished.length <= LONGEST_LINE_KEPT;
+        show(isKept ? 0 : unfinished.length);
+      }, REST);
       show(unfinished.lastIndexOf("\n") + 1);
-      timer ??= setTimeout(showUnfinished, REST);
     },
     async [Symbol.asyncDispose]() {
       // Text is pasted in pieces: the shell must not get the rest of it.

@@ -17,23 +17,21 @@ export async function chat(
   const { name, maxFrameLength } = framing;
   const over = new AbortController();
   const stop = AbortSignal.any([over.signal, ...signal ? [signal] : []]);
-  let sent = 0;
-  let isOpen = true;
+  let isSending = true; // whether more is likely to be typed
 
   async function send(): Promise<void> {
     for await (const line of prompt.lines(stop)) {
-      const { length } = line;
       if (/^\s*bye\s*$/i.test(new TextDecoder().decode(line))) return;
-      if (length > maxFrameLength) {
+      if (line.length > maxFrameLength) {
         prompt.tell(
-          `Not sent: this line has ${length} bytes, a message in ${name} at most ${maxFrameLength}`,
+          `Not sent: this line has ${line.length} bytes, a message in ${name} at most ${maxFrameLength}`,
         );
         continue;
       }
       await writeAll(conn, typedLine(line, framing, crlf));
-      sent++;
+      isSending = true;
     }
-    isOpen = false;
+    isSending = false;
     if (!stop.aborted) await conn.closeWrite().catch(unlessGone);
     await received;
   }
@@ -43,8 +41,8 @@ export async function chat(
       await prompt.write(concatenate(printable(message, framing)));
     }
     // A peer that has ended may still listen to what a program says.
-    for (let before = -1; isOpen && before !== sent;) {
-      before = sent;
+    while (isSending) {
+      isSending = false;
       await pause(SILENCE, stop);
     }
   }
