@@ -95,9 +95,6 @@ export function openPrompt(log: Log): Prompt | Promise<Prompt> {
       const text = () => new TextEncoder().encode(safe.push(bytes));
       await print(isSeen ? text() : bytes);
     },
-    async [Symbol.asyncDispose]() {
-      await forgotten;
-      Deno.stdin.close(); // a read that waits there keeps the process
-    },
+    [Symbol.asyncDispose]: async () => await forgotten,
   };
 }

@@ -130,7 +130,6 @@ export async function openTerminal(log: Log): Promise<Prompt> {
       // Text is pasted in pieces: the shell must not get the rest of it.
       await pause(REST);
       Deno.stdin.setRaw(false);
-      stdin.destroy();
     },
   };
 }
