@@ -42,9 +42,6 @@ class Candidate {
   }
 }
 
-/** How far the way to the server went, as JSON has it. */
-type Probe = Awaited<ReturnType<typeof probe>>;
-
 /** Asks the first address that answers, with `all` each in turn. */
 export async function probe(
   target: WebTarget,
@@ -62,15 +59,13 @@ export async function probe(
     `HEAD ${path} HTTP/1.1\r\nHost: ${server}\r\nConnection: close\r\n\r\n`;
 
   /** Adds a step and its time to a way, also when it fails. */
-  async function time<T>(way: Step[], name: StepName, taken: Promise<T>) {
+  function time<T>(way: Step[], name: StepName, taken: Promise<T>) {
     tell(`${name} ...`);
     const begin = performance.now();
-    try {
-      return await taken;
-    } finally {
+    return taken.finally(() => {
       const milliseconds = performance.now() - begin;
       way.push({ name, start: totalOf(way), milliseconds });
-    }
+    });
   }
 
   /** Asks the first of these addresses that takes a connection. */
@@ -124,6 +119,7 @@ export async function probe(
   const [won, ...slower] = addresses.filter(({ outcome }) => outcome === "won")
     .sort((a, b) => totalOf(a.steps) - totalOf(b.steps));
   for (const row of slower) row.outcome = "late";
+  if (all && won) won.about += "  (it won)";
   const { address: winner, status } = won ?? {};
   const error = won ? undefined : failureOf(target, addresses);
   const total = totalOf(steps);
@@ -279,19 +275,18 @@ function failureOf(target: WebTarget, rows: Candidate[]) {
 }
 
 /** Draws a probe for a person: who won, bars to one scale, the answer. */
-export function drawProbe(found: Probe): string {
+export function drawProbe(found: Awaited<ReturnType<typeof probe>>): string {
   const { host, addresses, steps, status = "no answer" } = found;
   const [count, { byName }] = [addresses.length, addresses[0]];
-  let headline = `${host} is an address, not a name:`;
-  if (steps[0]?.name === "resolve") {
-    headline = `${host} has ${count} address${count > 1 ? "es" : ""}:`;
-  }
+  let headline = `${host} has ${count} address${count > 1 ? "es" : ""}:`;
   if (byName) headline = `${host} is connected to by name: ${byName}`;
+  else if (steps[0]?.name !== "resolve") {
+    headline = `${host} is an address, not a name:`;
+  }
   const width = Math.max(...addresses.map(({ address }) => address.length));
-  const rows = addresses.map(({ address, about, outcome, steps }) => {
-    const won = outcome === "won" && steps.length > 0 ? "  (it won)" : "";
-    return `  ${address.padEnd(width)}  ${about}${won}`;
-  });
+  const rows = addresses.map(({ address, about }) =>
+    `  ${address.padEnd(width)}  ${about}`
+  );
   const ways = [{ address: "", steps }, ...addresses]
     .filter(({ steps }) => steps.length > 0);
   // One scale for all, so that they can be compared.
