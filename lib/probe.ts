@@ -119,7 +119,6 @@ export async function probe(
   const [won, ...slower] = addresses.filter(({ outcome }) => outcome === "won")
     .sort((a, b) => totalOf(a.steps) - totalOf(b.steps));
   for (const row of slower) row.outcome = "late";
-  if (all && won) won.about += "  (it won)";
   const { address: winner, status } = won ?? {};
   const error = won ? undefined : failureOf(target, addresses);
   const total = totalOf(steps);
@@ -284,9 +283,10 @@ export function drawProbe(found: Awaited<ReturnType<typeof probe>>): string {
     headline = `${host} is an address, not a name:`;
   }
   const width = Math.max(...addresses.map(({ address }) => address.length));
-  const rows = addresses.map(({ address, about }) =>
-    `  ${address.padEnd(width)}  ${about}`
-  );
+  const rows = addresses.map(({ address, about, outcome, steps }) => {
+    const won = outcome === "won" && steps.length > 0 ? "  (it won)" : "";
+    return `  ${address.padEnd(width)}  ${about}${won}`;
+  });
   const ways = [{ address: "", steps }, ...addresses]
     .filter(({ steps }) => steps.length > 0);
   // One scale for all, so that they can be compared.
