@@ -36,8 +36,7 @@ export function openPrompt(log: Log): Prompt | Promise<Prompt> {
   dispatchEvent(new CustomEvent("keyboard", { detail: input }));
 
   let next: ReturnType<typeof input.next> | undefined;
-  const nobody = new AbortController().signal;
-  let peer = nobody; // or the signal of a chat
+  let alone = new AbortController(); // aborted while there is a peer
   let forgotten: Promise<void> | undefined;
   const safe = new SafeTextDecoder();
   let isEnded = true; // the last line that was shown
@@ -47,24 +46,25 @@ export function openPrompt(log: Log): Prompt | Promise<Prompt> {
     for await (const chunk of chunks(standardInput)) {
       yield chunk;
       const isHalf = isTyped && chunk.at(-1) !== FEED;
-      if (isHalf && peer === nobody) yield new Uint8Array([FEED]);
+      if (isHalf && !alone.signal.aborted) yield new Uint8Array([FEED]);
     }
   }
 
-  /** Gives lines until the signal is aborted, or they are for another one. */
+  /** Gives lines until the signal is aborted; the next is for others then. */
   async function* linesFor(signal: AbortSignal) {
-    peer = signal;
     for (;;) {
       const { value } = await (next ??= input.next());
-      if (signal.aborted || peer !== signal) return;
+      if (signal.aborted) return;
       next = undefined;
       if (value === undefined) return;
       yield value;
     }
   }
 
+  /** Sends nobody what is typed, until there is a peer. */
   async function refuse(): Promise<void> {
-    for await (const line of linesFor(nobody)) {
+    alone = new AbortController();
+    for await (const line of linesFor(alone.signal)) {
       log.error(`Not sent, ${NOBODY}: ${new TextDecoder().decode(line)}`);
     }
   }
@@ -80,6 +80,7 @@ export function openPrompt(log: Log): Prompt | Promise<Prompt> {
   return {
     async *lines(signal) {
       await forgotten;
+      alone.abort();
       signal.addEventListener("abort", () => {
         const end = new TextEncoder().encode(`${safe.finish()}\n`);
         if (isSeen && !isEnded) Deno.stdout.writeSync(end);

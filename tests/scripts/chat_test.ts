@@ -415,6 +415,27 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "tcp_server.ts -m chat says once that nobody is connected, however many have left",
+  CHAT,
+  async () => {
+    const [server, port] = await serverAt();
+    await using _ = server;
+    for (let i = 1; i <= 3; i++) {
+      using peer = new Peer(await Deno.connect({ port }));
+      await peer.say(`hello ${i}\n`);
+      await server.shows(new RegExp(`hello ${i}\n${ARROW}$`));
+      peer[Symbol.dispose]();
+      await server.shows(new RegExp(`hello ${i}\n[^]* closed\n *$`));
+    }
+    await server.type("hello?\nanybody?\n");
+    await server.shows(/Not sent.*anybody\?\n *$/);
+    await server.type(CTRL_C);
+    const { screen } = await server.ended();
+    assertEquals(screen.split("Not sent").length - 1, 2, screen);
+  },
+);
+
 const NEXT = { then: 'echo "[next]"' };
 
 for (
