@@ -1,5 +1,8 @@
 // A terminal that a person types at: `node:readline` edits lines, and what the
-// peer says never disturbs the one that is being typed.
+// peer says never disturbs the one that is being typed. It takes 20 ms to load.
+import { EventEmitter } from "node:events";
+import { stdin, stdout } from "node:process";
+import { createInterface } from "node:readline";
 import { pause } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import type { Log } from "./log.ts";
@@ -11,12 +14,7 @@ const REST_OF_LINE = 2000;
 const LONGEST_LINE_KEPT = 1_048_576;
 
 /** Takes the keyboard and the screen, until the prompt is disposed of. */
-export async function openTerminal(log: Log): Promise<Prompt> {
-  // These take 20 ms to load: only where a person types.
-  const { createInterface } = await import("node:readline");
-  const { EventEmitter } = await import("node:events");
-  const { stdin, stdout } = await import("node:process");
-
+export function openTerminal(log: Log): Prompt {
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
   const settings = { output: stdout, terminal: true, prompt: "" };
