@@ -9,7 +9,8 @@ import {
   STOPPED,
   writeHeader,
 } from "../../lib/stats.ts";
-import { describeReport, Histogram } from "../../lib/udp/report.ts";
+import type { Log } from "../../lib/command/log.ts";
+import { describeReport, Reception } from "../../lib/udp/report.ts";
 import { bytes } from "../support/helpers.ts";
 
 function datagram(
@@ -305,7 +306,7 @@ Deno.test("report() says nothing of nothing", () => {
   const statistics = new Statistics();
   const { seconds, ...report } = statistics.report();
   assertEquals([seconds, ...Object.values(report)], Array(8).fill(0));
-  assertEquals(new Histogram().rows(), []);
+  assertEquals(gapsOf([]), []);
 });
 
 Deno.test("record() gives the length of the header", () => {
@@ -350,12 +351,27 @@ Deno.test("describeReport() is one line with all that counts", () => {
   );
 });
 
-Deno.test("Histogram sorts durations into ranges that double", () => {
-  const histogram = new Histogram();
-  for (const milliseconds of [0, 0.0005, 0.001, 0.0019, 0.002, 1e12]) {
-    histogram.add(milliseconds);
+/** What a receiver tells of these times between two datagrams, in milliseconds. */
+function gapsOf(times: number[]): Record<string, unknown>[] {
+  const told: Record<string, unknown>[] = [];
+  const info: Log["info"] = (event, line, details) =>
+    void (event === "gap" && told.push({ line, ...details }));
+  const { now } = performance;
+  try {
+    using reception = new Reception({ info });
+    // Between two of them the clock stands nowhere.
+    for (const clock of times.flatMap((time) => [NaN, 0, time])) {
+      performance.now = () => clock;
+      reception.record(bytes("x"), "peer");
+    }
+  } finally {
+    performance.now = now;
   }
-  const rows = histogram.rows();
+  return told;
+}
+
+Deno.test("Reception sorts the times between datagrams into ranges that double", () => {
+  const rows = gapsOf([0, 0.0005, 0.001, 0.0019, 0.002, 1e12]);
   assertEquals(rows.map(({ from, to, count }) => [from, to, count]), [
     [0, 1, 2],
     [1, 2, 2],
@@ -364,12 +380,9 @@ Deno.test("Histogram sorts durations into ranges that double", () => {
   ]);
 });
 
-Deno.test("Histogram draws to scale, and something for a single one", () => {
-  const histogram = new Histogram();
-  for (let i = 0; i < 1000; i++) histogram.add(0.001);
-  for (let i = 0; i < 500; i++) histogram.add(0.002);
-  histogram.add(0.008);
-  assertEquals(histogram.rows().map(({ line }) => line), [
+Deno.test("Reception draws to scale, and something for a single one", () => {
+  const times = [...Array(1000).fill(0.001), ...Array(500).fill(0.002), 0.008];
+  assertEquals(gapsOf(times).map(({ line }) => line), [
     `0.001 ms - 0.002 ms    1000 ${"█".repeat(40)}`,
     `0.002 ms - 0.004 ms     500 ${"█".repeat(20)}`,
     "0.008 ms - 0.016 ms       1 █",
