@@ -7,22 +7,22 @@ import config from "../deno.json" with { type: "json" };
 
 /** `// On request:` and the lines after it, up to a blank or an outer one. */
 const ON_REQUEST = /^( *)\/\/ On request:.*\n(?:\1.*\S.*\n)*/gm;
+/** The name of an option, where it is made. */
+const OPTION = /\w+(?=: (?:\{$|(?:option|toggle|list)\())/gm;
+/** In the examples: the copy and its peer are in no such folder. */
+const SCRIPTS_FOLDER = /\bscripts\/(?=\w+\.ts\b)/g;
 /** The first line of a script, and what the head of a module says. */
 const MODULE_HEAD =
   /^(#!.*\n)?(\/\*\*(?:(?!\*\/)[^])*@module\n \*\/\n|(?:\/\/.*\n)*)/;
 /** `import { a } from "b";` and `const { a } = await import("./b.ts");` */
 const NAMED_IMPORT =
-  /^ *(import|export|const) (type )?\{((?:(?! as |:)[^}])*)\} (?:from|= await import\((?=\s*"\.))\s*"([^"]+)",?\s*\)?;\n/gm;
+  /^ *(?:import|export|const) (type )?\{((?:(?! as |:)[^}])*)\} (?:from|= await import\((?=\s*"\.))\s*"([^"]+)",?\s*\)?;\n/gm;
 /** Any other import of a module of ours: a copy cannot hold it. */
 const OTHER_IMPORT =
   /^(?:import |export .* from ).*|^.*\bimport(?:\((?!"\w+:)|\.meta\.(?!main)).*/m;
 /** A declaration with its comments, up to the next line in column 0. */
 const DECLARATION =
   /^(?:\/.*\n(?: \*.*\n)*)*(?:async |abstract )*(?:function\*?|class|interface|type|const|let) (\w+).*\n(?:(?:[ )}\]].*)?\n)*/gm;
-/** The name of an option, where it is made. */
-const OPTION = /\w+(?=: (?:\{$|(?:option|toggle|list)\())/gm;
-/** In the examples: the copy and its peer are in no such folder. */
-const SCRIPTS_FOLDER = /\bscripts\/(?=\w+\.ts\b)/g;
 const DOCUMENTATION = /^( *)\/\*\*[^]*?\*\/\n/gm;
 const COMMENT_LINE = /^ *(?:\/[/*]|\*).*\n/gm;
 
@@ -40,33 +40,24 @@ export async function eject(script: URL): Promise<string> {
     taken.add(url);
     const file = (await Deno.readTextFile(new URL(url)))
       .replaceAll("\r\n", "\n");
-    for (const [paragraph] of file.matchAll(ON_REQUEST)) {
-      for (const [name] of paragraph.matchAll(OPTION)) {
-        leftOut.add(`--${name.replace(/[A-Z]/g, "-$&").toLowerCase()}`);
-      }
+    const onRequest = file.match(ON_REQUEST)?.join("") ?? "";
+    for (const name of onRequest.match(OPTION) ?? []) {
+      leftOut.add(`--${name.replace(/[A-Z]/g, "-$&").toLowerCase()}`);
     }
     const source = file.replace(ON_REQUEST, "").replace(SCRIPTS_FOLDER, "");
     const [head] = MODULE_HEAD.exec(source)!;
-    const text = source.slice(head.length).replace(NAMED_IMPORT, "");
-    const name = url.replace(/.*\/(?=(lib|scripts)\/)/, "");
-    const other = OTHER_IMPORT.exec(text)?.[0].trim();
-    if (other) throw new Error(`${name} imports more than names: ${other}`);
-    const words = new Set(text.match(/\w+/g));
-    for (const statement of source.matchAll(NAMED_IMPORT)) {
-      const [, word, type = "", list, from] = statement;
-      const names = list.match(/\w[^,]*\b/g) ?? [];
-      const to = from.startsWith(".")
-        ? new URL(from, url).href
-        : import.meta.resolve(from);
-      // Types of what was left out may be mentioned nowhere else.
-      const isUsed = names.some((name) => words.has(lastWord(name)));
-      const isOurs = to.startsWith("file:");
-      if (isOurs && (isUsed || word === "export")) await take(to);
-      for (const name of isOurs ? [] : names) {
-        const line = `import ${type}{ ${name} } from "${to}";\n`;
-        imports.set(lastWord(name), line);
+    for (const [, type = "", list, from] of source.matchAll(NAMED_IMPORT)) {
+      const isPath = from.startsWith(".");
+      const { href } = new URL(isPath ? from : import.meta.resolve(from), url);
+      const isOurs = href.startsWith("file:");
+      if (isOurs) await take(href);
+      for (const words of isOurs ? [] : list.match(/\w[^,]*\b/g) ?? []) {
+        const line = `import ${type}{ ${words} } from "${href}";\n`;
+        imports.set(words.split(" ").at(-1)!, line);
       }
     }
+    const text = source.slice(head.length).replace(NAMED_IMPORT, "");
+    const name = url.replace(/.*\/(?=(lib|scripts)\/)/, "");
     modules.push({ name, head, text: shorten(text) });
   }
 
@@ -82,7 +73,6 @@ export async function eject(script: URL): Promise<string> {
     }
     for (const name of unused) imports.delete(name);
     const used = modules.filter(({ text }) => text !== "\n");
-    const parts = used.map(({ name, text }) => `${headingOf(name)}\n${text}`);
     const { name, head } = used.at(-1)!;
     copy = `${head}\
 // SPDX-License-Identifier: ${config.license}
@@ -95,7 +85,7 @@ ${leftOut.size > 0 ? `// Not in it is ${[...leftOut].join(" ")}.\n` : ""}\
 ${used.map(contentOf).join("\n")}
 
 ${[...imports.values()].join("")}
-${parts.join("\n")}`;
+${used.map(({ name, text }) => `${headingOf(name)}\n${text}`).join("\n")}`;
     const lint = ["lint", "--json", "--rules-tags="];
     const found = await deno(copy, ...lint, "--rules-include=no-unused-vars");
     for (const { message } of JSON.parse(found).diagnostics) {
@@ -104,9 +94,12 @@ ${parts.join("\n")}`;
     // It passes over types.
     const code = copy.replace(COMMENT_LINE, "");
     for (const [, name] of code.matchAll(/^(?:interface|type) (\w+)/gm)) {
-      const mentions = code.match(new RegExp(`\\b${name}\\b`, "g"))!;
-      if (mentions.length === 1) unused.add(name);
+      if (code.split(RegExp(`\\b${name}\\b`)).length === 2) unused.add(name);
     }
+  }
+  for (const { name, text } of modules) {
+    const other = OTHER_IMPORT.exec(text)?.[0].trim();
+    if (other) throw new Error(`${name} imports more than names: ${other}`);
   }
   copy = await deno(copy, "fmt", "--quiet");
   const lines = copy.split("\n");
@@ -124,11 +117,6 @@ function headingOf(module: string): string {
 function contentOf({ name, head }: { name: string; head: string }): string {
   const line = `//     0 ${name}: ${firstSentence(head)}`;
   return line.replace(/^(?=.{81})(.{1,78}) .*/, "$1 …");
-}
-
-/** The name in `type Name`. */
-function lastWord(words: string): string {
-  return words.split(" ").at(-1)!;
 }
 
 /** Takes out `export`, and of documentation all but the first sentence. */
@@ -161,8 +149,8 @@ async function deno(text: string, ...args: string[]): Promise<string> {
     stderr: "piped",
   }).spawn();
   // If it leaves without reading to the end, its error says why.
-  const sent = new Blob([text]).stream().pipeTo(child.stdin).catch(() => {});
-  const [{ stdout, stderr }] = await Promise.all([child.output(), sent]);
+  await new Blob([text]).stream().pipeTo(child.stdin).catch(() => {});
+  const { stdout, stderr } = await child.output();
   if (stdout.length > 0) return new TextDecoder().decode(stdout);
   const [reason] = new TextDecoder().decode(stderr).trim().split("\n");
   throw new Error(`deno ${args[0]} says ${reason}`);
