@@ -12,14 +12,10 @@ const OPTION = /\w+(?=: (?:\{$|(?:option|toggle|list)\())/gm;
 /** In the examples: the copy and its peer are in no such folder. */
 const SCRIPTS_FOLDER = /\bscripts\/(?=\w+\.ts\b)/g;
 /** The first line of a script, and what the head of a module says. */
-const MODULE_HEAD =
-  /^(#!.*\n)?(\/\*\*(?:(?!\*\/)[^])*@module\n \*\/\n|(?:\/\/.*\n)*)/;
+const MODULE_HEAD = /^(?:#!.*\n)?(?:\/\*\*[^]*?@module\n \*\/\n|(?:\/\/.*\n)*)/;
 /** `import { a } from "b";` and `const { a } = await import("./b.ts");` */
 const NAMED_IMPORT =
-  /^ *(?:import|export|const) (type )?\{((?:(?! as |:)[^}])*)\} (?:from|= await import\((?=\s*"\.))\s*"([^"]+)",?\s*\)?;\n/gm;
-/** Any other import of a module of ours: a copy cannot hold it. */
-const OTHER_IMPORT =
-  /^(?:import |export .* from ).*|^.*\bimport(?:\((?!"\w+:)|\.meta\.(?!main)).*/m;
+  /^ *(?:import|export|const) (type )?\{([^}:]*)\} (?:from|= await import\((?=\s*"\.))\s*"([^"]+)",?\s*\)?;\n/gm;
 /** A declaration with its comments, up to the next line in column 0. */
 const DECLARATION =
   /^(?:\/.*\n(?: \*.*\n)*)*(?:async |abstract )*(?:function\*?|class|interface|type|const|let) (\w+).*\n(?:(?:[ )}\]].*)?\n)*/gm;
@@ -28,16 +24,15 @@ const COMMENT_LINE = /^ *(?:\/[/*]|\*).*\n/gm;
 
 /** Puts a script and what it imports into one text. */
 export async function eject(script: URL): Promise<string> {
-  const taken = new Set<string>();
-  const modules: { name: string; head: string; text: string }[] = [];
+  const modules = new Map<string, { head: string; text: string }>();
   /** Imports from modules that are not ours, `node:readline` for one; by name. */
   const imports = new Map<string, string>();
   const leftOut = new Set<string>();
 
   /** Takes in a module, below all that it imports. */
   async function take(url: string): Promise<void> {
-    if (taken.has(url)) return;
-    taken.add(url);
+    const name = url.replace(/.*\/(?=(lib|scripts)\/)/, "");
+    if (modules.has(name)) return;
     const file = (await Deno.readTextFile(new URL(url)))
       .replaceAll("\r\n", "\n");
     const onRequest = file.match(ON_REQUEST)?.join("") ?? "";
@@ -57,24 +52,26 @@ export async function eject(script: URL): Promise<string> {
       }
     }
     const text = source.slice(head.length).replace(NAMED_IMPORT, "");
-    const name = url.replace(/.*\/(?=(lib|scripts)\/)/, "");
-    modules.push({ name, head, text: shorten(text) });
+    modules.set(name, { head, text: shorten(text) });
   }
 
   await take(script.href);
-  let copy = "";
   // What only unused functions use is found unused once they are gone.
-  const unused = new Set<string>();
-  for (let before = -1; before < unused.size;) {
-    before = unused.size;
-    for (const module of modules) {
-      const kept = (all: string, name: string) => unused.has(name) ? "" : all;
-      module.text = module.text.replace(DECLARATION, kept).trim() + "\n";
-    }
+  let [before, code] = ["", ""];
+  do {
+    before = code;
+    const unused = await unusedIn(code);
+    const keep = (all: string, name: string) => unused.has(name) ? "" : all;
     for (const name of unused) imports.delete(name);
-    const used = modules.filter(({ text }) => text !== "\n");
-    const { name, head } = used.at(-1)!;
-    copy = `${head}\
+    for (const module of modules.values()) {
+      module.text = module.text.replace(DECLARATION, keep).trim() + "\n";
+    }
+    const texts = modules.values().map(({ text }) => text);
+    code = [...imports.values(), ...texts].join("");
+  } while (code !== before);
+  const used = [...modules].filter(([, { text }]) => text !== "\n");
+  const [name, { head }] = used.at(-1)!;
+  const text = `${head}\
 // SPDX-License-Identifier: ${config.license}
 // Copyright (c) 2026 the socket scripts authors
 //
@@ -85,23 +82,8 @@ ${leftOut.size > 0 ? `// Not in it is ${[...leftOut].join(" ")}.\n` : ""}\
 ${used.map(contentOf).join("\n")}
 
 ${[...imports.values()].join("")}
-${used.map(({ name, text }) => `${headingOf(name)}\n${text}`).join("\n")}`;
-    const lint = ["lint", "--json", "--rules-tags="];
-    const found = await deno(copy, ...lint, "--rules-include=no-unused-vars");
-    for (const { message } of JSON.parse(found).diagnostics) {
-      unused.add(message.split("`")[1]);
-    }
-    // It passes over types.
-    const code = copy.replace(COMMENT_LINE, "");
-    for (const [, name] of code.matchAll(/^(?:interface|type) (\w+)/gm)) {
-      if (code.split(RegExp(`\\b${name}\\b`)).length === 2) unused.add(name);
-    }
-  }
-  for (const { name, text } of modules) {
-    const other = OTHER_IMPORT.exec(text)?.[0].trim();
-    if (other) throw new Error(`${name} imports more than names: ${other}`);
-  }
-  copy = await deno(copy, "fmt", "--quiet");
+${used.map(([name, { text }]) => `${headingOf(name)}\n${text}`).join("\n")}`;
+  const copy = await deno(text, "fmt", "--quiet");
   const lines = copy.split("\n");
   return copy.replace(/^\/\/ +0 (?=(\S+):)/gm, (_, name) => {
     const line = lines.indexOf(headingOf(name)) + 1;
@@ -109,12 +91,26 @@ ${used.map(({ name, text }) => `${headingOf(name)}\n${text}`).join("\n")}`;
   });
 }
 
+/** The names that are declared and not used. */
+async function unusedIn(code: string): Promise<Set<string>> {
+  const lint = ["lint", "--json", "--rules-tags="];
+  const found = await deno(code, ...lint, "--rules-include=no-unused-vars");
+  const names: string[] = JSON.parse(found).diagnostics
+    .map(({ message }: { message: string }) => message.split("`")[1]);
+  // It passes over types.
+  const bare = code.replace(COMMENT_LINE, "");
+  const types = bare.matchAll(/^(?:interface|type) (\w+)/gm)
+    .map(([, name]) => name)
+    .filter((name) => bare.split(RegExp(`\\b${name}\\b`)).length === 2);
+  return new Set([...names, ...types]);
+}
+
 function headingOf(module: string): string {
   return `// ${module} `.padEnd(80, "-");
 }
 
 /** A line of the table of contents; the number of its line is 0 yet. */
-function contentOf({ name, head }: { name: string; head: string }): string {
+function contentOf([name, { head }]: [string, { head: string }]): string {
   const line = `//     0 ${name}: ${firstSentence(head)}`;
   return line.replace(/^(?=.{81})(.{1,78}) .*/, "$1 …");
 }

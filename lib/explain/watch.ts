@@ -63,8 +63,7 @@ class ObservedSocket {
     };
     try {
       const result = work();
-      if (result instanceof Promise) return result.then(tell, fail);
-      return tell(result);
+      return result instanceof Promise ? result.then(tell, fail) : tell(result);
     } catch (error) {
       return fail(error);
     }
@@ -181,49 +180,46 @@ function streamsOf(socket: Loose) {
   return { readable, writable };
 }
 
-async function connectObserved(real: Loose, options: Loose): Promise<Loose> {
-  const observed = new ObservedSocket();
-  const to = { hostname: "127.0.0.1", ...options };
-  observed.perform("stream", { address: to });
-  const conn = await observed.perform("connect", { to }, () => real(options));
-  return observed.observe(conn);
-}
-
-/** The connection stays the same socket when it speaks TLS. */
-async function tellTls(conn: Loose, options: Loose, work: () => Loose) {
-  const observed = observedSockets.get(conn) ?? new ObservedSocket();
-  const given = { hostname: "127.0.0.1", ...options };
-  return observed.observe(await observed.perform("startTls", given, work));
-}
-
-function listenObserved(real: Loose, options: Loose, isStream = true): Loose {
-  const type = isStream ? "stream" : "datagrams";
-  const observed = new ObservedSocket(type);
-  const address = { hostname: "0.0.0.0", ...options };
-  observed.perform(type, { address });
-  // Deno sets it for a stream itself, for datagrams where it is told to.
-  const reuses = isStream ? !address.path : address.reuseAddress;
-  const isWindows = Deno.build.os === "windows";
-  if (reuses && !isWindows) observed.perform("reuseAddress", {});
-  const socket = observed.perform("bind", { address }, () => real(options));
-  const most = address.tcpBacklog ?? 511;
-  if (isStream) observed.perform("listen", { most });
-  return observed.observe(socket);
-}
-
 /** What is called in place of Deno's functions, and given the real one first. */
 const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
-  connect: connectObserved,
-  async connectTls(real, options) {
-    const conn = await connectObserved(real, options);
-    return await tellTls(conn, options, () => conn);
+  async connect(real, options) {
+    const observed = new ObservedSocket();
+    const to = { hostname: "127.0.0.1", ...options };
+    observed.perform("stream", { address: to });
+    const call = () => real(options);
+    return observed.observe(await observed.perform("connect", { to }, call));
   },
-  startTls: (real, conn, options) =>
-    tellTls(conn, options, () => real(conn, options)),
-  listen: (real, options) => listenObserved(real, options),
-  listenTls: (real, options) => listenObserved(real, options),
-  listenDatagram: (real, options) => listenObserved(real, options, false),
+
+  async connectTls(real, options) {
+    const conn = await STAND_INS.connect(real, options);
+    return await STAND_INS.startTls(() => conn, conn, options);
+  },
+
+  /** The connection stays the same socket when it speaks TLS. */
+  async startTls(real, conn, options) {
+    const observed = observedSockets.get(conn) ?? new ObservedSocket();
+    const given = { hostname: "127.0.0.1", ...options };
+    const call = () => real(conn, options);
+    return observed.observe(await observed.perform("startTls", given, call));
+  },
+
+  listen(real, options) {
+    const address = { hostname: "0.0.0.0", ...options };
+    const { transport, path, reuseAddress, tcpBacklog: most = 511 } = address;
+    const isStream = !/^(udp|unixpacket)$/.test(transport);
+    const type = isStream ? "stream" : "datagrams";
+    const observed = new ObservedSocket(type);
+    observed.perform(type, { address });
+    // Deno sets it for a stream itself, for datagrams where it is told to.
+    const reuses = isStream ? !path : reuseAddress;
+    const isWindows = Deno.build.os === "windows";
+    if (reuses && !isWindows) observed.perform("reuseAddress", {});
+    const socket = observed.perform("bind", { address }, () => real(options));
+    if (isStream) observed.perform("listen", { most });
+    return observed.observe(socket);
+  },
 };
+STAND_INS.listenTls = STAND_INS.listenDatagram = STAND_INS.listen;
 for (const [name, standIn] of Object.entries(STAND_INS)) {
   const real = Deno[name as "connect"];
   // Only with `--unstable-net` are there datagrams.

@@ -298,28 +298,6 @@ console.log(count(1), new Counter());
   );
 });
 
-const REFUSED = [
-  `import * as lib from "../lib/lib.ts";\nconsole.log({ ...lib });\n`,
-  `import { a as b } from "../lib/lib.ts";\nconsole.log(b);\n`,
-  `import lib from "../lib/lib.ts";\nconsole.log(lib);\n`,
-  `console.log((await import("../lib/lib.ts")).a);\n`,
-  `const { a: b } = await import("../lib/lib.ts");\nconsole.log(b);\n`,
-  `console.log(await import(Deno.args[0]));\n`,
-  `console.log(import.meta.url);\n`,
-];
-for (const text of REFUSED) {
-  Deno.test(`eject() refuses ${text.split("\n")[0]}`, async () => {
-    using folder = new Folder();
-    const script = build(folder, {
-      "scripts/main.ts": text,
-      "lib/lib.ts": "export const a = 1;\n",
-    });
-    const error = await assertRejects(() => eject(script), Error);
-    assertStringIncludes(error.message, text.split(";\n")[0]);
-    assertStringIncludes(error.message, "scripts/main.ts");
-  });
-}
-
 Deno.test("eject() says what is wrong when a script does not parse", async () => {
   using folder = new Folder();
   const script = build(folder, { "scripts/main.ts": "console.log(;\n" });
