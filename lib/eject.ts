@@ -70,25 +70,28 @@ export async function eject(script: URL): Promise<string> {
     code = [...imports.values(), ...texts].join("");
   } while (code !== before);
   const used = [...modules].filter(([, { text }]) => text !== "\n");
+  const parts = used.map(([name, { text }]) =>
+    `\n${`// ${name} `.padEnd(80, "-")}\n${text}`
+  );
+  const body = [...imports.values(), ...parts].join("");
+  const lines = (await deno(body, "fmt", "--quiet")).split("\n");
   const [name, { head }] = used.at(-1)!;
-  const text = `${head}\
+  const top = `${head}\
 // SPDX-License-Identifier: ${config.license}
 // Copyright (c) 2026 the socket scripts authors
 //
 // Ejected from ${name} of ${config.name} ${config.version}.
 ${leftOut.size > 0 ? `// Not in it is ${[...leftOut].join(" ")}.\n` : ""}\
 // What is below, and on which line it begins:
-//
-${used.map(contentOf).join("\n")}
-
-${[...imports.values()].join("")}
-${used.map(([name, { text }]) => `${headingOf(name)}\n${text}`).join("\n")}`;
-  const copy = await deno(text, "fmt", "--quiet");
-  const lines = copy.split("\n");
-  return copy.replace(/^\/\/ +0 (?=(\S+):)/gm, (_, name) => {
-    const line = lines.indexOf(headingOf(name)) + 1;
-    return `// ${String(line).padStart(5)} `;
+//`.split("\n");
+  const contents = used.map(([name, { head }]) => {
+    const start = lines.findIndex((line) => line.startsWith(`// ${name} -`));
+    // Above are its head, this table and an empty line; the first line is 1.
+    const line = `${top.length + used.length + 1 + start + 1}`.padStart(5);
+    return `// ${line} ${name}: ${firstSentence(head)}`
+      .trimEnd().replace(/^(?=.{81})(.{1,78}) .*/, "$1 …");
   });
+  return [...top, ...contents, "", ...lines].join("\n");
 }
 
 /** The names that are declared and not used. */
@@ -103,16 +106,6 @@ async function unusedIn(code: string): Promise<Set<string>> {
     .map(([, name]) => name)
     .filter((name) => bare.split(RegExp(`\\b${name}\\b`)).length === 2);
   return new Set([...names, ...types]);
-}
-
-function headingOf(module: string): string {
-  return `// ${module} `.padEnd(80, "-");
-}
-
-/** A line of the table of contents; the number of its line is 0 yet. */
-function contentOf([name, { head }]: [string, { head: string }]): string {
-  const line = `//     0 ${name}: ${firstSentence(head)}`;
-  return line.replace(/^(?=.{81})(.{1,78}) .*/, "$1 …");
 }
 
 /** Takes out `export`, and of documentation all but the first sentence. */

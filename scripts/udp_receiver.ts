@@ -92,7 +92,7 @@ Examples:
     using reception = options.stats
       ? new (await import("../lib/udp/report.ts")).Reception(log)
       : undefined;
-    if (reception) view.header = (...given) => reception.record(...given);
+    if (reception) view.header = reception.record;
     if (reception) view.isShown = !output.terminal;
 
     const guard = new EchoGuard(socket.address);
@@ -103,32 +103,27 @@ Examples:
       const datagrams = socket.receive({ maxSize, timeout, signal });
       for await (const { payload, peer, cut } of datagrams) {
         if (!isWanted(peer)) continue;
-        const bytes = payload.length;
         // Most datagrams come from the sender of the one before.
-        if (peer.port !== last?.port || peer.hostname !== last.hostname) {
-          last = peer;
-          from = formatAddress(peer);
-          if (view.isShown) {
-            log.info("peer", `From ${from}:`, { peer: from, bytes });
-          }
+        const isLast = peer.port === last?.port &&
+          peer.hostname === last.hostname;
+        if (!isLast) [last, from] = [peer, formatAddress(peer)];
+        const about = { peer: from, bytes: payload.length };
+        if (!isLast && view.isShown) log.info("peer", `From ${from}:`, about);
+        if (log.verbose) {
+          log.debug("datagram", `${about.bytes} bytes from ${from}`, about);
         }
         const header = view.header(payload, from);
-        if (log.verbose) {
-          const text = `${bytes} bytes from ${from}`;
-          log.debug("datagram", text, { peer: from, bytes });
-        }
         const objection = echo && !cut && guard.objection(payload, peer);
         if (cut) {
           const text =
             `The datagram from ${from} is longer than ${maxSize} bytes: its end is lost (--max-size)`;
-          log.error(text, { peer: from, bytes });
+          log.error(text, about);
         } else if (objection) {
-          const text = `${from} gets no answer: ${objection}`;
-          log.info("unanswered", text, { peer: from });
+          log.info("unanswered", `${from} gets no answer: ${objection}`, about);
         } else if (echo) {
           // One peer that cannot be reached is no reason to leave the others.
           await socket.send(payload, peer)
-            .catch(({ message }) => log.error(message, { peer: from }));
+            .catch(({ message }) => log.error(message, about));
         }
         if (view.isShown) await output.datagram(payload.subarray(header), hex);
         if (++received === options.count) break;

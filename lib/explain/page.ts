@@ -5,7 +5,7 @@
 import { describeError } from "../tcp/errors.ts";
 import { pause } from "../tcp/stream.ts";
 import html from "./page.html" with { type: "text" };
-import { onStep } from "./watch.ts";
+import { stepListeners } from "./watch.ts";
 
 /** Steps that are kept, that a page gets at a time, and bytes kept of each. */
 const KEPT_STEPS = 2000;
@@ -34,20 +34,19 @@ let keyboard: ((line: string) => string) | undefined;
 /** Lets an input give what is entered on the page, too. */
 function typeInto(input: AsyncIterator<Uint8Array, void>) {
   const read = input.next.bind(input);
-  let isEmpty = true;
+  let isUsed = false;
   let entered: ReadableStreamDefaultController<Uint8Array>;
   const both = new ReadableStream({
     start: (controller) => void (entered = controller),
     async pull() {
       const { value } = await read();
-      if (value) entered.enqueue(value);
       // Where there is no input at all, the page is the only keyboard.
-      else if (isEmpty) await new Promise(() => {});
-      else {
+      if (value) entered.enqueue(value);
+      else if (isUsed) {
         keyboard = () => "the input has ended";
         entered.close();
       }
-      isEmpty = false;
+      isUsed ||= value !== undefined;
     },
   }, { highWaterMark: 0 }).getReader();
   input.next = () => both.read() as ReturnType<typeof read>;
@@ -64,7 +63,7 @@ addEventListener("keyboard", (event) => {
   wake();
 });
 
-onStep((step) => {
+stepListeners.push((step) => {
   const bytes = step.bytes?.subarray(0, KEPT_BYTES).toBase64();
   steps.push({ ...step, bytes, length: step.bytes?.length });
   if (++count > KEPT_STEPS) steps.shift();

@@ -1,5 +1,5 @@
 // Wraps Deno's socket calls: each call of the program, from now on, is a step
-// that is told to whoever has asked for it by `onStep`.
+// that is told to each of `stepListeners`.
 import { formatAddress } from "../address.ts";
 import { writeAll } from "../tcp/stream.ts";
 import { safeLine } from "../text.ts";
@@ -23,12 +23,7 @@ export interface SocketStep {
   failed: boolean;
 }
 
-const listeners: ((step: SocketStep) => void)[] = [];
-
-/** Tells each step from now on. */
-export function onStep(listener: (step: SocketStep) => void): void {
-  listeners.push(listener);
-}
+export const stepListeners: ((step: SocketStep) => void)[] = [];
 
 // By Deno's method, or a part of one: the name of the step and what it does, the
 // call in C, the call in Python. `#tell` puts values in place of the braces.
@@ -77,8 +72,8 @@ class ObservedSocket {
       const isEnd = result === null;
       const bytes = moved && !isEnd ? data.subarray(0, count) : undefined;
       // Each time anew: behind a proxy it becomes the client's.
-      const accepted = method === "accept" ? result?.remoteAddr : undefined;
-      const other = from ?? accepted ?? given.to ?? this.#socket?.remoteAddr;
+      const other = from ?? given.to ?? result?.remoteAddr ??
+        this.#socket?.remoteAddr;
       const peer = other && addressOf(other).text;
       const local = result?.localAddr;
       const address = result?.addr ?? given.address ?? other;
@@ -90,7 +85,7 @@ class ObservedSocket {
         flag: Number(data ?? true),
         state: data === false ? "off" : "on",
         from: local ? `from ${addressOf(local).text} ` : "",
-        accepted: accepted ? `${peer} has connected` : "",
+        accepted: peer ? `${peer} has connected` : "",
         moved: given.to ? `to ${peer}` : "",
         closed: peer ? `the connection to ${peer}` : "the socket",
       };
@@ -111,7 +106,7 @@ class ObservedSocket {
       const { number: socket, type } = observedSockets.get(result) ?? this;
       const [time, failed] = [performance.now(), error !== undefined];
       const step = { time, name, what, c, python, socket, type, peer, bytes };
-      for (const tell of listeners) tell({ ...step, failed });
+      for (const tell of stepListeners) tell({ ...step, failed });
     } catch {
       // A program may call with anything; Deno says what is wrong with that.
     }

@@ -13,14 +13,14 @@ export class Reception implements Disposable {
   constructor(readonly log: Pick<Log, "info">) {}
 
   /** Takes a datagram; gives the length of the header that it has. */
-  record(payload: Uint8Array, from: string): number {
+  record = (payload: Uint8Array, from: string): number => {
     const now = performance.now();
     // Above 35 minutes all are in one range.
     const gap = Math.min(1000 * (now - this.#arrival), 2 ** 32 - 1);
     if (gap >= 0) this.#gaps[32 - Math.clz32(gap)]++;
     this.#arrival = now;
     return this.#statistics.record(payload, from, now);
-  }
+  };
 
   /** Tells of all, of each of several senders, and draws the times between. */
   [Symbol.dispose](): void {
