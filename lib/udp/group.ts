@@ -70,9 +70,8 @@ export async function joinGroup(
     else await socket.joinMulticastV6(hostname, Number(on));
   } catch (error) {
     const said = `${error} ${(error as { code?: string }).code}`;
-    const code = Object.keys(GROUP_REASONS)
-      .find((code) => new RegExp(code).test(said)) ?? "";
-    const why = GROUP_REASONS[code];
+    const [, why] = Object.entries(GROUP_REASONS)
+      .find(([code]) => RegExp(code).test(said)) ?? [];
     throw describeError(error, `join ${hostname} on ${on}`, "", why);
   }
 }
