@@ -17,11 +17,12 @@ import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, option, refuse } from "../lib/command/options.ts";
 import { size, toggle, usage } from "../lib/command/options.ts";
+import { print, shownDatagram } from "../lib/command/output.ts";
 import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
 import { resolveName } from "../lib/tcp/connect.ts";
 import { after, standardInput } from "../lib/tcp/stream.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { paceOf, printAnswers, seriesOf } from "../lib/udp/series.ts";
+import { paceOf, seriesOf } from "../lib/udp/series.ts";
 
 const OPTIONS = {
   count: option("N", "send each message N times", integer(1, STOPPED)),
@@ -91,11 +92,24 @@ Examples:
 
     // It listens first: an answer may be there before the last has left.
     const over = new AbortController();
-    const answers = answered && printAnswers(socket, replies, log, over.signal);
+    const answers = answered && printAnswers(over.signal);
     if (answers) answers.catch(() => over.abort());
     const end = AbortSignal.any([stop, over.signal]);
     // Or it would go on waiting for a line.
     end.addEventListener("abort", () => total > 0 || Deno.stdin.close());
+
+    /** Prints what comes back, whoever sent it; gives how many came. */
+    async function printAnswers(signal: AbortSignal): Promise<number> {
+      let came = 0;
+      for await (const { payload, peer } of socket.receive({ signal })) {
+        const about = { peer: formatAddress(peer), bytes: payload.length };
+        log.info("answer", `${about.bytes} bytes from ${about.peer}`, about);
+        const shown = Deno.stdout.isTerminal() && shownDatagram(payload);
+        await print(shown ? new TextEncoder().encode(shown) : payload);
+        if (++came === replies) break;
+      }
+      return came;
+    }
 
     const [run] = crypto.getRandomValues(new Uint32Array(1));
     let [tried, sent, bytes] = [0, 0, 0];

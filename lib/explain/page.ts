@@ -85,50 +85,46 @@ async function newsFor(id: string, has: number) {
 }
 
 /** Answers none but the page that this server has given out. */
-async function replyTo(
-  { url, method, headers }: Request,
-  nonce: string,
-): Promise<[status: number, text?: string, type?: string]> {
+async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
+  underWay++;
+  completed.catch(() => {}).finally(() => underWay--);
+  const { url, method, headers } = request;
+  const nonce = crypto.randomUUID();
+  // No other page can make use of a response, and nothing else is loaded.
+  const reply = (status: number, text = "", type = "text/plain") =>
+    new Response(text, {
+      status,
+      headers: {
+        "content-type": `${type}; charset=utf-8`,
+        "content-security-policy": "default-src 'none'; connect-src 'self'; " +
+          `style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; ` +
+          "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "cache-control": "no-store",
+        "cross-origin-resource-policy": "same-origin",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+      },
+    });
   const origin = headers.get("origin") ?? (method === "GET" ? place : "");
   const isOurs = `http://${headers.get("host")}` === place;
   const asked = URL.parse(url);
-  if (!isOurs || origin !== place || !asked) return [403];
-  const { pathname, searchParams } = asked;
-  const { line = "", id = "", has } = Object.fromEntries(searchParams);
-  switch (`${method} ${pathname}`) {
+  if (!isOurs || origin !== place || !asked) return reply(403);
+  const { line = "", id = "", has } = Object.fromEntries(asked.searchParams);
+  switch (`${method} ${asked.pathname}`) {
     case `GET /${token}/`:
-      return [200, html.replaceAll("{nonce}", nonce), "text/html"];
+      return reply(200, html.replaceAll("{nonce}", nonce), "text/html");
     case `GET /${token}/steps`: {
-      const news = await newsFor(id, Number(has));
-      return [200, JSON.stringify(news), "application/json"];
+      const news = JSON.stringify(await newsFor(id, Number(has)));
+      return reply(200, news, "application/json");
     }
     case `POST /${token}/type`: {
       const reason = /(?!\t)\p{Cc}/u.test(line)
         ? "it holds control characters"
         : keyboard?.(line) ?? "there is no chat";
-      return [reason ? 409 : 200, reason];
+      return reply(reason ? 409 : 200, reason);
     }
   }
-  return [404];
-}
-
-/** No other page can make use of a response, and nothing else is loaded. */
-async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
-  underWay++;
-  completed.catch(() => {}).finally(() => underWay--);
-  const nonce = crypto.randomUUID();
-  const [status, text, type = "text/plain"] = await replyTo(request, nonce);
-  const headers = {
-    "content-type": `${type}; charset=utf-8`,
-    "content-security-policy": "default-src 'none'; connect-src 'self'; " +
-      `style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; ` +
-      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "cache-control": "no-store",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-  };
-  return new Response(text, { status, headers });
+  return reply(404);
 }
 
 function openServer() {

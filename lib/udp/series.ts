@@ -1,10 +1,5 @@
-// `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due;
-// `printAnswers`: what comes back.
-import { formatAddress } from "../address.ts";
-import type { Log } from "../command/log.ts";
-import { print, shownDatagram } from "../command/output.ts";
+// `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due.
 import { concatenate, pause, type Reader, turn } from "../tcp/stream.ts";
-import type { UdpSocket } from "../udp.ts";
 
 // Gives the datagrams, each with room for a header: texts, or, where nothing says
 // what to send, lines of input. `total` is how many come; 0 if nobody knows.
@@ -15,7 +10,10 @@ export function seriesOf(
   input: Reader,
   limit: number,
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
-  const datagramOf = (message: Uint8Array) => {
+  const isRead = texts.length === 0 && (raw || (count ?? size) === undefined);
+  if (texts.length === 0 && !isRead) [texts, size] = [[""], size ?? 64];
+
+  function datagramOf(message: Uint8Array): Uint8Array {
     const length = size ?? header + message.length;
     if (length < header) {
       throw new RangeError(`--size must be ${header} or more with --number`);
@@ -31,19 +29,21 @@ export function seriesOf(
     body.set(message.subarray(0, body.length));
     for (let i = message.length; i < body.length; i++) body[i] = 97 + i % 26;
     return datagram;
-  };
-  async function* read() {
+  }
+
+  const made = texts.map((text) => datagramOf(new TextEncoder().encode(text)));
+  const total = (count ?? 1) * made.length;
+
+  async function* datagrams() {
+    for (let i = 0; i < total; i++) yield made[i % made.length];
     const buffer = new Uint8Array(limit - header);
     let rest = new Uint8Array(0);
     const upTo = (end: number) =>
       datagramOf(rest.subarray(0, rest[end - 1] === 0x0d ? end - 1 : end));
-    for (let length; (length = await input.read(buffer)) !== null;) {
+    for (let length; isRead && (length = await input.read(buffer)) !== null;) {
       const chunk = buffer.subarray(0, length);
-      if (raw) {
-        yield datagramOf(chunk);
-        continue;
-      }
-      rest = concatenate([rest, chunk]);
+      if (raw) yield datagramOf(chunk);
+      else rest = concatenate([rest, chunk]);
       for (let end; (end = rest.indexOf(0x0a)) >= 0;) {
         yield upTo(end);
         rest = rest.subarray(end + 1);
@@ -52,17 +52,8 @@ export function seriesOf(
     }
     if (rest.length > 0) yield upTo(rest.length);
   }
-  if (texts.length === 0) {
-    const isRead = raw || (count ?? size) === undefined;
-    if (isRead) return { total: 0, datagrams: read() };
-    [texts, size] = [[""], size ?? 64];
-  }
-  const made = texts.map((text) => datagramOf(new TextEncoder().encode(text)));
-  const total = (count ?? 1) * made.length;
-  async function* repeated() {
-    for (let i = 0; i < total; i++) yield made[i % made.length];
-  }
-  return { total, datagrams: repeated() };
+
+  return { total, datagrams: datagrams() };
 }
 
 /** A timer of Deno's is late by up to this (on Windows 14), in milliseconds. */
@@ -89,23 +80,4 @@ export function paceOf(interval: number, signal: AbortSignal) {
     }
     last = performance.now();
   };
-}
-
-/** Prints what comes back, whoever sent it; gives how many came. */
-export async function printAnswers(
-  socket: UdpSocket,
-  most: number | undefined,
-  log: Log,
-  signal: AbortSignal,
-): Promise<number> {
-  const isTerminal = Deno.stdout.isTerminal();
-  let count = 0;
-  for await (const { payload, peer } of socket.receive({ signal })) {
-    const [from, bytes] = [formatAddress(peer), payload.length];
-    log.info("answer", `${bytes} bytes from ${from}`, { peer: from, bytes });
-    const shown = isTerminal && shownDatagram(payload);
-    await print(shown ? new TextEncoder().encode(shown) : payload);
-    if (++count === most) break;
-  }
-  return count;
 }
