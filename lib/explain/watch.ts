@@ -48,6 +48,8 @@ class ObservedSocket {
     const closes = method === "close" && this.#open;
     if (closes) this.#open = false;
     const tell = (result?: Loose, error?: Loose) => {
+      if (method === "accept" && result) new ObservedSocket().#observe(result);
+      else if (result?.close) this.#observe(result);
       // A socket closes once, and what waits on it then has not failed.
       if (closes || this.#open) this.#tell(method, given, result, error);
       return result;
@@ -113,8 +115,8 @@ class ObservedSocket {
   }
 
   /** Lets every call on the socket, from now on, tell what it does. */
-  observe(socket: Loose): Loose {
-    if (observedSockets.has(socket)) return socket;
+  #observe(socket: Loose): void {
+    if (observedSockets.has(socket)) return;
     this.#socket = socket;
     observedSockets.set(socket, this);
     // Not enumerable, so that a printed socket looks as it does.
@@ -127,17 +129,13 @@ class ObservedSocket {
       const name = typeof method === "string" ? method : "close";
       replace(method, (...args: Loose[]) => {
         const [data, to] = args;
-        const call = () => real.apply(socket, args);
-        const accept = async () => new ObservedSocket().observe(await call());
-        const work = name === "accept" ? accept : call;
-        return this.perform(name, { data, to }, work);
+        return this.perform(name, { data, to }, () => real.apply(socket, args));
       });
     }
-    if (!socket.read) return socket;
+    if (!socket.read) return;
     const { readable, writable } = streamsOf(socket);
     replace("readable", readable);
     replace("writable", writable);
-    return socket;
   }
 }
 
@@ -177,25 +175,23 @@ function streamsOf(socket: Loose) {
 
 /** What is called in place of Deno's functions, and given the real one first. */
 const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
-  async connect(real, options) {
+  connect(real, options) {
     const observed = new ObservedSocket();
     const to = { hostname: "127.0.0.1", ...options };
     observed.perform("stream", { address: to });
-    const call = () => real(options);
-    return observed.observe(await observed.perform("connect", { to }, call));
+    return observed.perform("connect", { to }, () => real(options));
   },
 
   async connectTls(real, options) {
     const conn = await STAND_INS.connect(real, options);
-    return await STAND_INS.startTls(() => conn, conn, options);
+    return STAND_INS.startTls(() => conn, conn, options);
   },
 
   /** The connection stays the same socket when it speaks TLS. */
-  async startTls(real, conn, options) {
+  startTls(real, conn, options) {
     const observed = observedSockets.get(conn) ?? new ObservedSocket();
     const given = { hostname: "127.0.0.1", ...options };
-    const call = () => real(conn, options);
-    return observed.observe(await observed.perform("startTls", given, call));
+    return observed.perform("startTls", given, () => real(conn, options));
   },
 
   listen(real, options) {
@@ -211,7 +207,7 @@ const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
     if (reuses && !isWindows) observed.perform("reuseAddress", {});
     const socket = observed.perform("bind", { address }, () => real(options));
     if (isStream) observed.perform("listen", { most });
-    return observed.observe(socket);
+    return socket;
   },
 };
 STAND_INS.listenTls = STAND_INS.listenDatagram = STAND_INS.listen;
