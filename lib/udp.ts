@@ -165,25 +165,23 @@ export class UdpSocket implements Disposable {
       return Promise.resolve({ done: true, value: undefined } as const);
     };
     // By hand: for each datagram, an async generator costs as much as counting.
-    const next = async (): Promise<IteratorResult<Datagram, void>> => {
+    const receive = (): Promise<IteratorResult<Datagram, void>> =>
+      this.conn.receive(buffer).then(([bytes, from]) => {
+        looks = -Infinity; // what is done with it takes as long as it takes
+        const cut = bytes.length > maxSize;
+        const payload = cut ? bytes.subarray(0, maxSize) : bytes;
+        return { value: { payload, peer: from as Deno.NetAddr, cut } };
+      }, (error) => {
+        if (!this.#closed && NOT_FINAL.test(`${error}`)) return receive();
+        const ended = end();
+        if (!this.#closed) throw describeError(error, "receive a datagram", "");
+        if (looks <= LOOKS) return ended;
+        const seconds = timeout! / 1000;
+        throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
+      });
+    const next = () => {
       looks = 0;
-      while (!this.#closed) {
-        try {
-          const [bytes, from] = await this.conn.receive(buffer);
-          looks = -Infinity; // what is done with it takes as long as it takes
-          const cut = bytes.length > maxSize;
-          const payload = cut ? bytes.subarray(0, maxSize) : bytes;
-          return { value: { payload, peer: from as Deno.NetAddr, cut } };
-        } catch (error) {
-          if (this.#closed || NOT_FINAL.test(`${error}`)) continue;
-          end();
-          throw describeError(error, "receive a datagram", "");
-        }
-      }
-      const ended = await end();
-      if (looks <= LOOKS) return ended;
-      const seconds = timeout! / 1000;
-      throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
+      return receive();
     };
     return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
   }
