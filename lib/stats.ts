@@ -86,7 +86,6 @@ const MOST_APART = 256;
 /** One run of one sender, or what it sent without numbers. */
 class Run {
   received = 0;
-  unnumbered = 0;
   duplicated = 0;
   reordered = 0;
   jitter = 0;
@@ -108,10 +107,7 @@ class Run {
   record(header: Header | undefined, bytes: number, arrival: number): void {
     this.last = arrival;
     this.bytes += bytes;
-    if (header === undefined || this.run === undefined) {
-      this.received++;
-      return void this.unnumbered++;
-    }
+    if (!header || this.run === undefined) return void this.received++;
     const { sequence, total, time } = header;
     // A run that was stopped has sent less than what it said before.
     if (total > 0 && total < this.#total) this.#total = total;
@@ -135,11 +131,11 @@ class Run {
 
   /** How many are lost by now: the rest, if at the pace so far it had come. */
   lost(now: number): number {
-    const numbered = this.received - this.unnumbered;
-    const pace = (this.last - this.first) / Math.max(1, numbered - 1);
+    if (this.run === undefined) return 0;
+    const pace = (this.last - this.first) / Math.max(1, this.received - 1);
     const rest = Math.max(0, this.#total - 1 - this.#highest);
     const isDue = now >= this.last + rest * pace;
-    return this.#highest + 1 - numbered + (isDue ? rest : 0);
+    return this.#highest + 1 - this.received + (isDue ? rest : 0);
   }
 }
 
@@ -216,7 +212,7 @@ export class Statistics {
       duplicated: sum(({ duplicated }) => duplicated),
       reordered: sum(({ reordered }) => reordered),
       jitter: Math.max(0, ...runs.map(({ jitter }) => jitter)),
-      unnumbered: sum(({ unnumbered }) => unnumbered),
+      unnumbered: sum(({ run, received }) => run === undefined ? received : 0),
       bytes: sum(({ bytes }) => bytes),
       seconds: Math.max(0, last - first) / 1000,
     };
