@@ -152,10 +152,8 @@ export const page: AsyncDisposable = {
     wake();
     const end = performance.now() + FAREWELL;
     const isOpen = (time: number) => performance.now() < time + FAREWELL;
-    while (performance.now() < end) {
-      if (underWay === 0 && ![...answered.values()].some(isOpen)) break;
-      await pause(10);
-    }
+    const isAwaited = () => underWay > 0 || answered.values().some(isOpen);
+    while (isAwaited() && performance.now() < end) await pause(10);
   },
 };
 

@@ -43,7 +43,7 @@ class ObservedSocket {
 
   constructor(readonly type: SocketStep["type"] = "stream") {}
 
-  /** Makes a call and tells of it; what comes of it is left as it is. */
+  /** Makes a call and tells of it; a socket that comes of it tells, too. */
   perform(method: string, given: Loose, work: () => Loose = () => {}): Loose {
     const closes = method === "close" && this.#open;
     if (closes) this.#open = false;
@@ -132,10 +132,8 @@ class ObservedSocket {
         return this.perform(name, { data, to }, () => real.apply(socket, args));
       });
     }
-    if (!socket.read) return;
-    const { readable, writable } = streamsOf(socket);
-    replace("readable", readable);
-    replace("writable", writable);
+    const streams = socket.read ? streamsOf(socket) : {};
+    for (const [name, stream] of Object.entries(streams)) replace(name, stream);
   }
 }
 
