@@ -182,9 +182,8 @@ export class Statistics {
     if (this.#runs.size >= most && !this.#runs.has(key)) {
       [key, sender, run] = ["others", "others", undefined];
     }
-    const known = this.#runs.get(key) ?? new Run(sender, run, arrival);
-    this.#runs.set(key, known);
-    return known;
+    const make = () => new Run(sender, run, arrival);
+    return this.#runs.getOrInsertComputed(key, make);
   }
 
   /** Who has sent something, in the order of their first datagrams. */

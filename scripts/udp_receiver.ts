@@ -64,16 +64,15 @@ Examples:
     const range = `--max-size must be 1 to 65535, not ${maxSize}`;
     refuse({ [range]: maxSize < 1 || maxSize > 65_535 });
     const isWanted = usage(() => peerFilter(options.from));
-    const local = usage(() => parseUdpAddress(place));
-    const bound = { address: local, shared: false };
+    const own = { address: usage(() => parseUdpAddress(place)), shared: false };
 
     // On request: groups, of which the address may be one.
     const { bindToGroups, joinGroup } = await import("../lib/udp/group.ts");
-    const groups = usage(() => bindToGroups(bound, options.join));
+    const groups = usage(() => bindToGroups(own, options.join));
 
     // From here on the system keeps what comes until it is asked for.
-    const address = await resolveName(bound.address, "listen on");
-    using socket = new UdpSocket(address, bound);
+    const address = await resolveName(own.address, "listen on");
+    using socket = new UdpSocket(address, own);
     const stop = stopSignal();
 
     // On request: what is sent to a group is heard from here on.
