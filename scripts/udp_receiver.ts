@@ -103,11 +103,11 @@ Examples:
       for await (const { payload, peer, cut } of datagrams) {
         if (!isWanted(peer)) continue;
         // Most datagrams come from the sender of the one before.
-        const isLast = peer.port === last?.port &&
+        const isSame = peer.port === last?.port &&
           peer.hostname === last.hostname;
-        if (!isLast) [last, from] = [peer, formatAddress(peer)];
+        if (!isSame) [last, from] = [peer, formatAddress(peer)];
         const about = { peer: from, bytes: payload.length };
-        if (!isLast && view.isShown) log.info("peer", `From ${from}:`, about);
+        if (!isSame && view.isShown) log.info("peer", `From ${from}:`, about);
         if (log.verbose) {
           log.debug("datagram", `${about.bytes} bytes from ${from}`, about);
         }
