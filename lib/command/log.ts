@@ -34,7 +34,7 @@ export class Log {
 
   /** Waits, but not long, until what was written so far has been read. */
   async finish(): Promise<void> {
-    isLogStuck = false; // it may be read by now
+    unread = undefined; // it may be read by now
     await logWritten();
   }
 }
@@ -61,8 +61,8 @@ const LOG_PATIENCE = 1000;
 let waitingLog = "";
 let lostLines = 0;
 let logWriting: Promise<void> | undefined;
-/** Whether nobody reads it, as far as can be told. */
-let isLogStuck = false;
+/** What nobody seems to read, so that one wait for it was enough. */
+let unread: Promise<void> | undefined;
 
 // At a terminal at once, to keep its place there; to anything else without
 // waiting, as nobody may read it.
@@ -73,7 +73,7 @@ export function writeToStandardError(text: string): void {
     } catch {
       // With nobody left to read it, a log is no reason to fail.
     }
-  } else if (waitingLog.length + text.length > 65_536) lostLines++;
+  } else if (waitingLog.length > 65_536) lostLines++;
   else {
     waitingLog += text;
     logWriting ??= writeLog();
@@ -87,7 +87,6 @@ async function writeLog(): Promise<void> {
     const bytes = new TextEncoder().encode(waitingLog);
     waitingLog = "";
     await writeAll({ write }, bytes).catch(() => {}); // nobody is left
-    isLogStuck = false;
     if (lostLines === 0 || waitingLog !== "") continue;
     const lost = lostLines;
     lostLines = 0;
@@ -99,8 +98,8 @@ async function writeLog(): Promise<void> {
 
 /** Waits until the log is written, unless nobody reads it. */
 export async function logWritten(): Promise<void> {
-  if (!logWriting || isLogStuck) return;
-  isLogStuck = true; // until it has been read
+  if (logWriting === unread) return;
+  unread = logWriting;
   const late = Promise.withResolvers<void>();
   using _timer = after(LOG_PATIENCE, late.resolve);
   await Promise.race([logWriting, late.promise]);

@@ -5,7 +5,7 @@ import { FEED, RETURN } from "../framing/line_feeds.ts";
 import { reasonFor } from "../tcp/errors.ts";
 import { concatenate, patiently } from "../tcp/stream.ts";
 import { writeAll, type Writer } from "../tcp/stream.ts";
-import { hexDump, safeLine, SafeTextDecoder } from "../text.ts";
+import { hexDump, SafeTextDecoder } from "../text.ts";
 import { logWritten } from "./log.ts";
 
 /** Standard output takes no more: a fault, unless its reader has closed it. */
@@ -27,39 +27,32 @@ let triedBytes = 0;
 // A parent may have made it non-blocking. Deno does not say how much of a long
 // write a full pipe took: until it is known that the pipe waits by itself, it
 // gets pieces of which it takes all or nothing.
+async function writePiece(bytes: Uint8Array): Promise<number> {
+  const start = bytes.subarray(0, ATOMIC_WRITE);
+  const lines = start.lastIndexOf(FEED) + 1;
+  const length = lines || start.length;
+  let piece = start.subarray(0, length);
+  triedBytes += length;
+  const taken = await patiently(() =>
+    Deno.stdout.write(piece).catch((error) => {
+      triedBytes = -Infinity;
+      // Deno has it, but could not flush it.
+      if (!lines && length < KEPT_WRITE) piece = piece.subarray(length);
+      throw error;
+    })
+  );
+  return taken || length;
+}
+
+/** Standard output, after what the log says of it. */
 export const standardOutput: Writer = {
   async write(bytes) {
-    if (triedBytes > TRIED_WRITES) return await Deno.stdout.write(bytes);
-    const start = bytes.subarray(0, ATOMIC_WRITE);
-    const lines = start.lastIndexOf(0x0a) + 1;
-    const length = lines || start.length;
-    let piece = start.subarray(0, length);
-    triedBytes += length;
-    await patiently(async () => {
-      await Deno.stdout.write(piece).catch((error) => {
-        triedBytes = -Infinity;
-        // Deno has it, but could not flush it.
-        if (!lines && length < KEPT_WRITE) piece = piece.subarray(length);
-        throw error;
-      });
-    });
-    return length;
+    await logWritten();
+    const isTried = triedBytes > TRIED_WRITES;
+    return await (isTried ? Deno.stdout.write(bytes) : writePiece(bytes))
+      .catch((error) => Promise.reject(new OutputError(error)));
   },
 };
-
-/** Writes all bytes now. */
-export async function print(bytes: Uint8Array, to = standardOutput) {
-  await logWritten(); // what it says of these bytes comes first
-  await writeAll(to, bytes)
-    .catch((error) => Promise.reject(new OutputError(error)));
-}
-
-/** A datagram as a person sees it, on lines of its own. */
-export function shownDatagram(payload: Uint8Array): string {
-  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload);
-  return text.replaceAll("\r\n", "\n").replace(/\n?$/, "\n")
-    .replace(/[^\n\t]+/g, (run) => safeLine(run));
-}
 
 /** The most bytes that wait to be written; then `write` waits, too. */
 const QUEUED_OUTPUT = 1_048_576;
@@ -69,8 +62,7 @@ const QUEUED_OUTPUT = 1_048_576;
 // needs for the next datagram, and waiting for each would lose four in five.
 /** A failed write is thrown by the next call, or by `finish`. */
 export class Output implements Writer {
-  readonly terminal: boolean;
-  #to: Writer;
+  readonly terminal = Deno.stdout.isTerminal();
   #decoder = new SafeTextDecoder();
   /** What is to be written next, and what is being written, by turns. */
   #waiting = new Uint8Array(QUEUED_OUTPUT);
@@ -79,14 +71,7 @@ export class Output implements Writer {
   #writing: Promise<void> | undefined;
   #failure = new AbortController();
   /** Aborted when nothing more can be written, with {@linkcode OutputError}. */
-  readonly failed: AbortSignal = this.#failure.signal;
-
-  constructor(
-    { terminal = Deno.stdout.isTerminal(), to = standardOutput } = {},
-  ) {
-    this.terminal = terminal;
-    this.#to = to;
-  }
+  readonly failed = this.#failure.signal;
 
   /** Writes a part of a stream; a character may lie across two parts. */
   async write(bytes: Uint8Array): Promise<number> {
@@ -99,7 +84,9 @@ export class Output implements Writer {
   datagram(payload: Uint8Array, hex = false): Promise<void> {
     if (hex) return this.text(hexDump(payload) || "\n");
     if (!this.terminal) return this.#push(payload);
-    return this.text(shownDatagram(payload));
+    const safe = new SafeTextDecoder();
+    const text = safe.push(payload) + safe.finish();
+    return this.text(text.replace(/\n?$/, "\n"));
   }
 
   /** Writes text of our own, untouched. */
@@ -132,7 +119,7 @@ export class Output implements Writer {
         const bytes = this.#waiting.subarray(0, this.#length);
         [this.#waiting, this.#other] = [this.#other, this.#waiting];
         this.#length = 0;
-        await print(bytes, this.#to);
+        await writeAll(standardOutput, bytes);
       }
     } catch (error) {
       this.#failure.abort(error);

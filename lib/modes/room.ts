@@ -37,7 +37,15 @@ export class Room {
     framing: Framing,
     readonly onEvent = (_event: string, _name: string, _conn: Deno.Conn) => {},
   ) {
-    this.#framing = fitting(framing);
+    this.#framing = {
+      ...framing,
+      // What is too long for it goes in parts.
+      encodeInto: (line, buffer, start) =>
+        partsOf(line, framing).reduce(
+          (end, part) => framing.encodeInto(part, buffer, end),
+          start,
+        ),
+    };
   }
 
   get size(): number {
@@ -72,11 +80,10 @@ export class Room {
       this.#members.delete(member);
       member.send(this.#news.subarray(member.heard));
       member.stop();
-      const isDropped = member.failure === STALLED;
-      this.onEvent(isDropped ? "dropped" : "left", name, conn);
+      const event = member.failure === STALLED ? "dropped" : "left";
+      this.onEvent(event, name, conn);
       this.#announce(member, `* ${name} left`);
     }
-    conn[Symbol.dispose](); // after an error, the server does so in its way
   }
 
   // On request: tells all what was said elsewhere; gives how many lines are too
@@ -127,29 +134,13 @@ export class Room {
 }
 
 /** Cuts a line too long for a framing into several, each with the name. */
-function partsOf(line: Uint8Array, { maxFrameLength }: Framing): Uint8Array[] {
+function partsOf(line: Uint8Array, framing: Framing): Uint8Array[] {
+  let end = framing.maxFrameLength;
+  if (line.length <= end) return [line];
+  while ((line[end] & 0xc0) === 0x80) end--; // not within a character
   const name = line.subarray(0, line.indexOf(0x20) + 1);
-  const parts: Uint8Array[] = [];
-  while (line.length > maxFrameLength) {
-    let end = maxFrameLength;
-    while ((line[end] & 0xc0) === 0x80) end--; // not within a character
-    parts.push(line.subarray(0, end));
-    line = concatenate([name, line.subarray(end)]);
-  }
-  return [...parts, line];
-}
-
-/** A framing that takes lines that are too long for it in parts. */
-function fitting(framing: Framing): Framing {
-  const { encodeInto, maxFrameLength } = framing;
-  return {
-    ...framing,
-    encodeInto(line, buffer, start) {
-      if (line.length <= maxFrameLength) return encodeInto(line, buffer, start);
-      return partsOf(line, framing)
-        .reduce((end, part) => encodeInto(part, buffer, end), start);
-    },
-  };
+  const rest = concatenate([name, line.subarray(end)]);
+  return [line.subarray(0, end), ...partsOf(rest, framing)];
 }
 
 /** How long joining and leaving may go untold, in ms. */
@@ -172,7 +163,7 @@ function marked(mark: Uint8Array, words: Uint8Array): Uint8Array {
   return roomLine.subarray(0, length);
 }
 
-/** The most bytes that one write puts together. */
+/** About how many bytes of short lines one write puts together. */
 const WRITE_LIMIT = 65_536;
 /** The most bytes that wait for one member, before others wait too. */
 const MEMBER_QUEUE_LIMIT = 1_048_576;
@@ -180,20 +171,17 @@ const MEMBER_QUEUE_LIMIT = 1_048_576;
 // buffers are full takes nothing for 14 s, and then more than a megabyte.
 const STALL_TIMEOUT = 16_000;
 const STALLED = Symbol("it does not read");
-/** How often is looked whether it did, and how long that may seem, in ms. */
-const [STALL_LOOK, LONGEST_LOOK] = [5, 250];
 
 /** One connection of a room, and the lines that wait for it. */
 class Member {
   /** Why nothing is written to it any more. */
   failure: unknown;
-  #queue: Uint8Array[] = [];
-  #queued = 0;
   /** How much of the news it need not be told. */
   heard = 0;
-  /** How much it has taken, ever. */
+  #queue: Uint8Array[] = [];
+  /** How many bytes wait or are being written, and how many it took, ever. */
+  #queued = 0;
   #taken = 0;
-  #isWriting = false;
 
   constructor(readonly conn: Deno.Conn) {}
 
@@ -207,19 +195,15 @@ class Member {
     if (lines.length === 0) return;
     this.#queue.push(lines);
     this.#queued += lines.length;
-    if (!this.#isWriting) this.#write();
+    if (this.#queued === lines.length) this.#write();
   }
 
   /** Waits until little is queued; drops the member if it does not read. */
   async caughtUp(): Promise<void> {
-    let [silence, before] = [0, this.#taken];
     while (this.behind) {
-      const start = performance.now();
-      await pause(STALL_LOOK);
-      // More is no silence of it, but a stop of this process.
-      silence += Math.min(performance.now() - start, LONGEST_LOOK);
-      if (this.#taken > before) [silence, before] = [0, this.#taken];
-      if (silence >= STALL_TIMEOUT) this.#drop(STALLED);
+      const before = this.#taken;
+      using _timer = after(STALL_TIMEOUT, () => this.#drop(STALLED));
+      while (this.behind && this.#taken === before) await pause(5);
     }
   }
 
@@ -230,17 +214,12 @@ class Member {
   }
 
   async #write(): Promise<void> {
-    this.#isWriting = true;
     try {
       while (this.#queue.length > 0) {
-        // Short lines go in one piece; a block that all share stays as it is.
-        let count = 0;
-        let { length } = this.#queue[0];
-        while (++count < this.#queue.length) {
-          length += this.#queue[count].length;
-          if (length > WRITE_LIMIT) break;
-        }
-        const pieces = this.#queue.splice(0, count);
+        // A block that all share stays as it is.
+        const average = this.#queued / this.#queue.length;
+        const few = Math.max(1, WRITE_LIMIT / average);
+        const pieces = this.#queue.splice(0, few);
         let rest = pieces.length > 1 ? concatenate(pieces) : pieces[0];
         while (rest.length > 0) {
           const taken = await this.conn.write(rest);
@@ -252,7 +231,6 @@ class Member {
     } catch (error) {
       this.#drop(error);
     }
-    this.#isWriting = false;
   }
 
   /** Its reads end as well, and end its stay. */

@@ -1,11 +1,24 @@
 /** Standard output: untouched in a pipe, safe on a terminal, hexadecimal, and what happens when it takes no more. */
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { Output, OutputError } from "../../lib/command/output.ts";
-import { Page } from "../support/fakes.ts";
-import { concatenate } from "../../lib/tcp/stream.ts";
-import { bytes } from "../support/helpers.ts";
+import { collecting } from "../support/fakes.ts";
+import { bytes, text } from "../support/helpers.ts";
 
-type OutputOptions = ConstructorParameters<typeof Output>[0];
+/** What takes the place of standard output. */
+interface Screen {
+  write(part: Uint8Array): Promise<number>;
+}
+
+/** Standard output is something else until this goes out of scope. */
+function showing({ write }: Screen, terminal: boolean): Disposable {
+  const { write: before, isTerminal } = Deno.stdout;
+  Object.assign(Deno.stdout, { write, isTerminal: () => terminal });
+  return {
+    [Symbol.dispose]() {
+      Object.assign(Deno.stdout, { write: before, isTerminal });
+    },
+  };
+}
 
 /** Every byte there is, and half a character. */
 const ALL_BYTES = Uint8Array.from(
@@ -14,48 +27,41 @@ const ALL_BYTES = Uint8Array.from(
 );
 
 Deno.test("Output.write() leaves bytes untouched where a program reads them", async () => {
-  const page = new Page();
-  const output = new Output({ to: page, terminal: false });
+  const page = collecting();
+  using _shown = showing(page, false);
+  const output = new Output();
   assertEquals(await output.write(ALL_BYTES), 257);
   await output.finish();
-  assertEquals(concatenate(page.writes), ALL_BYTES);
+  assertEquals(page.bytes, ALL_BYTES);
   assertEquals([output.terminal], [false]);
 });
 
-/** How it is shown, the pieces that are written, and what is seen. */
-const SHOWN: [string, OutputOptions, (string | number[])[], string][] = [
+/** What a terminal is for, the pieces that are written, and what is seen. */
+const SHOWN: [string, (string | number[])[], string][] = [
   [
     "makes bytes safe on a terminal",
-    { terminal: true },
     ["\x1b[2J\x07\u202e\x9b1A\tü\n"],
     "\\x1b[2J\\x07\\u202e\\x9b1A\tü\n",
   ],
   [
     "joins a character cut across three writes",
-    { terminal: true },
     [[0xf0], [0x9f, 0x91], [0x8b, 0x21]],
     "👋!",
   ],
   [
     "joins a CRLF cut across two writes",
-    { terminal: true },
     ["one\r", "\ntwo\rthree\n"],
     "one\ntwo\\x0dthree\n",
   ],
-  ["shows what is not UTF-8", { terminal: true }, [[0xff, 0x41]], "\ufffdA"],
+  ["shows what is not UTF-8", [[0xff, 0x41]], "\ufffdA"],
 ];
 
-for (const [what, options, pieces, expected] of SHOWN) {
+for (const [what, pieces, expected] of SHOWN) {
   for (const most of [Infinity, 1]) {
     Deno.test(`Output.write() ${what}, ${most} bytes a write`, async () => {
-      const written: number[] = [];
-      const to = {
-        write(part: Uint8Array) {
-          written.push(...part.subarray(0, most));
-          return Promise.resolve(Math.min(part.length, most));
-        },
-      };
-      const output = new Output({ to, ...options });
+      const page = collecting(most);
+      using _shown = showing(page, true);
+      const output = new Output();
       for (const piece of pieces) {
         const part = typeof piece === "string"
           ? bytes(piece)
@@ -63,25 +69,27 @@ for (const [what, options, pieces, expected] of SHOWN) {
         assertEquals(await output.write(part), part.length);
       }
       await output.finish();
-      assertEquals(new TextDecoder().decode(new Uint8Array(written)), expected);
+      assertEquals(text(page.bytes), expected);
     });
   }
 }
 
 Deno.test("Output.write() writes all where a write takes a part", async () => {
-  const page = new Page(3);
-  const output = new Output({ to: page, terminal: false });
+  const page = collecting(3);
+  using _shown = showing(page, false);
+  const output = new Output();
   assertEquals(await output.write(bytes("abcdefgh")), 8);
   assertEquals(await output.write(bytes("ABCDEFGH")), 8);
   await output.finish();
-  assertEquals(page.text, "abcdefghABCDEFGH");
+  assertEquals(text(page.bytes), "abcdefghABCDEFGH");
 });
 
 Deno.test("Output.text() writes all of our own text, untouched", async () => {
-  const page = new Page(3);
-  const output = new Output({ to: page, terminal: true });
+  const page = collecting(3);
+  using _shown = showing(page, true);
+  const output = new Output();
   await output.text("\r\x1b[K -> ");
-  assertEquals(page.text, "\r\x1b[K -> ");
+  assertEquals(text(page.bytes), "\r\x1b[K -> ");
 });
 
 /** What writing throws, whether that means that the reader has gone, and why. */
@@ -99,18 +107,19 @@ const FAULTS: [unknown, boolean, string][] = [
   [new Deno.errors.BadResource("Bad resource ID"), false, "Bad resource ID"],
 ];
 
-const WAYS: [string, OutputOptions, (output: Output) => Promise<unknown>][] = [
-  ["write", { terminal: false }, (output) => output.write(bytes("a"))],
-  ["write", { terminal: true }, (output) => output.write(bytes("a"))],
-  ["text", {}, (output) => output.text("a")],
+const WAYS: [string, boolean, (output: Output) => Promise<unknown>][] = [
+  ["write", false, (output) => output.write(bytes("a"))],
+  ["write", true, (output) => output.write(bytes("a"))],
+  ["text", false, (output) => output.text("a")],
 ];
 
 for (const [cause, closed, reason] of FAULTS) {
-  for (const [name, options, write] of WAYS) {
-    const how = JSON.stringify(options);
-    Deno.test(`Output.${name}() ${how} fails where ${reason}`, async () => {
-      const to = { write: () => Promise.reject(cause) };
-      const output = new Output({ to, terminal: false, ...options });
+  for (const [name, isTerminal, write] of WAYS) {
+    const where = isTerminal ? "at a terminal" : "elsewhere";
+    Deno.test(`Output.${name}() ${where} fails where ${reason}`, async () => {
+      const broken = { write: () => Promise.reject(cause) };
+      using _shown = showing(broken, isTerminal);
+      const output = new Output();
       const error = await assertRejects(
         () => write(output).then(() => output.finish()),
         OutputError,
@@ -124,60 +133,63 @@ for (const [cause, closed, reason] of FAULTS) {
 }
 
 /** A writer that takes what it is given when it is told to. */
-class SlowWriter {
-  written: string[] = [];
-  #taking = Promise.withResolvers<void>();
-
-  /** Takes what waits, and all that comes. */
-  take(): void {
-    this.#taking.resolve();
-  }
-
-  async write(part: Uint8Array): Promise<number> {
-    await this.#taking.promise;
-    this.written.push(new TextDecoder().decode(part));
-    return part.length;
-  }
+function slowScreen() {
+  const taking = Promise.withResolvers<void>();
+  const page = collecting();
+  return {
+    /** Takes what waits, and all that comes. */
+    take: taking.resolve,
+    get text() {
+      return text(page.bytes);
+    },
+    async write(part: Uint8Array): Promise<number> {
+      await taking.promise;
+      return await page.write(part);
+    },
+  };
 }
 
 Deno.test("Output.write() copies and does not wait where a program reads", async () => {
-  const to = new SlowWriter();
-  const output = new Output({ to, terminal: false });
+  const screen = slowScreen();
+  using _shown = showing(screen, false);
+  const output = new Output();
   const reused = bytes("one");
   await output.write(reused);
   reused.set(bytes("two"));
   await output.write(reused);
   reused.fill(0);
   await output.write(bytes("three"));
-  assertEquals(to.written, []);
-  to.take();
+  assertEquals(screen.text, "");
+  screen.take();
   await output.finish();
-  assertEquals(to.written, ["one", "twothree"]);
+  assertEquals(screen.text, "onetwothree");
 });
 
 Deno.test("Output.write() waits when a mebibyte waits", async () => {
-  const to = new SlowWriter();
-  const output = new Output({ to, terminal: false });
+  const screen = slowScreen();
+  using _shown = showing(screen, false);
+  const output = new Output();
   await output.write(bytes("under way"));
   await output.write(new Uint8Array(1_048_576));
   let isThere = false;
   const late = output.write(bytes("late")).then(() => isThere = true);
   await new Promise((resolve) => setImmediate(resolve));
   assertEquals(isThere, false);
-  to.take();
+  screen.take();
   await late;
   await output.finish();
-  assertEquals(to.written.map(({ length }) => length), [9, 1_048_576, 4]);
+  assertEquals(screen.text, `under way${"\0".repeat(1_048_576)}late`);
 });
 
 Deno.test("Output.write() waits until it is shown where a person reads", async () => {
-  const to = new SlowWriter();
-  const output = new Output({ to, terminal: true });
+  const screen = slowScreen();
+  using _shown = showing(screen, true);
+  const output = new Output();
   let isShown = false;
   const shown = output.write(bytes("hello")).then(() => isShown = true);
   await new Promise((resolve) => setImmediate(resolve));
   assertEquals(isShown, false);
-  to.take();
+  screen.take();
   await shown;
-  assertEquals(to.written, ["hello"]);
+  assertEquals(screen.text, "hello");
 });
