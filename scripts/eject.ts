@@ -26,7 +26,6 @@ export const command: Command<typeof OPTIONS> = {
   name: "eject",
   summary: "Writes scripts as files that need nothing else.",
   positionals: "SCRIPT... DIRECTORY",
-  most: Infinity,
   options: OPTIONS,
   headings: { force: "The files" },
   epilogue: `

@@ -31,7 +31,6 @@ export const command: Command<typeof OPTIONS> = {
   name: "google_connect",
   summary: "Shows where the time goes on the way to a web server.",
   positionals: "[HOST[:PORT]=www.google.com:80]",
-  most: 1,
   options: OPTIONS,
   headings: { tls: "The page", all: "The way", json: "The report" },
   epilogue: `

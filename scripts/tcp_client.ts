@@ -52,7 +52,6 @@ export const command: Command<typeof OPTIONS> = {
   name: "tcp_client",
   summary: "Talks to a TCP server.",
   positionals: "[ADDRESS=127.0.0.1:1234]",
-  most: 1,
   options: OPTIONS,
   headings: {
     send: "What it sends",

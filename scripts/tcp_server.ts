@@ -65,7 +65,6 @@ export const command: Command<typeof OPTIONS> = {
   name: "tcp_server",
   summary: "Serves TCP clients.",
   positionals: "[ADDRESS=127.0.0.1:1234]",
-  most: 1,
   options: OPTIONS,
   headings: { mode: "What it does", once: "Connections" },
   epilogue: `${MODES_HELP.join("").trim()}
@@ -112,7 +111,7 @@ Examples:
     const words = mode === "greet" ? options.greeting ?? GREETING : "";
     const greeting = usage(() => encodeGreeting(words, framing));
     const serving: ServeOptions = { ...options };
-    using clients = new ClientLog(log);
+    const clients = new ClientLog();
     const room = new Room(framing, (event, name, conn) => {
       clients.tell(event, conn, ` as ${name}`, { name });
     });
@@ -149,10 +148,11 @@ Examples:
     }
 
     // On request: not everyone is let in.
-    if (options.from.length > 0 || options.proxyProtocol) {
-      const { openGate } = await import("../lib/command/gate.ts");
-      serving.admit = openGate(options, transport, clients);
-    }
+    using gate = options.from.length > 0 || options.proxyProtocol
+      ? (await import("../lib/command/gate.ts"))
+        .openGate(options, transport, clients)
+      : undefined;
+    serving.admit = gate?.admit;
 
     const cert = options.cert && await readPem(options.cert, "certificate");
     const key = options.key && await readPem(options.key, "private key");

@@ -45,7 +45,6 @@ export const command: Command<typeof OPTIONS> = {
   name: "udp_receiver",
   summary: "Receives datagrams over UDP from everybody.",
   positionals: "[ADDRESS=127.0.0.1:8080]",
-  most: 1,
   options: OPTIONS,
   headings: { echo: "What it does", from: "Peers", count: "Its end" },
   epilogue: `

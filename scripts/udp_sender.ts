@@ -40,7 +40,6 @@ export const command: Command<typeof OPTIONS> = {
   name: "udp_sender",
   summary: "Sends datagrams over UDP.",
   positionals: "[ADDRESS=127.0.0.1:8080] [MESSAGE...]",
-  most: Infinity,
   options: OPTIONS,
   headings: { count: "What it sends", wait: "Answers", bind: "The way" },
   epilogue: `

@@ -1,27 +1,24 @@
 // `ClientLog`: what a server tells of its clients.
 import { formatAddress } from "../address.ts";
 import { describeError, reasonFor } from "../tcp/errors.ts";
-import type { Log } from "./log.ts";
+import { log } from "./log.ts";
 import { OutputError } from "./output.ts";
 
 /** Tells of each client that it comes, goes, or why it cannot stay. */
-export class ClientLog implements Disposable {
+export class ClientLog {
   #served = new Set<Deno.Conn>();
-  #refused = 0;
-
-  constructor(readonly log: Log) {}
 
   /** Tells where clients can come to. */
   listening(address: string, mode: string, framing: string): void {
     const what = framing === "raw" ? mode : `${mode}, ${framing}`;
     const about = { address, mode, framing };
-    this.log.info("listening", `Listening on ${address} (${what})`, about);
+    log.info("listening", `Listening on ${address} (${what})`, about);
   }
 
   tell(event: string, conn: Deno.Conn, more = "", details = {}): void {
-    if (this.log.quiet) return;
+    if (log.quiet) return;
     const peer = clientName(conn);
-    this.log.info(event, `${peer} ${event}${more}`, { peer, ...details });
+    log.info(event, `${peer} ${event}${more}`, { peer, ...details });
   }
 
   /** Serves a client, and tells of it. */
@@ -37,7 +34,7 @@ export class ClientLog implements Disposable {
   fail(error: unknown, conn?: Deno.Conn, only = false): void {
     if (error instanceof OutputError) throw error; // its screen is gone
     const reason = reasonFor(error);
-    if (!conn) this.log.error(`Cannot accept a connection: ${reason}`);
+    if (!conn) log.error(`Cannot accept a connection: ${reason}`);
     else if (this.#served.delete(conn) && only) {
       throw describeError(error, `serve ${clientName(conn)}`, "");
     } else this.tell("dropped", conn, `: ${reason}`, { reason });
@@ -47,21 +44,7 @@ export class ClientLog implements Disposable {
   stopping(grace: number): void {
     if (this.#served.size === 0) return;
     const most = `${grace / 1000}s to end; a second signal ends them at once`;
-    this.log.info("stopping", `Stopping: open connections have ${most}`);
-  }
-
-  // On request: counts one that is not let in; a flood must not fill the log.
-  refuse(conn: Deno.Conn, reason: string): void {
-    const refused = ++this.#refused;
-    if (!Number.isInteger(Math.log2(refused))) return;
-    const more = `: ${reason} (${refused} refused so far)`;
-    this.tell("refused", conn, more, { reason, refused });
-  }
-
-  [Symbol.dispose](): void {
-    const refused = this.#refused;
-    if (refused === 0) return;
-    this.log.info("refused", `${refused} clients were refused`, { refused });
+    log.info("stopping", `Stopping: open connections have ${most}`);
   }
 }
 

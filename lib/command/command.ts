@@ -1,6 +1,6 @@
 // What every script stands in: its options, help, signals, exit code, and each
 // of its errors as one line.
-import { Log } from "./log.ts";
+import { type Log, log } from "./log.ts";
 import { flagOf, oneOf, parseOptions } from "./options.ts";
 import type { OptionTable, Values } from "./options.ts";
 import { refuse, toggle, UsageError } from "./options.ts";
@@ -31,9 +31,8 @@ const COMMON = {
 export interface Command<T extends OptionTable> {
   name: string;
   summary: string;
-  /** Positionals, as the usage line shows them, and how many there may be. */
+  /** As the usage line shows them; of one with `...` there may be many. */
   positionals: string;
-  most: number;
   options: T;
   /** What the help has above an option where a group begins. */
   headings: { readonly [Name in keyof T]?: string };
@@ -50,24 +49,26 @@ export async function runCommand<T extends OptionTable>(
   command: Command<T>,
   args: readonly string[],
 ): Promise<number> {
-  const { name, most } = command;
+  const { name } = command;
   const table = { ...COMMON, ...command.options };
 
   // On request: it has no sockets to explain.
   if (name === "eject") delete (table as OptionTable).explain;
 
-  let log = new Log();
   try {
     const broken = args.find((arg) => arg.includes("\ufffd"));
     // Deno has put that character in the place of what it could not read.
     refuse({ [`"${broken}" holds bytes that are not UTF-8`]: broken });
     const { values: options, positionals } = parseOptions(table, args);
-    log = new Log(options);
+    const { quiet, verbose, json } = options;
+    Object.assign(log, { quiet, verbose, json });
     if (options.help || options.version) {
       const version = `${name} ${VERSION}`;
       console.log(options.help ? helpText(command, table) : version);
       return 0;
     }
+    const takes = command.positionals.split(" ").length;
+    const most = command.positionals.includes("...") ? Infinity : takes;
     const extra = `there is one argument too many: "${positionals[most]}"`;
     const advice = "an address is one word, as in 127.0.0.1:1234";
     refuse({ [`${extra}; ${advice}`]: positionals.length > most });
@@ -81,8 +82,9 @@ export async function runCommand<T extends OptionTable>(
     await command.run({ options, positionals, log });
     return 0;
   } catch (error) {
-    const isUnread = error instanceof OutputError && error.closed; // `| head`
-    if (isUnread || error instanceof StopRequest) return 0;
+    if (error instanceof StopRequest) return 0;
+    const cause = error instanceof OutputError && error.cause;
+    if (cause instanceof Deno.errors.BrokenPipe) return 0; // `| head`
     const wrong = error instanceof UsageError;
 
     // On request: what people type from habit is called something else here.

@@ -8,48 +8,42 @@ import { safeJson, safeLine } from "../text.ts";
 type Details = Record<string, string | number | boolean | undefined>;
 
 /** Writes what happens; what a peer may have sent in it is shown, not obeyed. */
-export class Log {
+export const log = {
   /** Whether it writes only what goes wrong: other lines need not be made. */
-  readonly quiet: boolean;
-  readonly verbose: boolean;
-
-  constructor({ quiet = false, verbose = false, json = false } = {}) {
-    this.quiet = quiet;
-    this.verbose = verbose;
-    isJson = json;
-  }
+  quiet: false,
+  verbose: false,
+  json: false,
 
   error(message: string, details?: Details): void {
     writeLine("error", "error", message, details);
-  }
+  },
 
   /** Writes what happened; `event` is one word. */
   info(event: string, message: string, details?: Details): void {
-    if (!this.quiet) writeLine("info", event, message, details);
-  }
+    if (!log.quiet) writeLine("info", event, message, details);
+  },
 
   debug(event: string, message: string, details?: Details): void {
-    if (this.verbose) writeLine("debug", event, message, details);
-  }
+    if (log.verbose) writeLine("debug", event, message, details);
+  },
 
   /** Waits, but not long, until what was written so far has been read. */
   async finish(): Promise<void> {
     unread = undefined; // it may be read by now
     await logWritten();
-  }
-}
+  },
+};
 
-/** As the last log that was made shall be: there is but one standard error. */
-let isJson = false;
+export type Log = typeof log;
 
 function writeLine(level: string, event: string, text: string, more?: Details) {
   const time = new Date().toISOString();
-  const line = isJson
+  const line = log.json
     ? safeJson({ time, level, event, message: text, ...more })
     : safeLine(text);
   // Deno switches colours on in an old console only for standard output.
   const isShown = Deno.build.os !== "windows" || Deno.stdout.isTerminal();
-  const isColored = !isJson && isShown && Deno.stderr.isTerminal();
+  const isColored = !log.json && isShown && Deno.stderr.isTerminal();
   // What a peer sends never has a colour, so it cannot pass for our words.
   const paint = level === "error" ? red : dim;
   writeToStandardError(`${isColored ? paint(line) : line}\n`);

@@ -8,13 +8,10 @@ import { writeAll, type Writer } from "../tcp/stream.ts";
 import { hexDump, SafeTextDecoder } from "../text.ts";
 import { logWritten } from "./log.ts";
 
-/** Standard output takes no more: a fault, unless its reader has closed it. */
+/** Standard output takes no more. */
 export class OutputError extends Error {
-  readonly closed: boolean;
-
   constructor(cause: unknown) {
     super(`Cannot write to standard output: ${reasonFor(cause)}`, { cause });
-    this.closed = cause instanceof Deno.errors.BrokenPipe;
   }
 }
 

@@ -66,7 +66,6 @@ export const command: Command<typeof OPTIONS> = {
   name: "example",
   summary: "Shows what a command is.",
   positionals: "[FAULT] [WORD]",
-  most: 2,
   options: OPTIONS,
   headings: { mode: "What it does", once: "When it ends" },
   epilogue: "\nExamples:\n  example.ts closed\n",

@@ -1,9 +1,11 @@
 /** The log: which line is written when, always one line, and JSON that a program can read. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Log } from "../../lib/command/log.ts";
+import { type Log, log } from "../../lib/command/log.ts";
 import { within } from "../support/helpers.ts";
 
-type LogOptions = ConstructorParameters<typeof Log>[0];
+type LogOptions = Partial<Pick<Log, "quiet" | "verbose" | "json">>;
+
+const PLAIN = { quiet: false, verbose: false, json: false };
 
 /** One character of each kind that no terminal may get, and that no line may. */
 const UNSAFE = [
@@ -23,7 +25,7 @@ async function linesOf(options: LogOptions, ...say: ((log: Log) => void)[]) {
     return Promise.resolve(bytes.length);
   };
   try {
-    const log = new Log(options);
+    Object.assign(log, PLAIN, options);
     for (const speak of say) speak(log);
     await log.finish();
   } finally {
@@ -115,7 +117,7 @@ Deno.test("Log() waits for nobody, and says how many lines are lost", async () =
     return bytes.length;
   };
   try {
-    const log = new Log();
+    Object.assign(log, PLAIN);
     for (let i = 0; i < 5000; i++) log.info("said", `${i} `.padEnd(99, "x"));
     await within(log.finish()); // which gives up
     assertEquals(written, []);
