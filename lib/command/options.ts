@@ -82,12 +82,11 @@ export function oneOf<Word extends string>(...words: Word[]) {
 }
 
 /** Makes a parser of whole numbers. */
-export function integer(least = 0, most?: number) {
-  const end = most === undefined ? "" : ` to ${most}`;
+export function integer(least = 0, most = Number.MAX_SAFE_INTEGER) {
+  const end = most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : "";
   return (value: string): number => {
     const number = /^\d+$/.test(value) ? Number(value) : NaN;
-    const isSmall = number <= (most ?? Number.MAX_SAFE_INTEGER);
-    if (number >= least && isSmall) return number;
+    if (number >= least && number <= most) return number;
     return mustBe(`a whole number from ${least}${end}`, value);
   };
 }
