@@ -90,13 +90,11 @@ export async function runCommand<T extends OptionTable>(
     // On request: what people type from habit is called something else here.
     if (wrong) {
       const { habitOf } = await import("./habits.ts");
-      const habit = habitOf(error.unknown);
-      if (habit) {
-        error.message = `there is no option ${error.unknown}; ${habit}`;
-      }
+      const habit = habitOf(error.cause);
+      if (habit) error.message = `there is no option ${error.cause}; ${habit}`;
     }
 
-    const message = error instanceof Error ? error.message : String(error);
+    const { message } = error as Error;
     const advice = wrong ? " (--help says what there is)" : "";
     log.error(`${name}: ${message}${advice}`);
     return wrong ? 2 : 1;

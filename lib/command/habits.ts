@@ -37,7 +37,7 @@ const HABITS: Record<string, string> = {
 };
 
 /** What an option of another tool is called here; nothing for other words. */
-export function habitOf(given: string): string | undefined {
+export function habitOf(given: unknown): string | undefined {
   return Object.entries(HABITS)
-    .find(([names]) => names.split(" ").includes(given))?.[1];
+    .find(([names]) => names.split(" ").some((name) => name === given))?.[1];
 }

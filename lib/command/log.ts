@@ -82,10 +82,9 @@ async function writeLog(): Promise<void> {
     waitingLog = "";
     await writeAll({ write }, bytes).catch(() => {}); // nobody is left
     if (lostLines === 0 || waitingLog !== "") continue;
-    const lost = lostLines;
+    const text = `${lostLines} lines of this log are lost, nobody read it`;
+    writeLine("error", "error", text, { lost: lostLines });
     lostLines = 0;
-    const text = `${lost} lines of this log are lost, nobody read it`;
-    writeLine("error", "error", text, { lost });
   }
   logWriting = undefined;
 }

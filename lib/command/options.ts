@@ -24,12 +24,8 @@ export type Values<T extends OptionTable> = {
   [Name in keyof T]: ReturnType<T[Name]["read"]>;
 };
 
-/** The command line is wrong; the message says how. */
-export class UsageError extends Error {
-  constructor(message: string, readonly unknown = "") {
-    super(message);
-  }
-}
+/** The command line is wrong; the cause is an option that nobody knows. */
+export class UsageError extends Error {}
 
 /** Runs a parser and rethrows its error as a {@linkcode UsageError}. */
 export function usage<Value>(parse: () => Value, after = "", before = "") {
@@ -185,7 +181,8 @@ function spelledOut(table: OptionTable, args: readonly string[]): string[] {
     else if (name === undefined) {
       const near = nearest(given, names.map(flagOf));
       const advice = near ? `; did you mean ${near}?` : "";
-      throw new UsageError(`there is no option ${given}${advice}`, given);
+      const message = `there is no option ${given}${advice}`;
+      throw new UsageError(message, { cause: given });
     } else if (table[name].value === undefined) {
       // `-qv` is two switches, `--explain=page` one.
       if (tail && !sign) rest.unshift(`-${tail}`);

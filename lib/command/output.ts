@@ -5,7 +5,7 @@ import { FEED, RETURN } from "../framing/line_feeds.ts";
 import { reasonFor } from "../tcp/errors.ts";
 import { concatenate, patiently } from "../tcp/stream.ts";
 import { writeAll, type Writer } from "../tcp/stream.ts";
-import { hexDump, SafeTextDecoder } from "../text.ts";
+import { hexDump, safeLine, SafeTextDecoder } from "../text.ts";
 import { logWritten } from "./log.ts";
 
 /** Standard output takes no more. */
@@ -51,6 +51,13 @@ export const standardOutput: Writer = {
   },
 };
 
+/** A datagram as a person sees it, on lines of its own. */
+export function shownDatagram(payload: Uint8Array): string {
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload);
+  return text.replaceAll("\r\n", "\n").replace(/\n?$/, "\n")
+    .replace(/[^\n\t]+/g, (run) => safeLine(run));
+}
+
 /** The most bytes that wait to be written; then `write` waits, too. */
 const QUEUED_OUTPUT = 1_048_576;
 
@@ -81,9 +88,7 @@ export class Output implements Writer {
   datagram(payload: Uint8Array, hex = false): Promise<void> {
     if (hex) return this.text(hexDump(payload) || "\n");
     if (!this.terminal) return this.#push(payload);
-    const safe = new SafeTextDecoder();
-    const text = safe.push(payload) + safe.finish();
-    return this.text(text.replace(/\n?$/, "\n"));
+    return this.text(shownDatagram(payload));
   }
 
   /** Writes text of our own, untouched. */

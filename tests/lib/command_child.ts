@@ -32,7 +32,6 @@ const FAULTS = {
   usage: () => new UsageError("no such thing"),
   network: () => new ConnectionRefused("Cannot connect to [::1]:1: nobody"),
   forged: () => new Error("peer said\nerror: \x1b[2Jall is well"),
-  text: () => "not an Error",
 };
 
 const OPTIONS = {

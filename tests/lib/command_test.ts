@@ -205,7 +205,6 @@ const OUTCOMES: [string[], number, string, string][] = [
     "",
     "example: peer said\\x0aerror: \\x1b[2Jall is well\n",
   ],
-  [["-q", "text"], 1, "", "example: not an Error\n"],
 ];
 
 function child(...args: string[]): Running {
