@@ -13,7 +13,7 @@ import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
 import { connect, readText } from "../tcp/connect.ts";
 import { describeError } from "../tcp/errors.ts";
 import { after, concatenate, pause, turn } from "../tcp/stream.ts";
-import type { RelayedRoom, RoomRelay } from "./room.ts";
+import type { Room, RoomRelay } from "./room.ts";
 
 /** Not written in `import()` itself: Deno would fetch them at every start. */
 export const CLIENTS = ["transport-node", "jetstream"]
@@ -36,7 +36,7 @@ const MOST_SERVERS = 1000;
 
 /** Joins a room with those of other servers, by the same NATS. */
 export async function openRelay(
-  room: RelayedRoom,
+  room: Pick<Room, "size" | "hear">,
   { transport, hostname, port }: NetAddress,
   file: string | undefined,
   log: { info(event: string, message: string): void },

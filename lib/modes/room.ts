@@ -19,9 +19,6 @@ export interface RoomRelay extends AsyncDisposable {
   caughtUp(): Promise<void>;
 }
 
-/** A room as its relay knows it. */
-export type RelayedRoom = Pick<Room, "size" | "hear">;
-
 /** Members who hear each other: slow ones slow the speakers down. */
 export class Room {
   /** What joins it with rooms elsewhere. */
@@ -104,7 +101,9 @@ export class Room {
   async #tell(from: Member | undefined, lines: Uint8Array): Promise<void> {
     if (lines.length === 0) return;
     const others = [...this.#members].filter((member) => member !== from);
-    for (const member of others) if (member.behind) await member.caughtUp();
+    for (const member of others) {
+      while (member.behind) await member.progress();
+    }
     if (from) await this.relay?.caughtUp();
     this.#tellNews();
     for (const member of others) member.send(lines);
@@ -198,13 +197,11 @@ class Member {
     if (this.#queued === lines.length) this.#write();
   }
 
-  /** Waits until little is queued; drops the member if it does not read. */
-  async caughtUp(): Promise<void> {
-    while (this.behind) {
-      const before = this.#taken;
-      using _timer = after(STALL_TIMEOUT, () => this.#drop(STALLED));
-      while (this.behind && this.#taken === before) await pause(5);
-    }
+  /** Waits until it takes something; drops it if it does not read. */
+  async progress(): Promise<void> {
+    const before = this.#taken;
+    using _timer = after(STALL_TIMEOUT, () => this.#drop(STALLED));
+    while (this.behind && this.#taken === before) await pause(5);
   }
 
   /** Writes no more: what waits is lost. */
