@@ -23,10 +23,7 @@ export function progressLine(describe: () => string): Disposable {
 }
 
 /** Counts what goes over a connection; says so as it goes, and once at the end. */
-export function showProgress(
-  conn: Deno.Conn,
-  say = writeToStandardError,
-): Disposable {
+export function showProgress(conn: Deno.Conn): Disposable {
   const start = performance.now();
   const input = fstatSync(0);
   const { stdin } = Deno;
@@ -66,7 +63,7 @@ export function showProgress(
   return {
     [Symbol.dispose]() {
       line[Symbol.dispose]();
-      say(`${describe()}\n`);
+      writeToStandardError(`${describe()}\n`);
     },
   };
 }

@@ -4,14 +4,6 @@
  * @module
  */
 
-/** Which options there are and how each takes its value. */
-export interface ParseOptions {
-  /** Options whose value stays text. Name `_` to keep positionals text too. */
-  string?: readonly string[];
-  /** Options that may be given several times; their values come as a list. */
-  collect?: readonly string[];
-}
-
 /**
  * Splits a command line into options and positionals (`_`).
  *
@@ -20,7 +12,8 @@ export interface ParseOptions {
  * which everything is positional.
  *
  * @param args The arguments, `Deno.args` for instance.
- * @param options What to expect.
+ * @param options `string`: options whose value stays text, `_` for positionals;
+ * `collect`: those that may be given several times, whose values come as a list.
  * @returns One property an option, and `_`.
  *
  * @example
@@ -41,7 +34,7 @@ export interface ParseOptions {
  */
 export function parseArgs(
   args: readonly string[],
-  { string = [], collect = [] }: ParseOptions = {},
+  { string = [], collect = [] }: Record<string, readonly string[]> = {},
 ): Record<string, unknown> & { _: (string | number)[] } {
   const result: Record<string, unknown> & { _: string[] } = { _: [] };
   for (const name of collect) result[name] = [];
