@@ -17,7 +17,7 @@ import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, size, toggle, usage } from "../lib/command/options.ts";
-import { Output } from "../lib/command/output.ts";
+import { Output, printDatagram } from "../lib/command/output.ts";
 import { resolveName } from "../lib/tcp/connect.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { EchoGuard } from "../lib/udp/echo_guard.ts";
@@ -123,7 +123,8 @@ Examples:
           await socket.send(payload, peer)
             .catch(({ message }) => log.error(message, about));
         }
-        if (view.isShown) await output.datagram(payload.subarray(header), hex);
+        const message = payload.subarray(header);
+        if (view.isShown) await printDatagram(output, message, hex);
         if (++received === options.count) break;
       }
       await output.finish();

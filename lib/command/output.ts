@@ -84,13 +84,6 @@ export class Output implements Writer {
     return bytes.length;
   }
 
-  /** Writes a datagram: for a person on lines of its own, else its bytes. */
-  datagram(payload: Uint8Array, hex = false): Promise<void> {
-    if (hex) return this.text(hexDump(payload) || "\n");
-    if (!this.terminal) return this.#push(payload);
-    return this.text(shownDatagram(payload));
-  }
-
   /** Writes text of our own, untouched. */
   text(ours: string): Promise<void> {
     return this.#push(new TextEncoder().encode(ours));
@@ -128,6 +121,17 @@ export class Output implements Writer {
     }
     this.#writing = undefined;
   }
+}
+
+/** Writes a datagram: for a person on lines of its own, else its bytes. */
+export async function printDatagram(
+  to: Output,
+  payload: Uint8Array,
+  hex = false,
+): Promise<void> {
+  if (hex) await to.text(hexDump(payload) || "\n");
+  else if (to.terminal) await to.text(shownDatagram(payload));
+  else await to.write(payload);
 }
 
 const LINE_END = new Uint8Array([FEED]);
