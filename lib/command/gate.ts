@@ -5,21 +5,18 @@ import type { ClientLog } from "./clients.ts";
 import { log } from "./log.ts";
 import { refuse, usage } from "./options.ts";
 
-/** What the command line has of it. */
-interface GateOptions {
-  from: string[];
-  proxyProtocol: boolean;
-  mode: string;
-  once: boolean;
-  cert?: string;
-}
-
 /** Makes a function that tells whether to serve a client; counts the others. */
 export function openGate(
-  { from, proxyProtocol, mode, once, cert }: GateOptions,
+  { from, proxyProtocol, mode, once, cert }: {
+    from: string[];
+    proxyProtocol: boolean;
+    mode: string;
+    once: boolean;
+    cert?: string;
+  },
   transport: string,
   clients: ClientLog,
-): Disposable & { admit: (conn: Deno.Conn) => Promise<boolean> } {
+) {
   refuse({
     "--from needs peers that have addresses, not a unix socket":
       from.length > 0 && transport === "unix" && !proxyProtocol,
@@ -40,7 +37,7 @@ export function openGate(
   }
 
   return {
-    async admit(conn) {
+    async admit(conn: Deno.Conn): Promise<boolean> {
       try {
         if (proxyProtocol && !await readProxyHeader(conn)) return checks;
         const { remoteAddr } = conn; // the client's by now

@@ -155,19 +155,7 @@ export function parseOptions<T extends OptionTable>(
   args: readonly string[],
 ): { values: Values<T>; positionals: string[] } {
   const names = Object.keys(table);
-  const words = spelledOut(table, args);
-  const kinds = { string: [...names, "_"], collect: names };
-  const { _: positionals, ...given } = parseArgs(words, kinds);
-  const values = Object.fromEntries(names.map((name) => {
-    const read = () => table[name].read(given[name] as string[]);
-    return [name, usage(read, "", `${flagOf(name)} `)];
-  }));
-  return { values: values as Values<T>, positionals: positionals as string[] };
-}
-
-/** Writes each option as `--name=value`: a value may look like an option. */
-function spelledOut(table: OptionTable, args: readonly string[]): string[] {
-  const names = Object.keys(table);
+  // Each option as `--name=value`: a value may look like an option.
   const words: string[] = [];
   const rest = [...args];
   while (rest.length > 0 && rest[0] !== "--") {
@@ -194,7 +182,13 @@ function spelledOut(table: OptionTable, args: readonly string[]): string[] {
       words.push(`--${name}=${value}`);
     }
   }
-  return [...words, ...rest];
+  const kinds = { string: [...names, "_"], collect: names };
+  const { _: positionals, ...texts } = parseArgs([...words, ...rest], kinds);
+  const values = Object.fromEntries(names.map((name) => {
+    const read = () => table[name].read(texts[name] as string[]);
+    return [name, usage(read, "", `${flagOf(name)} `)];
+  }));
+  return { values: values as Values<T>, positionals: positionals as string[] };
 }
 
 /** The flag that was probably meant: it has nearly the same letters. */
