@@ -14,7 +14,6 @@ import { duration, option, toggle } from "../lib/command/options.ts";
 import { refuse, usage } from "../lib/command/options.ts";
 import { print } from "../lib/command/output.ts";
 import { drawProbe, probe, type WebTarget } from "../lib/probe.ts";
-import { writeAll } from "../lib/tcp/stream.ts";
 import { safeJson } from "../lib/text.ts";
 
 const OPTIONS = {
@@ -56,7 +55,7 @@ Examples:
     const isDrawn = options.all || !found.error;
     const drawing = isDrawn ? drawProbe(found) : "";
     const report = options.json ? `${safeJson(found)}\n` : drawing;
-    await writeAll(standardOutput, new TextEncoder().encode(report));
+    await print(new TextEncoder().encode(report));
     if (found.error) throw new Error(found.error.message);
   },
 };

@@ -24,32 +24,32 @@ let triedBytes = 0;
 // A parent may have made it non-blocking. Deno does not say how much of a long
 // write a full pipe took: until it is known that the pipe waits by itself, it
 // gets pieces of which it takes all or nothing.
-async function writePiece(bytes: Uint8Array): Promise<number> {
-  const start = bytes.subarray(0, ATOMIC_WRITE);
-  const lines = start.lastIndexOf(FEED) + 1;
-  const length = lines || start.length;
-  let piece = start.subarray(0, length);
-  triedBytes += length;
-  const taken = await patiently(() =>
-    Deno.stdout.write(piece).catch((error) => {
-      triedBytes = -Infinity;
-      // Deno has it, but could not flush it.
-      if (!lines && length < KEPT_WRITE) piece = piece.subarray(length);
-      throw error;
-    })
-  );
-  return taken || length;
-}
-
-/** Standard output, after what the log says of it. */
 export const standardOutput: Writer = {
   async write(bytes) {
-    await logWritten();
-    const isTried = triedBytes > TRIED_WRITES;
-    return await (isTried ? Deno.stdout.write(bytes) : writePiece(bytes))
-      .catch((error) => Promise.reject(new OutputError(error)));
+    if (triedBytes > TRIED_WRITES) return await Deno.stdout.write(bytes);
+    const start = bytes.subarray(0, ATOMIC_WRITE);
+    const lines = start.lastIndexOf(FEED) + 1;
+    const length = lines || start.length;
+    let piece = start.subarray(0, length);
+    triedBytes += length;
+    const taken = await patiently(() =>
+      Deno.stdout.write(piece).catch((error) => {
+        triedBytes = -Infinity;
+        // Deno has it, but could not flush it.
+        if (!lines && length < KEPT_WRITE) piece = piece.subarray(length);
+        throw error;
+      })
+    );
+    return taken || length;
   },
 };
+
+/** Writes all bytes now. */
+export async function print(bytes: Uint8Array): Promise<void> {
+  await logWritten(); // what it says of these bytes comes first
+  await writeAll(standardOutput, bytes)
+    .catch((error) => Promise.reject(new OutputError(error)));
+}
 
 /** A datagram as a person sees it, on lines of its own. */
 export function shownDatagram(payload: Uint8Array): string {
@@ -114,7 +114,7 @@ export class Output implements Writer {
         const bytes = this.#waiting.subarray(0, this.#length);
         [this.#waiting, this.#other] = [this.#other, this.#waiting];
         this.#length = 0;
-        await writeAll(standardOutput, bytes);
+        await print(bytes);
       }
     } catch (error) {
       this.#failure.abort(error);
