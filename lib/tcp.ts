@@ -7,9 +7,9 @@ import { type Address, formatAddress, permissionFor } from "./address.ts";
 import { describeError } from "./tcp/errors.ts";
 
 export { connect, type ConnectOptions } from "./tcp/connect.ts";
-export { duplex, type DuplexEnd, type DuplexOptions } from "./tcp/duplex.ts";
 export { type Handler, serve, type ServeOptions } from "./tcp/serve.ts";
 export { type ChunkOptions, chunks, copy } from "./tcp/stream.ts";
+export { duplex, type DuplexEnd } from "./tcp/stream.ts";
 export { type Reader, writeAll, type Writer } from "./tcp/stream.ts";
 
 /** Options for {@linkcode listen}. */

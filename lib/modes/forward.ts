@@ -1,7 +1,7 @@
 // Forwarding: a connection is joined with another one.
 import { parseAddress } from "../address.ts";
 import { connect } from "../tcp/connect.ts";
-import { duplex } from "../tcp/duplex.ts";
+import { duplex } from "../tcp/stream.ts";
 
 /** Makes a handler that joins a connection with one to this address. */
 export function forwardTo(text?: string): (conn: Deno.Conn) => Promise<void> {

@@ -4,8 +4,9 @@ import { Output, printable, typedLine } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
-import { duplex, SILENCE } from "../tcp/duplex.ts";
-import { chunks, concatenate, standardInput } from "../tcp/stream.ts";
+import { unlessGone } from "../tcp/errors.ts";
+import { chunks, concatenate, pause, SILENCE } from "../tcp/stream.ts";
+import { standardInput, writeAll } from "../tcp/stream.ts";
 import { hexDump } from "../text.ts";
 
 /** What is sent, how much is to come, and what ends it. */
@@ -23,8 +24,6 @@ export interface PipeOptions {
   signal?: AbortSignal;
 }
 
-const ENOUGH = Symbol("enough replies");
-
 // Carries bytes both ways; closing the connection is left to the caller. Throws
 // where `stop` cuts off input that was still coming, or replies are missing.
 export async function pipe(
@@ -33,13 +32,16 @@ export async function pipe(
   options: PipeOptions,
 ): Promise<void> {
   const output = new Output();
-  const { stop, noStdin, hex, replies = -1, signal = output.failed } = options;
+  const { send = [], noStdin, stop, hex, replies = -1, signal } = options;
   const isRaw = framing.name === "raw";
   const [heard, own] = [framing.createDecoder(), framing.createDecoder()];
-  const over = new AbortController();
   const shown = { "<": 0, ">": 0 };
+  const over = Promise.withResolvers<void>();
   let count = 0;
   let isOpen = false; // whether the last line that came has no end
+  let sent = 0;
+  let lastSent = -Infinity; // when; `Infinity` while something is being sent
+  let isCut = false;
 
   /** Shows bytes that come or go in hexadecimal. */
   async function dump(bytes: Uint8Array, direction: "<" | ">"): Promise<void> {
@@ -48,6 +50,7 @@ export async function pipe(
     await output.text(rows.replace(/^(?=.)/gm, `${direction} `));
   }
 
+  /** Prints messages, those before a bad one too, but no more than wanted. */
   async function print(messages: Iterable<Uint8Array>): Promise<void> {
     const printed: Uint8Array[] = [];
     try {
@@ -58,58 +61,86 @@ export async function pipe(
         isOpen = isRaw && message.at(-1) !== FEED;
         if (!isOpen) count++;
       }
-    } catch (error) {
-      over.abort(error); // what the peer says next has no meaning
+    } finally {
+      const isOne = printed.length === 1;
+      await output.write(isOne ? printed[0] : concatenate(printed));
     }
-    const isOne = printed.length === 1;
-    await output.write(isOne ? printed[0] : concatenate(printed));
-    if (count === replies && count > 0) over.abort(ENOUGH);
   }
 
-  async function* watchedInput(): AsyncGenerator<Uint8Array, void> {
+  async function receive(): Promise<void> {
+    const isCounted = isRaw && replies >= 0;
+    for await (const chunk of chunks(conn, { reuse: true })) {
+      await print(isCounted ? linesIn(chunk) : heard.push(chunk));
+      if (count === replies && count > 0) return over.resolve();
+    }
+    await print(heard.finish());
+    if (isOpen) count++; // the end ends a line, too
+  }
+
+  async function sendInput(): Promise<void> {
     for await (const bytes of inputOf(options, framing)) {
-      const messages = hex ? own.push(bytes) : [];
-      for (const message of messages) await dump(message, ">");
-      yield bytes;
+      if (stop.aborted) return;
+      if (hex) {
+        for (const message of own.push(bytes)) await dump(message, ">");
+      }
+      lastSent = Infinity;
+      await writeAll(conn, bytes);
+      lastSent = performance.now();
+      sent += bytes.length;
+      if (stop.aborted) break;
     }
-    if (replies === 0) over.abort(ENOUGH);
+    await endInput();
   }
 
-  const isWatched = hex || replies >= 0;
-  const program = {
-    [Symbol.asyncIterator]: () =>
-      isWatched ? watchedInput() : inputOf(options, framing),
-    async write(bytes: Uint8Array): Promise<number> {
-      if (isRaw && !isWatched) {
-        isOpen = bytes.at(-1) !== FEED;
-        return await output.write(bytes);
-      }
-      const isCounted = isRaw && replies >= 0;
-      await print(isCounted ? linesIn(bytes) : heard.push(bytes));
-      return bytes.length;
-    },
-    async closeWrite(): Promise<void> {
-      await print(heard.finish());
-      if (isOpen) count++; // the end ends a line, too
-    },
-  };
-  const ends = {
-    stop,
-    signal: AbortSignal.any([over.signal, output.failed, signal]),
-    linger: noStdin ? 0 : SILENCE,
-  };
+  /** Whether more is likely to come of the input: it was not silent just now. */
+  const isSending = () => performance.now() - lastSent < SILENCE;
+
+  async function endInput(): Promise<void> {
+    lastSent = -Infinity;
+    await conn.closeWrite().catch(unlessGone);
+    // The end of the input decides nothing: an answer may still come.
+    if (replies !== 0) await received;
+    over.resolve();
+  }
+
+  /** Takes nothing more; what is being sent is sent to its end. */
+  function stopInput(): void {
+    isCut = isSending();
+    if (lastSent !== Infinity) endInput().catch(over.reject);
+  }
+
+  /** Waits for input, while some comes: a peer that has ended may listen. */
+  async function untilSilent(): Promise<void> {
+    do await pause(SILENCE); while (isSending());
+  }
+
+  const received = receive();
+  if (noStdin && send.length === 0) received.then(over.resolve, over.reject);
+  else {
+    received.then(untilSilent).then(over.resolve, over.reject);
+    sendInput().catch(async (error) => {
+      // A peer that has stopped reading may still have something to say.
+      if (isSending()) await Promise.allSettled([conn.closeWrite(), received]);
+      lastSent = -Infinity;
+      over.reject(error);
+    });
+  }
+  stop.addEventListener("abort", stopInput);
+  if (stop.aborted) stopInput();
+  for (const end of [output.failed, signal]) {
+    end?.addEventListener("abort", () => over.reject(end.reason));
+  }
   try {
-    const { sent, cut } = await duplex(conn, program, ends);
-    if (cut) throw new Error(`it was stopped after ${sent} bytes of its input`);
+    await over.promise;
+    if (isCut) {
+      throw new Error(`it was stopped after ${sent} bytes of its input`);
+    }
     if (count < replies) {
       throw new Error(`the peer ended after ${count} of ${replies} replies`);
     }
-  } catch (error) {
-    if (error !== ENOUGH) throw error;
   } finally {
-    // A read that waits there would keep the process.
-    if (!noStdin) Deno.stdin.close();
-    if (!signal.aborted) await output.finish();
+    stop.removeEventListener("abort", stopInput);
+    if (!signal?.aborted) await output.finish();
     // A shell's prompt, for one, begins on a line of its own.
     if (isOpen && output.terminal && !hex) await output.text("\n");
   }
@@ -124,19 +155,16 @@ function* linesIn(chunk: Uint8Array): Generator<Uint8Array, void> {
   }
 }
 
-/** What is sent: texts, nothing, or standard input, framed or as it is. */
+/** What is sent: texts, or standard input, framed or as it is. */
 async function* inputOf(
-  { send = [], noStdin, crlf }: PipeOptions,
+  { send = [], crlf }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
   const [name, blockLength] = framing.name.split(":");
+  const isAsItIs = send.length === 0 && !crlf &&
+    (name === "raw" || blockLength);
   try {
-    for (const text of send) {
-      yield typedLine(new TextEncoder().encode(text), framing, crlf);
-    }
-    if (send.length > 0) return;
-    if (noStdin) await new Promise(() => {});
-    if (blockLength || name === "raw" && !crlf) {
+    if (isAsItIs) {
       // A peer may take what one read gives for a block.
       const size = Number(blockLength ?? 1);
       let rest = new Uint8Array(0);
@@ -147,13 +175,16 @@ async function* inputOf(
         rest = bytes.slice(end);
       }
       if (rest.length > 0) yield framing.encode(rest);
-    } else {
-      const maxFrameLength = Math.min(framing.maxFrameLength, 2 ** 32);
-      const lines = parseFraming("lines", { maxFrameLength });
-      for await (const line of decodeFrames(chunks(standardInput), lines)) {
-        yield typedLine(line, framing, crlf);
-      }
+      return;
     }
+    const maxFrameLength = Math.min(framing.maxFrameLength, 2 ** 32);
+    const lines = send.length > 0
+      ? send.map((text) => new TextEncoder().encode(text))
+      : decodeFrames(
+        chunks(standardInput),
+        parseFraming("lines", { maxFrameLength }),
+      );
+    for await (const line of lines) yield typedLine(line, framing, crlf);
   } catch (error) {
     if (!(error instanceof FrameTooLongError)) throw error;
     // This says nothing about the peer.

@@ -1,4 +1,5 @@
 // Bytes from one place to another, and what they wait for.
+import { unlessGone } from "./errors.ts";
 
 /** Where bytes come from: a connection, standard input, a file. */
 export interface Reader {
@@ -120,6 +121,62 @@ export async function* chunks(
   }
 }
 
+/** One end of a conversation: a connection, or what is like one. */
+export interface DuplexEnd extends Reader, Writer {
+  /** Tells the end that nothing more comes; it can still be read. */
+  closeWrite(): Promise<void>;
+}
+
+/**
+ * Carries on a conversation between two ends, until both have ended.
+ *
+ * Where one ends, the other is told by its `closeWrite` and read to its end: on
+ * a connection a half-close (RFC 9293 3.6). Neither end is closed; closing one
+ * ends the conversation.
+ *
+ * @param a One end.
+ * @param b The other end.
+ * @returns How many bytes `a` was sent and how many were received from it.
+ * @throws {Deno.errors.ConnectionReset} If a peer cuts the connection.
+ * @throws {Deno.errors.BrokenPipe} If one end stops reading before everything
+ * that the other says is written; what it says itself is read to its end.
+ *
+ * @example A client goes on to a server elsewhere
+ * ```ts
+ * async function forward(client: Deno.Conn, to: Deno.ConnectOptions) {
+ *   using server = await Deno.connect(to);
+ *   await duplex(client, server);
+ * }
+ * ```
+ */
+export async function duplex(
+  a: DuplexEnd,
+  b: DuplexEnd,
+): Promise<{ sent: number; received: number }> {
+  const failures: unknown[] = [];
+
+  /** Carries everything, then says that it was all. */
+  async function carry(from: DuplexEnd, to: DuplexEnd): Promise<number> {
+    let bytes = 0;
+    for await (const chunk of chunks(from, { reuse: true })) {
+      try {
+        await writeAll(to, chunk);
+      } catch (error) {
+        // One that has stopped reading may still have something to say.
+        failures.push(error);
+        break;
+      }
+      bytes += chunk.length;
+    }
+    await to.closeWrite().catch(unlessGone);
+    return bytes;
+  }
+
+  const [sent, received] = await Promise.all([carry(b, a), carry(a, b)]);
+  if (failures.length > 0) throw failures[0];
+  return { sent, received };
+}
+
 /** Puts pieces together, so that one write can send them. */
 export function concatenate(pieces: readonly Uint8Array[]) {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
@@ -142,6 +199,9 @@ export async function pause(milliseconds: number, signal?: AbortSignal) {
   clearTimeout(timer);
   signal?.removeEventListener("abort", resolve);
 }
+
+/** How long one may be silent where the other has ended, in milliseconds. */
+export const SILENCE = 250;
 
 /** The longest step of a deadline, in milliseconds. */
 const DEADLINE_STEP = 250;

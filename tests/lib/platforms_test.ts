@@ -4,7 +4,7 @@ import { parseFraming } from "../../lib/framing.ts";
 import { chat } from "../../lib/modes/chat.ts";
 import { generateCharacters, greet } from "../../lib/modes/services.ts";
 import { connect } from "../../lib/tcp/connect.ts";
-import { duplex } from "../../lib/tcp/duplex.ts";
+import { duplex } from "../../lib/tcp/stream.ts";
 import { serve } from "../../lib/tcp/serve.ts";
 import { parseUdpAddress, UdpSocket } from "../../lib/udp.ts";
 import { collecting, FakePrompt, pair, reading } from "../support/fakes.ts";
@@ -113,20 +113,6 @@ Deno.test("duplex() ends well when a half-close finds the peer gone: os error 57
   ends.theirs.close();
   const { sent, received } = await within(talking);
   assertEquals([sent, received], [8, 6]);
-});
-
-Deno.test("duplex() ends well when what is cut off finds the peer gone: os error 57", async () => {
-  using ends = await unconnected();
-  const never = { read: () => new Promise<number | null>(() => {}) };
-  const to = Object.assign(collecting(), never, {
-    closeWrite: () => Promise.resolve(),
-  });
-  const stop = new AbortController();
-  const talking = duplex(ends.ours, to, { stop: stop.signal });
-  stop.abort();
-  assertEquals(await within(readAll(ends.theirs)), new Uint8Array(0));
-  ends.theirs.close();
-  assertEquals((await within(talking)).sent, 0);
 });
 
 Deno.test("duplex() fails when a half-close fails for another reason", async () => {

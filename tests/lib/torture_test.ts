@@ -10,9 +10,14 @@ import {
   unchanged,
 } from "../../lib/modes/services.ts";
 import { type Handler, serve } from "../../lib/tcp/serve.ts";
-import { chunks, copy, discard, writeAll } from "../../lib/tcp/stream.ts";
-import { duplex } from "../../lib/tcp/duplex.ts";
-import { FakePrompt } from "../support/fakes.ts";
+import {
+  chunks,
+  copy,
+  discard,
+  duplex,
+  writeAll,
+} from "../../lib/tcp/stream.ts";
+import { FakePrompt, reading } from "../support/fakes.ts";
 import { bytes, within } from "../support/helpers.ts";
 
 /** More calls than any of these conversations makes. */
@@ -147,10 +152,7 @@ async function tried(
 
 /** The end of a program that says three lines. */
 const program = () => ({
-  [Symbol.asyncIterator]: () =>
-    ReadableStream.from(["a\n", "b\n", "c\n"].map((text) => bytes(text)))[
-      Symbol.asyncIterator
-    ](),
+  ...reading(["a\n", "b\n", "c\n"].map((text) => bytes(text))),
   write: (data: Uint8Array) => Promise.resolve(data.length),
   closeWrite: () => Promise.resolve(),
 });
@@ -162,7 +164,7 @@ for (
       await conn.closeWrite();
       await copy(conn, sink);
     }],
-    ["duplex", (conn) => duplex(conn, program(), { linger: 0 })],
+    ["duplex", (conn) => duplex(conn, program())],
     ["decodeFrames", async (conn) => {
       await conn.closeWrite();
       const lines = decodeFrames(chunks(conn), parseFraming("lines"));
