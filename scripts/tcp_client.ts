@@ -119,7 +119,7 @@ Examples:
 
     // On request: a client should start at once.
     if (options.idleTimeout !== undefined) {
-      const { idleSweep } = await import("../lib/tcp/serve.ts");
+      const { idleSweep } = await import("../lib/tcp/idle.ts");
       idleSweep(options.idleTimeout).watch(conn, () => {
         end.abort(new Deno.errors.TimedOut("it was silent too long"));
       });

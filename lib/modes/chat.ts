@@ -2,9 +2,8 @@
 import { OutputError, printable, typedLine } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
 import { decodeFrames, type Framing } from "../framing.ts";
-import { unlessGone } from "../tcp/errors.ts";
 import { chunks, concatenate, pause } from "../tcp/stream.ts";
-import { SILENCE, writeAll } from "../tcp/stream.ts";
+import { SILENCE, unlessGone, writeAll } from "../tcp/stream.ts";
 
 // Sends typed lines and shows messages, both at any moment, until the peer ends,
 // `bye` is typed or the signal is aborted. The end of the input half-closes.

@@ -4,9 +4,8 @@ import { Output, printable, typedLine } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
-import { unlessGone } from "../tcp/errors.ts";
 import { chunks, concatenate, pause, SILENCE } from "../tcp/stream.ts";
-import { standardInput, writeAll } from "../tcp/stream.ts";
+import { standardInput, unlessGone, writeAll } from "../tcp/stream.ts";
 import { hexDump } from "../text.ts";
 
 /** What is sent, how much is to come, and what ends it. */

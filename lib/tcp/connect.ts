@@ -1,8 +1,8 @@
 // Connecting, and what is known before: addresses of names, certificates.
 import { type Address, formatAddress, type NetAddress } from "../address.ts";
 import { parseAddress, permissionFor } from "../address.ts";
-import { describeError, unlessGone } from "./errors.ts";
-import { after, patiently, pause } from "./stream.ts";
+import { describeError } from "./errors.ts";
+import { after, patiently, pause, unlessGone } from "./stream.ts";
 
 /** Options for {@linkcode connect}. */
 export interface ConnectOptions {

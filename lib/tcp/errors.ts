@@ -100,9 +100,3 @@ export function isGonePeer(error: unknown): boolean {
   return /^(NotConnected|ConnectionReset|ConnectionAborted)$/.test(name) ||
     /EINVAL|EPROTOTYPE|os error 41\b/.test(`${code} ${message}`);
 }
-
-/** Once the peer has gone, macOS refuses more: soshutdown and sosetopt in xnu. */
-export function unlessGone(error: unknown): void {
-  const { name, code } = Object(error);
-  if (name !== "NotConnected" && code !== "EINVAL") throw error;
-}

@@ -1,6 +1,7 @@
 // The accept loop, and the conversations that it starts.
-import { isGonePeer, unlessGone } from "./errors.ts";
-import { after, farewell, turn } from "./stream.ts";
+import { isGonePeer } from "./errors.ts";
+import { idleSweep } from "./idle.ts";
+import { after, farewell, unlessGone } from "./stream.ts";
 
 /** Carries on one conversation; the connection is closed when it returns. */
 export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
@@ -55,9 +56,11 @@ export async function serve(
   /** Every open connection, and why we have closed it, if we have. */
   const open = new Map<Deno.Conn, string | undefined>();
   using sweep = idleTimeout < Infinity ? idleSweep(idleTimeout) : undefined;
-  using cleanup = new DisposableStack();
-  let failure: { error: unknown } | undefined;
-  let [isStopped, talking, served] = [false, 0, 0];
+  /** Aborted with what `onError` throws. */
+  const failed = new AbortController();
+  const fail = (error: unknown) => failed.abort(error);
+  const stopped = AbortSignal.any([failed.signal, ...signal ? [signal] : []]);
+  let [talking, served] = [0, 0];
   let changed = Promise.withResolvers<void>();
 
   /** Lets all that wait for a change look again. */
@@ -66,39 +69,28 @@ export async function serve(
     changed = Promise.withResolvers();
   }
 
-  /** Will close a connection; its handler finds out by its next call. */
-  const closing = (conn: Deno.Conn, reason: string) => () => {
+  /** Closes a connection; its handler finds out by its next call. */
+  function close(conn: Deno.Conn, reason: string): void {
     open.set(conn, reason);
     conn[Symbol.dispose]();
-  };
+  }
 
   function closeAll(reason: string, but?: Deno.Conn): void {
-    for (const conn of open.keys()) if (conn !== but) closing(conn, reason)();
+    for (const conn of open.keys()) if (conn !== but) close(conn, reason);
   }
 
   /** Accepts nobody any more. */
   function stop(): void {
-    isStopped = true;
     listener[Symbol.dispose]();
     wake();
-    if (grace === Infinity) return;
-    cleanup.use(after(grace, () => closeAll("the server stops")));
-  }
-
-  /** Tells of an error; stops where even that fails. */
-  function report(error: unknown, conn?: Deno.Conn): void {
-    try {
-      onError(error, conn);
-    } catch (error) {
-      failure ??= { error };
-      stop();
-    }
+    if (grace < Infinity) after(grace, () => closeAll("the server stops"));
   }
 
   /** Carries on one conversation, whatever its handler does. */
   async function converse(conn: Deno.Conn): Promise<void> {
     open.set(conn, undefined);
-    using _idle = sweep?.watch(conn, closing(conn, "it was silent too long"));
+    const idle = () => close(conn, "it was silent too long");
+    using _watch = sweep?.watch(conn, idle);
     try {
       // A message must not wait for the acknowledgement of the one before it.
       const tcp = conn as Partial<Deno.TcpConn>;
@@ -107,7 +99,7 @@ export async function serve(
       const tls = "handshake" in conn ? conn as Deno.TlsConn : undefined;
       if (tls) {
         // Until a late client goes, Deno 2.9 keeps its descriptor all the same.
-        const late = closing(conn, "it did not finish the TLS handshake");
+        const late = () => close(conn, "it did not finish the TLS handshake");
         using _late = after(10_000, late);
         await tls.handshake();
       }
@@ -128,7 +120,8 @@ export async function serve(
       if (tls) await farewell(conn);
     } catch (error) {
       const reason = open.get(conn);
-      report(reason ? new Deno.errors.TimedOut(reason) : error, conn);
+      const why = reason ? new Deno.errors.TimedOut(reason) : error;
+      await Promise.try(onError, why, conn).catch(fail);
       if (!reason && !isGonePeer(error)) await farewell(conn);
     } finally {
       open.delete(conn);
@@ -137,10 +130,9 @@ export async function serve(
     }
   }
 
-  if (signal?.aborted) stop();
-  signal?.addEventListener("abort", stop);
-  cleanup.defer(() => signal?.removeEventListener("abort", stop));
-  while (!isStopped) {
+  stopped.addEventListener("abort", stop);
+  if (stopped.aborted) stop();
+  while (!stopped.aborted) {
     // Those who still shake hands have no place yet, but a bound, too.
     if (talking >= maxConnections || open.size - talking >= 1000) {
       await changed.promise;
@@ -152,7 +144,7 @@ export async function serve(
       if (error instanceof Deno.errors.BadResource) break;
       if (error instanceof Deno.errors.Interrupted) break;
       if (isGonePeer(error)) continue;
-      report(error);
+      await Promise.try(onError, error).catch(fail);
       // A unix client whose address is not UTF-8: Deno has closed it already.
       if (error instanceof Deno.errors.InvalidData) continue;
       // Out of descriptors, for instance: until one is free, or for a second.
@@ -161,47 +153,5 @@ export async function serve(
     }
   }
   while (open.size > 0) await changed.promise;
-  if (failure) throw failure.error;
-}
-
-// One timer for all connections: each counts its silence from sweep to sweep, and
-// a read or a write begins to count anew. Asking the clock each time would make
-// reads twice as dear, and would take the time that this process was stopped for
-// silence. `timeout` is in milliseconds, and met within an eighth of it.
-export function idleSweep(timeout: number) {
-  const sweeps = new Set<() => void>();
-  const step = timeout / 16;
-  const timer = setInterval(async () => {
-    await turn(); // so that what came during a stop has been read
-    for (const sweep of sweeps) sweep();
-  }, step);
-
-  /** Watches a connection until disposed; `onIdle` may be called repeatedly. */
-  function watch(conn: Deno.Conn, onIdle: () => void): Disposable {
-    let waiting = 0; // its reads and writes
-    let silence = 0; // below 0 while its peer may still be reading
-    const noted = async <Length>(call: Promise<Length>, isWrite = false) => {
-      waiting++;
-      silence = Math.min(silence, 0);
-      const length = await call;
-      waiting--;
-      // A peer that reads 100 bytes a millisecond is not silent: it may still be
-      // reading what the system keeps for it, 4.5 MB at most.
-      const reading = isWrite ? Number(length) / 100 : 0;
-      silence = Math.max(Math.min(silence, 0) - reading, -45_000);
-      return length;
-    };
-    const { read, write } = conn;
-    conn.read = (buffer) => noted(read.call(conn, buffer));
-    conn.write = (bytes) => noted(write.call(conn, bytes), true);
-    const sweep = () => {
-      silence += step;
-      // Where nothing is asked of the peer, the silence is ours.
-      if (silence > timeout && waiting > 0) onIdle();
-    };
-    sweeps.add(sweep);
-    return { [Symbol.dispose]: () => sweeps.delete(sweep) };
-  }
-
-  return { watch, [Symbol.dispose]: () => clearInterval(timer) };
+  failed.signal.throwIfAborted();
 }

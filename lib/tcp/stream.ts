@@ -1,5 +1,4 @@
 // Bytes from one place to another, and what they wait for.
-import { unlessGone } from "./errors.ts";
 
 /** Where bytes come from: a connection, standard input, a file. */
 export interface Reader {
@@ -233,6 +232,12 @@ export async function patiently<Value>(attempt: () => Promise<Value>) {
     }
     await pause(10);
   }
+}
+
+/** Once the peer has gone, macOS refuses more: soshutdown and sosetopt in xnu. */
+export function unlessGone(error: unknown): void {
+  const { name, code } = Object(error);
+  if (name !== "NotConnected" && code !== "EINVAL") throw error;
 }
 
 /** What is thrown away, of all connections alike, goes here. */
