@@ -38,6 +38,7 @@ export async function pipe(
   const over = Promise.withResolvers<void>();
   let count = 0;
   let isOpen = false; // whether the last line that came has no end
+  let hasInput = !noStdin || send.length > 0;
   let sent = 0;
   let lastSent = -Infinity; // when; `Infinity` while something is being sent
   let isCut = false;
@@ -91,11 +92,13 @@ export async function pipe(
     await endInput();
   }
 
-  /** Whether more is likely to come of the input: it was not silent just now. */
-  const isSending = () => performance.now() - lastSent < SILENCE;
+  /** Whether more input is likely to come: it was not silent just now. */
+  function isSending(): boolean {
+    return hasInput && performance.now() - lastSent < SILENCE;
+  }
 
   async function endInput(): Promise<void> {
-    lastSent = -Infinity;
+    hasInput = false;
     await conn.closeWrite().catch(unlessGone);
     // The end of the input decides nothing: an answer may still come.
     if (replies !== 0) await received;
@@ -110,17 +113,18 @@ export async function pipe(
 
   /** Waits for input, while some comes: a peer that has ended may listen. */
   async function untilSilent(): Promise<void> {
-    do await pause(SILENCE); while (isSending());
+    if (hasInput) { do await pause(SILENCE); while (isSending()); }
   }
 
   const received = receive();
-  if (noStdin && send.length === 0) received.then(over.resolve, over.reject);
-  else {
-    received.then(untilSilent).then(over.resolve, over.reject);
+  received.then(untilSilent).then(over.resolve, over.reject);
+  if (hasInput) {
     sendInput().catch(async (error) => {
       // A peer that has stopped reading may still have something to say.
-      if (isSending()) await Promise.allSettled([conn.closeWrite(), received]);
-      lastSent = -Infinity;
+      if (lastSent === Infinity) {
+        await Promise.allSettled([conn.closeWrite(), received]);
+      }
+      hasInput = false;
       over.reject(error);
     });
   }
