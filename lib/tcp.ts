@@ -8,8 +8,7 @@ import { describeError } from "./tcp/errors.ts";
 
 export { connect, type ConnectOptions } from "./tcp/connect.ts";
 export { type Handler, serve, type ServeOptions } from "./tcp/serve.ts";
-export { type ChunkOptions, chunks, copy } from "./tcp/stream.ts";
-export { duplex, type DuplexEnd } from "./tcp/stream.ts";
+export { chunks, copy, duplex, type DuplexEnd } from "./tcp/stream.ts";
 export { type Reader, writeAll, type Writer } from "./tcp/stream.ts";
 
 /** Options for {@linkcode listen}. */
@@ -45,9 +44,7 @@ export function listen(
 ): Deno.Listener {
   const { backlog = 4096, cert, key, reusePort = false } = options;
   try {
-    if (address.transport === "unix") {
-      return listenAtFile(address.path);
-    }
+    if (address.transport === "unix") return listenAtFile(address.path);
     if (address.transport === "udp") {
       throw new TypeError("datagrams have no connections to listen for");
     }
@@ -78,21 +75,18 @@ export function listen(
 // whosever it is by then, so where it is another's the listener stays open.
 function listenAtFile(path: string): Deno.Listener {
   const listener = Deno.listen({ transport: "unix", path });
-  const { close, [Symbol.dispose]: dispose } = listener;
-  let own: number | null | undefined = Deno.lstatSync(path).ino;
-  const remove = (closeIt: () => void) => {
+  const dispose = listener[Symbol.dispose].bind(listener);
+  const own = Deno.lstatSync(path).ino;
+  let isOpen = true;
+  function close(): void {
     try {
-      const isOpen = own !== undefined;
       if (isOpen && Deno.lstatSync(path).ino !== own) return listener.unref();
       if (isOpen) Deno.removeSync(path); // Deno itself does so somewhat later
     } catch {
       // It has been removed.
     }
-    own = undefined; // from now on another file may have the same number
-    closeIt.call(listener);
-  };
-  return Object.assign(listener, {
-    close: () => remove(close),
-    [Symbol.dispose]: () => remove(dispose),
-  });
+    isOpen = false; // from now on another file may have the same number
+    dispose();
+  }
+  return Object.assign(listener, { close, [Symbol.dispose]: close });
 }

@@ -78,18 +78,32 @@ export async function pipe(
   }
 
   async function sendInput(): Promise<void> {
-    for await (const bytes of inputOf(options, framing)) {
-      if (stop.aborted) return;
-      if (hex) {
-        for (const message of own.push(bytes)) await dump(message, ">");
+    try {
+      for await (const bytes of inputOf(options, framing)) {
+        if (stop.aborted) break;
+        const messages = hex ? own.push(bytes) : [];
+        for (const message of messages) await dump(message, ">");
+        lastSent = Infinity;
+        await writeAll(conn, bytes);
+        lastSent = performance.now();
+        sent += bytes.length;
+        if (stop.aborted) break;
       }
-      lastSent = Infinity;
-      await writeAll(conn, bytes);
-      lastSent = performance.now();
-      sent += bytes.length;
-      if (stop.aborted) break;
+    } catch (error) {
+      // A peer that has stopped reading may still have something to say.
+      const isUnread = lastSent === Infinity;
+      if (isUnread) await Promise.allSettled([conn.closeWrite(), received]);
+      hasInput = false;
+      throw error;
     }
     await endInput();
+  }
+
+  /** The end of the input decides nothing: an answer may still come. */
+  async function endInput(): Promise<void> {
+    hasInput = false;
+    await conn.closeWrite().catch(unlessGone);
+    if (replies !== 0) await received;
   }
 
   /** Whether more input is likely to come: it was not silent just now. */
@@ -97,18 +111,10 @@ export async function pipe(
     return hasInput && performance.now() - lastSent < SILENCE;
   }
 
-  async function endInput(): Promise<void> {
-    hasInput = false;
-    await conn.closeWrite().catch(unlessGone);
-    // The end of the input decides nothing: an answer may still come.
-    if (replies !== 0) await received;
-    over.resolve();
-  }
-
   /** Takes nothing more; what is being sent is sent to its end. */
   function stopInput(): void {
     isCut = isSending();
-    if (lastSent !== Infinity) endInput().catch(over.reject);
+    if (lastSent !== Infinity) endInput().then(over.resolve, over.reject);
   }
 
   /** Waits for input, while some comes: a peer that has ended may listen. */
@@ -117,24 +123,17 @@ export async function pipe(
   }
 
   const received = receive();
-  received.then(untilSilent).then(over.resolve, over.reject);
-  if (hasInput) {
-    sendInput().catch(async (error) => {
-      // A peer that has stopped reading may still have something to say.
-      if (lastSent === Infinity) {
-        await Promise.allSettled([conn.closeWrite(), received]);
-      }
-      hasInput = false;
-      over.reject(error);
-    });
-  }
   stop.addEventListener("abort", stopInput);
   if (stop.aborted) stopInput();
   for (const end of [output.failed, signal]) {
     end?.addEventListener("abort", () => over.reject(end.reason));
   }
   try {
-    await over.promise;
+    await Promise.race([
+      over.promise,
+      received.then(untilSilent),
+      hasInput ? sendInput() : received,
+    ]);
     if (isCut) {
       throw new Error(`it was stopped after ${sent} bytes of its input`);
     }

@@ -42,9 +42,8 @@ function resized(buffer: Uint8Array<ArrayBuffer>, used: number, most: number) {
  * ```
  */
 export async function writeAll(to: Writer, bytes: Uint8Array): Promise<void> {
-  let written = 0;
-  while (written < bytes.length) {
-    written += await to.write(written === 0 ? bytes : bytes.subarray(written));
+  for (let written = 0; written < bytes.length;) {
+    written += await to.write(bytes.subarray(written));
   }
 }
 
@@ -82,20 +81,15 @@ export async function copy(from: Reader, to: Writer): Promise<number> {
   }
 }
 
-/** Options for {@linkcode chunks}. */
-export interface ChunkOptions {
-  /** Overwrites each chunk by the next, which is cheaper. @default {false} */
-  reuse?: boolean;
-}
-
 /**
  * Gives what a reader reads, a chunk at a time, on demand.
  *
  * Unlike `conn.readable` it leaves the connection open at the end, so that one
- * can still answer. Chunks may be kept, unless `reuse` is set.
+ * can still answer.
  *
  * @param from Where bytes come from.
- * @param options Whether chunks may be overwritten.
+ * @param options With `reuse` each chunk is overwritten by the next, which is
+ * cheaper; else chunks may be kept.
  * @returns The chunks, none of them empty.
  *
  * @example
@@ -109,7 +103,7 @@ export interface ChunkOptions {
  */
 export async function* chunks(
   from: Reader,
-  options: ChunkOptions = {},
+  options: { reuse?: boolean } = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   let buffer = new Uint8Array(SMALLEST_BUFFER);
   for (;;) {
@@ -121,10 +115,7 @@ export async function* chunks(
 }
 
 /** One end of a conversation: a connection, or what is like one. */
-export interface DuplexEnd extends Reader, Writer {
-  /** Tells the end that nothing more comes; it can still be read. */
-  closeWrite(): Promise<void>;
-}
+export type DuplexEnd = Pick<Deno.Conn, "read" | "write" | "closeWrite">;
 
 /**
  * Carries on a conversation between two ends, until both have ended.
@@ -266,10 +257,7 @@ export async function farewell(conn: Deno.Conn): Promise<void> {
 
 /** Standard input, which a parent may have made non-blocking. */
 export const standardInput: Reader = {
-  read(buffer) {
-    const read = () => Deno.stdin.read(buffer);
-    return read().catch(() => patiently(read)); // mostly the first will do
-  },
+  read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
 };
 
 // Yields to the event loop. A socket that is ready answers without that, so a
