@@ -132,25 +132,23 @@ Examples:
 
     const isTyped = !options.noStdin && send.length === 0 &&
       Deno.stdin.isTerminal();
+    const { signal } = end;
+    stop.addEventListener("abort", () => {
+      if (isTyped) return end.abort(stop.reason);
+      log.info("stopping", "Stopping: what is under way has 5s");
+      setTimeout(() => end.abort(stop.reason), 5000);
+    });
     try {
       if (isTyped && !options.hex && replies === undefined) {
         log.info("connected", `Connected to ${where}; bye leaves`);
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");
         await using prompt = await openPrompt(log);
-        const signal = AbortSignal.any([stop, end.signal]);
-        const { crlf } = options;
-        await chat(conn, framing, prompt, { signal, crlf });
-        end.signal.throwIfAborted();
+        await chat(conn, framing, prompt, { ...options, signal });
+        if (!stop.aborted) signal.throwIfAborted();
         log.info("closed", `The conversation with ${where} is over`);
       } else {
         log.debug("connected", connected, about);
-        stop.addEventListener("abort", () => {
-          if (isTyped) return end.abort(stop.reason);
-          log.info("stopping", "Stopping: what is under way has 5s");
-          setTimeout(() => end.abort(stop.reason), 5000);
-        });
-        const { signal } = end;
         await pipe(conn, framing, { ...options, stop, signal });
       }
     } catch (error) {

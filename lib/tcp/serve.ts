@@ -82,7 +82,6 @@ export async function serve(
   /** Accepts nobody any more. */
   function stop(): void {
     listener[Symbol.dispose]();
-    wake();
     if (grace < Infinity) after(grace, () => closeAll("the server stops"));
   }
 

@@ -1,16 +1,10 @@
 // Bytes from one place to another, and what they wait for.
 
 /** Where bytes come from: a connection, standard input, a file. */
-export interface Reader {
-  /** Reads what is there, a byte at least; gives how many, `null` at the end. */
-  read(buffer: Uint8Array): Promise<number | null>;
-}
+export type Reader = Pick<Deno.Conn, "read">;
 
-/** Where bytes go: a connection, standard output, a file. */
-export interface Writer {
-  /** Writes bytes, perhaps not all of them; gives how many were taken. */
-  write(bytes: Uint8Array): Promise<number>;
-}
+/** Where bytes go, perhaps not all at once: a connection, standard output. */
+export type Writer = Pick<Deno.Conn, "write">;
 
 // Less would save memory, but tear the packet of a peer that sends up to 1,024
 // bytes and takes what one `recv` gives for the whole echo.
@@ -115,7 +109,7 @@ export async function* chunks(
 }
 
 /** One end of a conversation: a connection, or what is like one. */
-export type DuplexEnd = Pick<Deno.Conn, "read" | "write" | "closeWrite">;
+export type DuplexEnd = Reader & Writer & Pick<Deno.Conn, "closeWrite">;
 
 /**
  * Carries on a conversation between two ends, until both have ended.
