@@ -34,10 +34,10 @@ const CRC32C = Int32Array.from({ length: 256 }, (_, sum) => {
 export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
   let bytes = new Uint8Array(0);
   let found: ProxySource | number = "PROXY UNKNOWN\r\n".length;
-  let late = false;
+  let late = "";
   // In 3 s TCP can send a lost segment again.
   using _timer = after(timeout, () => {
-    late = true;
+    late = `no PROXY header came in ${timeout / 1000}s`;
     conn[Symbol.dispose]();
   });
   while (typeof found === "number") {
@@ -45,10 +45,9 @@ export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
     const piece = new Uint8Array(Math.min(found, 1024));
     const read = await conn.read(piece).catch(() => null);
     if (read === null) {
-      const never = `no PROXY header came in ${timeout / 1000}s`;
       const { length } = bytes;
       const cut = `it ended after ${length} bytes, before its PROXY header did`;
-      throw new ProxyError(late ? never : cut);
+      throw new ProxyError(late || cut);
     }
     bytes = concatenate([bytes, piece.subarray(0, read)]);
     found = parseProxyHeader(bytes);
