@@ -132,7 +132,6 @@ Examples:
 
     const isTyped = !options.noStdin && send.length === 0 &&
       Deno.stdin.isTerminal();
-    const { signal } = end;
     stop.addEventListener("abort", () => {
       if (isTyped) return end.abort(stop.reason);
       log.info("stopping", "Stopping: what is under way has 5s");
@@ -144,12 +143,12 @@ Examples:
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");
         await using prompt = await openPrompt(log);
-        await chat(conn, framing, prompt, { ...options, signal });
-        if (!stop.aborted) signal.throwIfAborted();
+        await chat(conn, framing, prompt, { ...options, signal: end.signal });
+        if (!stop.aborted) end.signal.throwIfAborted();
         log.info("closed", `The conversation with ${where} is over`);
       } else {
         log.debug("connected", connected, about);
-        await pipe(conn, framing, { ...options, stop, signal });
+        await pipe(conn, framing, { ...options, stop, signal: end.signal });
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;

@@ -119,7 +119,10 @@ export async function pipe(
 
   /** Waits for input, while some comes: a peer that has ended may listen. */
   async function untilSilent(): Promise<void> {
-    if (hasInput) { do await pause(SILENCE); while (isSending()); }
+    while (hasInput) {
+      await pause(SILENCE);
+      if (!isSending()) return;
+    }
   }
 
   const received = receive();
@@ -163,10 +166,8 @@ async function* inputOf(
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
   const [name, blockLength] = framing.name.split(":");
-  const isAsItIs = send.length === 0 && !crlf &&
-    (name === "raw" || blockLength);
   try {
-    if (isAsItIs) {
+    if (send.length === 0 && !crlf && (name === "raw" || blockLength)) {
       // A peer may take what one read gives for a block.
       const size = Number(blockLength ?? 1);
       let rest = new Uint8Array(0);
@@ -180,12 +181,10 @@ async function* inputOf(
       return;
     }
     const maxFrameLength = Math.min(framing.maxFrameLength, 2 ** 32);
+    const typed = parseFraming("lines", { maxFrameLength });
     const lines = send.length > 0
       ? send.map((text) => new TextEncoder().encode(text))
-      : decodeFrames(
-        chunks(standardInput),
-        parseFraming("lines", { maxFrameLength }),
-      );
+      : decodeFrames(chunks(standardInput), typed);
     for await (const line of lines) yield typedLine(line, framing, crlf);
   } catch (error) {
     if (!(error instanceof FrameTooLongError)) throw error;
