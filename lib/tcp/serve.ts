@@ -85,11 +85,13 @@ export async function serve(
     if (grace < Infinity) after(grace, () => closeAll("the server stops"));
   }
 
+  const closing = (conn: Deno.Conn, reason: string) => () =>
+    close(conn, reason);
+
   /** Carries on one conversation, whatever its handler does. */
   async function converse(conn: Deno.Conn): Promise<void> {
     open.set(conn, undefined);
-    const idle = () => close(conn, "it was silent too long");
-    using _watch = sweep?.watch(conn, idle);
+    using _watch = sweep?.watch(conn, closing(conn, "it was silent too long"));
     try {
       // A message must not wait for the acknowledgement of the one before it.
       const tcp = conn as Partial<Deno.TcpConn>;
@@ -98,13 +100,13 @@ export async function serve(
       const tls = "handshake" in conn ? conn as Deno.TlsConn : undefined;
       if (tls) {
         // Until a late client goes, Deno 2.9 keeps its descriptor all the same.
-        const late = () => close(conn, "it did not finish the TLS handshake");
+        const late = closing(conn, "it did not finish the TLS handshake");
         using _late = after(10_000, late);
         await tls.handshake();
       }
-      // A scan, a failed handshake, a refused client is not the one.
-      if (once && ++served > 1) return;
       if (once) {
+        // A scan, a failed handshake, a refused client is not the one.
+        if (++served > 1) return;
         listener[Symbol.dispose]();
         closeAll("another client was sooner", conn);
       }
