@@ -69,14 +69,14 @@ export async function serve(
     changed = Promise.withResolvers();
   }
 
-  /** Closes a connection; its handler finds out by its next call. */
-  function close(conn: Deno.Conn, reason: string): void {
+  /** Will close a connection; its handler finds out by its next call. */
+  const closing = (conn: Deno.Conn, reason: string) => () => {
     open.set(conn, reason);
     conn[Symbol.dispose]();
-  }
+  };
 
   function closeAll(reason: string, but?: Deno.Conn): void {
-    for (const conn of open.keys()) if (conn !== but) close(conn, reason);
+    for (const conn of open.keys()) if (conn !== but) closing(conn, reason)();
   }
 
   /** Accepts nobody any more. */
@@ -84,9 +84,6 @@ export async function serve(
     listener[Symbol.dispose]();
     if (grace < Infinity) after(grace, () => closeAll("the server stops"));
   }
-
-  const closing = (conn: Deno.Conn, reason: string) => () =>
-    close(conn, reason);
 
   /** Carries on one conversation, whatever its handler does. */
   async function converse(conn: Deno.Conn): Promise<void> {
