@@ -76,16 +76,15 @@ export function listen(
 function listenAtFile(path: string): Deno.Listener {
   const listener = Deno.listen({ transport: "unix", path });
   const dispose = listener[Symbol.dispose].bind(listener);
-  const own = Deno.lstatSync(path).ino;
-  let isOpen = true;
+  let own = Deno.lstatSync(path).ino;
   function close(): void {
     try {
-      if (isOpen && Deno.lstatSync(path).ino !== own) return listener.unref();
-      if (isOpen) Deno.removeSync(path); // Deno itself does so somewhat later
+      if (Deno.lstatSync(path).ino !== own) return listener.unref();
+      Deno.removeSync(path); // Deno itself does so somewhat later
     } catch {
       // It has been removed.
     }
-    isOpen = false; // from now on another file may have the same number
+    own = null; // from now on another file may have the same number
     dispose();
   }
   return Object.assign(listener, { close, [Symbol.dispose]: close });
