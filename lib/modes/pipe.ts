@@ -125,6 +125,7 @@ export async function pipe(
     }
   }
 
+  const sending = hasInput ? sendInput() : undefined;
   const received = receive();
   stop.addEventListener("abort", stopInput);
   if (stop.aborted) stopInput();
@@ -135,7 +136,7 @@ export async function pipe(
     await Promise.race([
       over.promise,
       received.then(untilSilent),
-      hasInput ? sendInput() : received,
+      sending ?? received,
     ]);
     if (isCut) {
       throw new Error(`it was stopped after ${sent} bytes of its input`);
