@@ -27,11 +27,7 @@ const OPTIONS = {
   send: list("TEXT", "send this line and no input; may be repeated"),
   ...PIPE_OPTIONS,
   ...FRAMING_OPTIONS,
-  replies: option(
-    "N",
-    "leave after N messages (0: once all is sent)",
-    integer(),
-  ),
+  replies: option("N", "end after N messages (0: once all is sent)", integer()),
 
   // On request: not in a copy.
   progress: toggle("show bytes, rate and time on standard error"),
