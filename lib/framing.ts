@@ -87,8 +87,10 @@ interface FramingRules {
   most?: number;
   /** Whether the end of the stream ends a message, too. */
   endEnds?: boolean;
-  /** Writes a message's form, as far as there is room; gives its end. */
-  write(message: Uint8Array, buffer: Uint8Array, start: number): number;
+  /** Writes what stands before a message, and gives the end of that. */
+  head?(length: number, buffer: Uint8Array, start: number): number;
+  /** Writes what stands after it. */
+  tail?(message: Uint8Array, buffer: Uint8Array, start: number): number;
   /** Finds a frame, of which so many bytes were searched before. */
   find(bytes: Uint8Array, from: number, limit: number, searched: number): Found;
 }
@@ -97,17 +99,13 @@ interface FramingRules {
 type Found = Record<"start" | "end" | "next", number>;
 
 const RULES_BY_NAME: Record<string, FramingRules> = {
-  raw: {
-    write: writeMessage,
-    find: (bytes, from) => found(from, bytes.length - from),
-  },
+  raw: { find: (bytes, from) => found(from, bytes.length - from) },
   lines: {
     endEnds: true,
-    write(message, buffer, start) {
+    tail(message, buffer, end) {
       if (message.includes(FEED)) {
         throw new Deno.errors.InvalidData("A line cannot hold a line feed");
       }
-      let end = writeMessage(message, buffer, start);
       // A line's own carriage return at its end survives only before a CRLF.
       if (message[message.length - 1] === RETURN) buffer[end++] = RETURN;
       buffer[end] = FEED;
@@ -129,13 +127,12 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
   u32le: integerPrefix(1, 2 ** 8, 2 ** 16, 2 ** 24),
   // https://protobuf.dev/programming-guides/encoding/#varints
   varint: {
-    write(message, buffer, start) {
-      let { length } = message;
+    head(length, buffer, start) {
       for (; length >= 0x80; length = Math.floor(length / 0x80)) {
         buffer[start++] = length % 0x80 | 0x80;
       }
       buffer[start] = length;
-      return writeMessage(message, buffer, start + 1);
+      return start + 1;
     },
     find(bytes, from, limit) {
       let length = 0;
@@ -151,11 +148,13 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
   },
   // https://cr.yp.to/proto/netstrings.txt
   netstring: {
-    write(message, buffer, start) {
-      for (const character of `${message.length}:`) {
+    head(length, buffer, start) {
+      for (const character of `${length}:`) {
         buffer[start++] = character.charCodeAt(0);
       }
-      const end = writeMessage(message, buffer, start);
+      return start;
+    },
+    tail(_, buffer, end) {
       buffer[end] = COMMA;
       return end + 1;
     },
@@ -185,10 +184,9 @@ function integerPrefix(...weights: number[]): FramingRules {
   const width = weights.length;
   return {
     most: 256 ** width - 1,
-    write(message, buffer, start) {
-      const { length } = message;
+    head(length, buffer, start) {
       for (const weight of weights) buffer[start++] = length / weight;
-      return writeMessage(message, buffer, start);
+      return start;
     },
     find(bytes, from, limit) {
       if (from + width > bytes.length) return found(from, width);
@@ -203,22 +201,14 @@ function integerPrefix(...weights: number[]): FramingRules {
 /** A message is cut into blocks of this length; the last one is padded. */
 function blocksOf(size: number): FramingRules {
   return {
-    write(message, buffer, start) {
-      const end = start + Math.ceil(message.length / size || 1) * size;
-      const middle = writeMessage(message, buffer, start);
+    tail({ length }, buffer, start) {
+      const end = start - length + Math.ceil(length / size || 1) * size;
       // Most blocks are full, and a call costs as much as the rest of it.
-      if (middle < end) buffer.fill(0, middle, end);
+      if (start < end) buffer.fill(0, start, end);
       return end;
     },
     find: (_, from) => found(from, size),
   };
-}
-
-/** Copies a message to where there is room for it; gives its end. */
-function writeMessage(message: Uint8Array, to: Uint8Array, start: number) {
-  const end = start + message.length;
-  if (end <= to.length) to.set(message, start);
-  return end;
 }
 
 function found(start: number, length: number, after = 0): Found {
@@ -277,8 +267,12 @@ export function parseFraming(
   const { most = Infinity } = rules;
   const limit = name === "raw" ? most : Math.min(most, maxFrameLength);
   function encodeInto(payload: Uint8Array, buffer: Uint8Array, start: number) {
-    checkLength(payload.length, limit);
-    return rules.write(payload, buffer, start);
+    const { length } = payload;
+    checkLength(length, limit);
+    const middle = rules.head?.(length, buffer, start) ?? start;
+    const end = middle + length;
+    if (end <= buffer.length) buffer.set(payload, middle);
+    return rules.tail?.(payload, buffer, end) ?? end;
   }
   return {
     name,
