@@ -1,5 +1,4 @@
-// Fast paths for lines: `lineFeedFrom` finds where one ends, and `wholeLines`
-// what an echo can send back as it came.
+// `lineFeedFrom`: where a line ends.
 
 export const FEED = 0x0a;
 export const RETURN = 0x0d;
@@ -30,19 +29,4 @@ export function lineFeedFrom(bytes: Uint8Array, start: number): number {
     before = 0;
   }
   return bytes.indexOf(FEED, 4 * end - byteOffset);
-}
-
-/** Finds whole lines to send back as they lie in a chunk; [0, 0] for none. */
-export function wholeLines(
-  chunk: Uint8Array,
-  inLine: boolean, // when the chunk begins
-  maxFrameLength: number,
-): [start: number, end: number] {
-  const start = inLine ? chunk.indexOf(FEED) + 1 : 0;
-  const end = chunk.lastIndexOf(FEED) + 1;
-  // No line is over the limit if all together are not, and none has a
-  // carriage return to lose if there is none: two searches, for any number.
-  const unchanged = end > start && end - start <= maxFrameLength &&
-    !chunk.subarray(start, end).includes(RETURN);
-  return unchanged ? [start, end] : [0, 0];
 }

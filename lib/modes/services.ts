@@ -1,6 +1,6 @@
 // The small services that every network once had: echo (RFC 862), discard
 // (RFC 863), the character generator (RFC 864), and a greeting.
-import { FEED, wholeLines } from "../framing/line_feeds.ts";
+import { FEED, RETURN } from "../framing/line_feeds.ts";
 import type { Framing } from "../framing.ts";
 import { isGonePeer } from "../tcp/errors.ts";
 import { chunks, concatenate, copy, discard } from "../tcp/stream.ts";
@@ -57,16 +57,22 @@ export function answer(
   // A function of its own: an idle connection in `raw` does without its memory.
   async function answerAll(): Promise<void> {
     let inLine = false;
-    for await (const chunk of chunks(conn, { reuse: true })) {
-      const [start, end] = echoed === "lines"
-        ? wholeLines(chunk, inLine, framing.maxFrameLength)
-        : [0, 0];
-      if (start > 0) await answerEach(decoder.push(chunk.subarray(0, start)));
-      if (end > start) await send(chunk.subarray(start, end));
-      if (end < chunk.length) {
-        await answerEach(decoder.push(chunk.subarray(end)));
+    for await (let chunk of chunks(conn, { reuse: true })) {
+      if (echoed === "lines") {
+        const start = inLine ? chunk.indexOf(FEED) + 1 : 0;
+        const end = chunk.lastIndexOf(FEED) + 1;
+        const whole = chunk.subarray(start, end);
+        inLine = end < chunk.length;
+        // They go back as they lie there, in a third of the time. None is over
+        // the limit if all together are not, or has a CR to lose if there is none.
+        if (whole.length <= framing.maxFrameLength && !whole.includes(RETURN)) {
+          const head = chunk.subarray(0, start);
+          if (start > 0) await answerEach(decoder.push(head));
+          await send(whole);
+          chunk = chunk.subarray(end);
+        }
       }
-      inLine = chunk.at(-1) !== FEED;
+      if (chunk.length > 0) await answerEach(decoder.push(chunk));
     }
     await answerEach(decoder.finish());
   }

@@ -1,4 +1,4 @@
-/** Every framing against a naive decoder that has all bytes at once; `-- --runs=N` sets the runs of a property. */
+/** Every framing against a naive decoder that has all bytes at once, and the echo of lines; `-- --runs=N` sets the runs of a property. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
@@ -6,7 +6,7 @@ import {
   type Framing,
   parseFraming,
 } from "../../lib/framing.ts";
-import { wholeLines } from "../../lib/framing/line_feeds.ts";
+import { answer, type Reply, unchanged } from "../../lib/modes/services.ts";
 
 const RUNS = Number(
   Deno.args.find((argument) => argument.startsWith("--runs="))
@@ -330,50 +330,57 @@ for (const name of NAMES) {
   });
 }
 
-/** What an echo answers, with what it can send back as it came or without. */
-function echo(
+/** What an echo of lines answers, and in how many pieces. */
+async function echo(
   framing: Framing,
   chunks: Uint8Array[],
-  fast: boolean,
-): Outcome {
-  const decoder = framing.createDecoder();
-  const answer: Uint8Array[] = [];
-  const add = (frames: Iterable<Uint8Array>) => {
-    for (const frame of frames) answer.push(framing.encode(frame));
+  reply: Reply,
+): Promise<{ answer: Outcome; count: number }> {
+  const left = chunks.filter(({ length }) => length > 0);
+  const conn = {
+    read(buffer: Uint8Array) {
+      const chunk = left.shift();
+      if (chunk) buffer.set(chunk);
+      return Promise.resolve(chunk?.length ?? null);
+    },
+  } as Deno.Conn;
+  const sent: Uint8Array[] = [];
+  const send = (replies: Uint8Array) => {
+    if (replies.length > 0) sent.push(replies.slice());
+    return Promise.resolve();
   };
   let failure: Failure | undefined;
-  let inLine = false;
-  try {
-    for (const chunk of chunks) {
-      const [start, end] = fast
-        ? wholeLines(chunk, inLine, framing.maxFrameLength)
-        : [0, 0];
-      if (chunk.length > 0) inLine = chunk.at(-1) !== 0x0a;
-      add(decoder.push(chunk.subarray(0, start)));
-      answer.push(chunk.subarray(start, end));
-      add(decoder.push(chunk.subarray(end)));
-    }
-    add(decoder.finish());
-  } catch (error) {
-    failure = failureOf(error);
-  }
-  return { frames: [toText(concat(answer))], failure };
+  await answer(conn, framing, reply, send)
+    .catch((error) => failure = failureOf(error));
+  return {
+    answer: { frames: [toText(concat(sent))], failure },
+    count: sent.length,
+  };
 }
 
-Deno.test("wholeLines() answers what would be answered line by line when there are line ends of both kinds", () => {
+Deno.test("answer() echoes whole lines as it would line by line when there are line ends of both kinds", async () => {
   const letter = fc.constantFrom(0x61, 0x62, 0x63, 0x0a, 0x0a, 0x0a, 0x0d);
   const text = fc.array(letter, { maxLength: 40 });
   const limit = fc.integer({ min: 0, max: 60 });
-  let sent = 0;
-  fc.assert(
-    fc.property(text, limit, cuts, (text, limit, cuts) => {
+  await fc.assert(
+    fc.asyncProperty(text, limit, cuts, async (text, limit, cuts) => {
       const framing = parseFraming("lines", { maxFrameLength: limit });
       const chunks = chop(new Uint8Array(text), cuts);
-      const [start, end] = wholeLines(chunks[0], false, limit);
-      if (end > start) sent++;
-      assertSame(echo(framing, chunks, true), echo(framing, chunks, false));
+      const whole = await echo(framing, chunks, unchanged);
+      // Another function than this one has every line decoded and encoded.
+      const each = await echo(framing, chunks, (line) => line);
+      assertSame(whole.answer, each.answer);
     }),
     { numRuns: RUNS },
   );
-  assert(sent > RUNS / 10, `only ${sent} of ${RUNS} began with such lines`);
+});
+
+Deno.test("answer() echoes whole lines in one piece, however many there are", async () => {
+  const framing = parseFraming("lines");
+  const said = new TextEncoder().encode("one\n".repeat(2000) + "tw");
+  const chunks = [said.slice(0, 1001), said.slice(1001, 2000)];
+  const { answer, count } = await echo(framing, chunks, unchanged);
+  assertEquals(answer.frames[0].length, 2000);
+  // Those of the first chunk, the line that it cut, and those of the second.
+  assertEquals(count, 3);
 });

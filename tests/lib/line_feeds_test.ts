@@ -1,7 +1,7 @@
-/** The search for line feeds against `indexOf`, wherever the bytes lie in memory, and whole lines in a chunk. */
+/** The search for line feeds against `indexOf`, wherever the bytes lie in memory. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { lineFeedFrom, wholeLines } from "../../lib/framing/line_feeds.ts";
+import { lineFeedFrom } from "../../lib/framing/line_feeds.ts";
 
 /** A line feed, and bytes that differ from it by a bit, a borrow or a carry. */
 const BYTES = [0x0a, 0x0b, 0x09, 0x8a, 0x4a, 0x00, 0x01, 0xff];
@@ -63,30 +63,3 @@ Deno.test("lineFeedFrom() finds what is there now when bytes were changed, or ot
   assertEquals(lineFeedFrom(others.subarray(5), 0), 85);
   assertEquals(lineFeedFrom(bytes, 0), 50);
 });
-
-/** Whether the chunk begins inside a line, the chunk, and the whole lines. */
-const WHOLE_LINES: [boolean, string, [number, number]][] = [
-  [false, "", [0, 0]],
-  [false, "a", [0, 0]],
-  [false, "\n", [0, 1]],
-  [false, "ab\nc\n", [0, 5]],
-  [false, "ab\n\ncd", [0, 4]],
-  [true, "c", [0, 0]],
-  [true, "c\n", [0, 0]],
-  [true, "\n", [0, 0]],
-  [true, "\nb\n", [1, 3]],
-  [true, "c\r\nd\ne", [3, 5]],
-  [true, "c\n12345\n12\n", [2, 11]],
-  [false, "a\r\nb\n", [0, 0]],
-  [false, "a\nb\r\n", [0, 0]],
-  [false, "a\nb\r", [0, 2]],
-  [false, "12345\n12\n", [0, 9]],
-  [false, "12345\n123\n", [0, 0]], // over the limit together, not each alone
-];
-
-for (const [inLine, chunk, expected] of WHOLE_LINES) {
-  Deno.test(`wholeLines() gives ${expected} of ${JSON.stringify(chunk)} when it begins ${inLine ? "in a line" : "a line"}`, () => {
-    const bytes = new TextEncoder().encode(chunk);
-    assertEquals(wholeLines(bytes, inLine, 9), expected);
-  });
-}
