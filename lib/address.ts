@@ -55,11 +55,9 @@ export function parseAddress(
     if (!mistake) return;
     throw new SyntaxError(`Cannot parse address "${text}": ${why}`);
   };
-  if (text.startsWith("unix:")) {
-    const path = text.slice(5);
-    refuse(path === "", 'the path is missing, as in "unix:/tmp/socket"');
-    return { transport: "unix", path };
-  }
+  refuse(text === "unix:", 'the path is missing, as in "unix:/tmp/socket"');
+  const [, path] = /^unix:(.*)$/s.exec(text) ?? [];
+  if (path) return { transport: "unix", path };
   refuse(/^[.~]{0,2}\//.test(text), `as an address it is unix:${text}`);
   const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
   const [tls, usual] = url?.protocol === "https:" ? ["tls://", 443] : ["", 80];
