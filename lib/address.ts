@@ -7,9 +7,9 @@
  */
 
 /**
- * A host and a port, and what is spoken there: a stream (`tcp`), an encrypted
- * one (`tls`) or datagrams (`udp`). The host is a name, an IPv4 address, or an
- * IPv6 address without brackets; port 0 asks the system for any free one.
+ * A host, a port, and what is spoken there. That is a stream (`tcp`), an
+ * encrypted one (`tls`) or datagrams (`udp`). The host is a name, an IPv4
+ * address, or an IPv6 address without brackets; port 0 is any free one.
  */
 export type NetAddress = {
   transport: "tcp" | "tls" | "udp";

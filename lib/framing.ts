@@ -287,9 +287,8 @@ export function parseFraming(
   };
 }
 
-/** Decodes by rules. */
 class RulesDecoder implements FrameDecoder {
-  /** A frame that began before this chunk, and how long it is at least. */
+  /** A frame whose end has not come, and how long it is at least. */
   #kept = NOTHING;
   #need = 0;
   #failure: unknown;
@@ -323,7 +322,10 @@ class RulesDecoder implements FrameDecoder {
         if (next > length) {
           this.#kept = chunk.slice(from);
           this.#need = next - from;
-        } else yield new Uint8Array(buffer, byteOffset + start, end - start);
+          return;
+        }
+        // As `subarray` gives it, in two thirds of the time.
+        yield new Uint8Array(buffer, byteOffset + start, end - start);
         from = next;
       }
     } catch (error) {
@@ -344,7 +346,7 @@ class RulesDecoder implements FrameDecoder {
 }
 
 /**
- * Reads frames on demand: the next chunk is not asked for before the frames of
+ * Reads frames on demand. The next chunk is not asked for before the frames of
  * this one are used up, one at a time. So it can be used on a socket that one
  * answers; a `TransformStream` reads ahead, and Deno closes at the end.
  *

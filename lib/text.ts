@@ -39,7 +39,7 @@ export function safeLine(text: string): string {
 }
 
 /**
- * Writes a value as JSON on one line that is safe for a terminal, and still
+ * Writes a value as JSON on one line that is safe for a terminal. It still
  * means the same: JSON's own escapes stand for what is unsafe in it.
  *
  * @param value Anything that JSON can hold.
@@ -60,7 +60,7 @@ export function safeJson(value: unknown): string {
 }
 
 /**
- * Turns a stream of bytes into text that is safe to print as it comes: of what
+ * Turns a stream of bytes into text that is safe to print as it comes. Of what
  * a terminal obeys, only line feeds and tabs stay as they are.
  *
  * A character may lie across two chunks, and so may a CRLF, which is printed
