@@ -64,7 +64,7 @@ export interface FrameDecoder {
 }
 
 const NOTHING = new Uint8Array(0);
-const [COMMA, ZERO, COLON] = [0x2c, 0x30, 0x3a];
+const CODES = { comma: 0x2c, zero: 0x30, colon: 0x3a };
 const MISMATCH = "do both sides use the same framing?";
 
 /** A frame is longer than its limit, or would be. */
@@ -155,19 +155,20 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
       return start;
     },
     tail(_, buffer, end) {
-      buffer[end] = COMMA;
+      buffer[end] = CODES.comma;
       return end + 1;
     },
     find(bytes, from, limit) {
+      const { comma, zero, colon } = CODES;
       let length = 0;
       for (let i = from; i < bytes.length; i++) {
-        const digit = bytes[i] - ZERO;
-        if (bytes[i] === COLON && i > from) {
+        if (bytes[i] === colon && i > from) {
           const frame = found(i + 1, length, 1);
-          const comma = bytes[frame.end] ?? COMMA; // or it is still to come
-          checkForm(comma === COMMA, "there is no comma after its payload");
+          const last = bytes[frame.end] ?? comma; // or it is still to come
+          checkForm(last === comma, "there is no comma after its payload");
           return frame;
         }
+        const digit = bytes[i] - zero;
         // No other follows a leading zero.
         const isDigit = digit >= 0 && digit <= 9 && (length > 0 || i === from);
         checkForm(isDigit, "a netstring starts with its length and a colon");
