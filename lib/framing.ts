@@ -229,7 +229,7 @@ function checkForm(isRight: boolean, reason: string): void {
 /**
  * Finds a framing by its name.
  *
- * @param name One of {@linkcode FRAMING_NAMES}, or `fixed:N`.
+ * @param name As on this page, from `lines` to `raw`; `fixed:N` for any N.
  * @param options `maxFrameLength`: the longest message, in bytes; 65,536 unless
  * given. `raw` has no limit.
  * @returns The framing.
