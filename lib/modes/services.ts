@@ -17,9 +17,9 @@ export const unchanged: Reply = (message) => message;
 const FULL_BATCH = 65_536; // bytes
 /** More short replies take long enough for other clients to notice. */
 const MANY_REPLIES = 1024;
-// Replies of one connection at a time, put together for one write: nothing waits
-// between the first of them and the copy that is sent.
-let batch = new Uint8Array(FULL_BATCH);
+// Where replies of one connection at a time are put together for one write:
+// nothing waits between the first of them and the copy that is sent.
+const batchBuffer = new Uint8Array(2 * FULL_BATCH);
 
 /** Answers every message, those before a bad one too; `send` gets replies. */
 export function answer(
@@ -33,7 +33,7 @@ export function answer(
   const decoder = framing.createDecoder();
 
   async function answerEach(messages: Iterable<Uint8Array>): Promise<void> {
-    let [length, count] = [0, 0];
+    let [batch, length, count] = [batchBuffer, 0, 0];
     try {
       for (const message of messages) {
         const payload = reply(message);
@@ -45,7 +45,7 @@ export function answer(
         length = end;
         if (length < FULL_BATCH && ++count < MANY_REPLIES) continue;
         const replies = batch.slice(0, length);
-        [length, count] = [0, 0];
+        [batch, length, count] = [batchBuffer, 0, 0];
         await send(replies);
         await turn();
       }
