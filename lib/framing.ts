@@ -117,7 +117,9 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
       // Before an empty line is a line feed, or nothing.
       const end = bytes[stop - 1] === RETURN ? stop - 1 : stop;
       checkLength(end - start, limit);
-      return { start, end, next: feed === -1 ? start + limit + 2 : feed + 1 };
+      if (feed !== -1) return { start, end, next: feed + 1 };
+      // It may end soon: what is looked at next is as much again, and a little.
+      return found(start, Math.min(limit + 2, 2 * (stop - start) + 64));
     },
   },
   u8: integerPrefix(1),
@@ -302,9 +304,7 @@ class RulesDecoder implements FrameDecoder {
       if (this.#failure !== undefined) throw this.#failure;
       while (this.#kept.length > 0 && chunk.length > 0) {
         let { buffer, length } = this.#kept;
-        // No more than as much again: it may be a line that ends soon.
-        const more = Math.min(this.#need - length, Math.max(64, length));
-        const part = chunk.subarray(0, more);
+        const part = chunk.subarray(0, this.#need - length);
         const have = length + part.length;
         // Memory grows with what has come, not with what was announced.
         const size = Math.min(2 * have, this.#need);
