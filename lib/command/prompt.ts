@@ -1,7 +1,7 @@
 // The keyboard of a chat, and where it shows what the peer says.
 import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
-import { chunks, pause, standardInput } from "../tcp/stream.ts";
+import { chunks, standardInput } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import type { Log } from "./log.ts";
 import { print } from "./output.ts";
@@ -10,92 +10,47 @@ import { print } from "./output.ts";
 export interface Prompt extends AsyncDisposable {
   /** Gives what is typed for one peer, until the signal is aborted. */
   lines(signal: AbortSignal): AsyncIterable<Uint8Array>;
-  write(bytes: Uint8Array): Promise<unknown> | void;
+  write(bytes: Uint8Array): Promise<unknown>;
   tell(text: string): void;
 }
 
-/** Why a line that is typed between two chats is not sent. */
-export const NOBODY = "nobody is connected";
-/** How long the rest of a read or of pasted text may take, in milliseconds. */
-export const REST = 30;
-
-/** Takes the keyboard, until the prompt is disposed of. */
-export function openPrompt(log: Log): Prompt | Promise<Prompt> {
-  const isTyped = Deno.stdin.isTerminal();
+/** Takes the keyboard, or the input in its place, until it is disposed of. */
+export async function openPrompt(log: Log): Promise<Prompt> {
   const isSeen = Deno.stdout.isTerminal();
-
-  // On request: a person can edit lines, and no message disturbs them.
-  if (isTyped && isSeen) {
-    return import("./terminal.ts").then((it) => it.openTerminal(log));
+  if (Deno.stdin.isTerminal() && (isSeen || Deno.stderr.isTerminal())) {
+    const { openTerminal } = await import("./terminal.ts");
+    return openTerminal(log);
   }
-
   const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });
-  const input = decodeFrames(keyboard(), framing);
+  const input = decodeFrames(chunks(standardInput), framing);
 
   // On request: the page of --explain types, too.
   dispatchEvent(new CustomEvent("keyboard", { detail: input }));
 
   let next: ReturnType<typeof input.next> | undefined;
-  let alone = new AbortController(); // aborted while there is a peer
-  let forgotten: Promise<void> | undefined;
   const safe = new SafeTextDecoder();
   let isEnded = true; // the last line that was shown
-  if (isTyped) refuse().catch(() => {});
-
-  async function* keyboard(): AsyncGenerator<Uint8Array, void> {
-    for await (const chunk of chunks(standardInput)) {
-      yield chunk;
-      const isHalf = isTyped && chunk.at(-1) !== FEED;
-      if (isHalf && !alone.signal.aborted) yield new Uint8Array([FEED]);
-    }
-  }
-
-  /** Gives lines until the signal is aborted; the next is for others then. */
-  async function* linesFor(signal: AbortSignal) {
-    for (;;) {
-      const { value } = await (next ??= input.next());
-      if (signal.aborted) return;
-      next = undefined;
-      if (value === undefined) return;
-      yield value;
-    }
-  }
-
-  /** Sends nobody what is typed, until there is a peer. */
-  async function refuse(): Promise<void> {
-    alone = new AbortController();
-    for await (const line of linesFor(alone.signal)) {
-      log.error(`Not sent, ${NOBODY}: ${new TextDecoder().decode(line)}`);
-    }
-  }
-
-  /** Has a terminal give what is half typed, too: it was for this peer. */
-  async function forget(): Promise<void> {
-    refuse().catch(() => {});
-    Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
-    await pause(REST);
-    Deno.stdin.setRaw(false);
-  }
-
   return {
     async *lines(signal) {
-      await forgotten;
-      alone.abort();
       signal.addEventListener("abort", () => {
         const end = new TextEncoder().encode(`${safe.finish()}\n`);
-        if (isSeen && !isEnded) Deno.stdout.writeSync(end);
+        if (isSeen && !isEnded) print(end).catch(() => {});
         isEnded = true;
-        if (isTyped) forgotten = forget().catch(() => {});
       });
-      yield* linesFor(signal);
+      for (;;) {
+        const { value } = await (next ??= input.next());
+        if (signal.aborted) return; // it is for the next peer
+        next = undefined;
+        if (value === undefined) return;
+        yield value;
+      }
     },
     tell: (text) => log.error(text),
     async write(bytes) {
-      await forgotten; // so that an answer to it is not for nobody
       isEnded = bytes.at(-1) === FEED;
       const text = () => new TextEncoder().encode(safe.push(bytes));
       await print(isSeen ? text() : bytes);
     },
-    [Symbol.asyncDispose]: async () => await forgotten,
+    async [Symbol.asyncDispose]() {},
   };
 }

@@ -1,13 +1,18 @@
 // A terminal that a person types at: `node:readline` edits lines, and what the
 // peer says never disturbs the one that is being typed. It takes 20 ms to load.
 import { EventEmitter } from "node:events";
-import { stdin, stdout } from "node:process";
+import { stderr, stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
 import { pause } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import type { Log } from "./log.ts";
-import { NOBODY, type Prompt, REST } from "./prompt.ts";
+import { print } from "./output.ts";
+import type { Prompt } from "./prompt.ts";
 
+/** Why a line that is typed between two chats is not sent. */
+const NOBODY = "nobody is connected";
+/** How long the rest of a read or of pasted text may take, in milliseconds. */
+const REST = 30;
 /** How long the rest of a line may take: then what comes is another message. */
 const REST_OF_LINE = 2000;
 /** The most characters of a line that are kept until its end comes. */
@@ -17,7 +22,9 @@ const LONGEST_LINE_KEPT = 1_048_576;
 export function openTerminal(log: Log): Prompt {
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
-  const settings = { output: stdout, terminal: true, prompt: "" };
+  const isSeen = Deno.stdout.isTerminal();
+  const screen = isSeen ? stdout : stderr;
+  const settings = { output: screen, terminal: true, prompt: "" };
   const editor = createInterface({ input, ...settings });
   editor.prompt();
   // With TERM=dumb readline moves no cursor, and neither do we.
@@ -42,12 +49,12 @@ export function openTerminal(log: Log): Prompt {
   editor.close = () => void (refusal || begin("Ctrl-D has ended the input"));
   // Only on Windows; elsewhere Ctrl-C is a signal for the whole process.
   editor.on("SIGINT", () => Deno.exit(130));
-  stdout.on("error", () => {}); // then the keyboard is gone, too
+  screen.on("error", () => {}); // then the keyboard is gone, too
   readKeys().catch(() => {}).finally(editor.close);
 
   // On request: the page of --explain types, too.
   const type = (line: string) => {
-    if (!refusal) draw(() => stdout.write(` -> ${line}\n`));
+    if (!refusal) draw(() => screen.write(` -> ${line}\n`));
     editor.emit("line", line);
     return refusal;
   };
@@ -76,13 +83,13 @@ export function openTerminal(log: Log): Prompt {
   /** Draws something above the line that is being typed. */
   function draw(print: () => void): void {
     const up = "\x1b[A".repeat(editor.getCursorPos().rows);
-    if (!isDumb) stdout.write(`${up}\x1b[1G\x1b[0J`);
-    else if (editor.getPrompt()) stdout.write("\n");
+    if (!isDumb) screen.write(`${up}\x1b[1G\x1b[0J`);
+    else if (editor.getPrompt()) screen.write("\n");
     print();
     editor.setPrompt((shown && `${shown}\n`) + arrow());
     Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
     editor.prompt(true);
-    if (isDumb) stdout.write(editor.line);
+    if (isDumb) screen.write(editor.line);
   }
 
   /** Shows so much of what has come for good, and the rest as it may become. */
@@ -90,10 +97,10 @@ export function openTerminal(log: Log): Prompt {
     const text = unfinished.slice(0, length);
     unfinished = unfinished.slice(length);
     // Of what is too long for the window its end; a character may be wide.
-    const rows = ((stdout.rows || 24) - 3) >> 1;
-    const most = (stdout.columns || 80) * rows;
+    const rows = ((screen.rows || 24) - 3) >> 1;
+    const most = (screen.columns || 80) * rows;
     shown = timer ? "" : unfinished.slice(-most);
-    if (text) draw(() => stdout.write(text.replace(/\n?$/, "\n")));
+    if (text) draw(() => screen.write(text.replace(/\n?$/, "\n")));
     else if (shown) draw(() => {});
   }
 
@@ -112,7 +119,8 @@ export function openTerminal(log: Log): Prompt {
         yield new TextEncoder().encode(line);
       }
     },
-    write(bytes) {
+    async write(bytes) {
+      if (!isSeen) return await print(bytes);
       const now = performance.now();
       if (now - arrival > REST_OF_LINE) show();
       arrival = now;
