@@ -1,5 +1,5 @@
 // A chat: a person, or a program line by line, talks with one peer.
-import { OutputError, printable, typedLine } from "../command/output.ts";
+import { printable, typedLine } from "../command/output.ts";
 import type { Prompt } from "../command/prompt.ts";
 import { decodeFrames, type Framing } from "../framing.ts";
 import { chunks, concatenate, pause } from "../tcp/stream.ts";
