@@ -6,6 +6,9 @@ import { type SocketStep, stepListeners } from "./explain/watch.ts";
 
 const INDENT = " ".repeat(13);
 
+/** Where steps are told; a script puts them into its log. */
+export const explanation = { write: (text: string) => console.error(text) };
+
 /** Writes a step to standard error, in lines that fit a terminal. */
 function printStep({ time, name, what, c, python }: SocketStep): void {
   // An option takes no time: it belongs to the step before.

@@ -138,7 +138,7 @@ Examples:
         log.info("connected", `Connected to ${where}; bye leaves`);
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");
-        await using prompt = await openPrompt(log);
+        await using prompt = await openPrompt();
         await chat(conn, framing, prompt, { ...options, signal: end.signal });
         if (!stop.aborted) end.signal.throwIfAborted();
         log.info("closed", `The conversation with ${where} is over`);

@@ -166,7 +166,7 @@ Examples:
     hint(log, "tcp_client", "nc 127.0.0.1 1234");
     stop.addEventListener("abort", () => clients.stopping(grace));
 
-    await using prompt = mode === "chat" ? await openPrompt(log) : undefined;
+    await using prompt = mode === "chat" ? await openPrompt() : undefined;
     // Accepts one after the other; each is closed when its function has ended.
     await serve(listener, (conn) => clients.serve(conn, modes[mode]), {
       ...serving,

@@ -74,7 +74,10 @@ export async function runCommand<T extends OptionTable>(
     refuse({ [`${extra}; ${advice}`]: positionals.length > most });
 
     // On request: before the first socket is made.
-    if (options.explain === "terminal") await import("../explain.ts");
+    if (options.explain === "terminal") {
+      const { explanation } = await import("../explain.ts");
+      explanation.write = (text) => log.write(`${text}\n`);
+    }
     await using _page = options.explain === "page"
       ? (await import("../explain/page.ts")).page
       : undefined;

@@ -27,6 +27,9 @@ export const log = {
     if (log.verbose) writeLine("debug", event, message, details);
   },
 
+  /** Puts text on standard error; a prompt puts it above what is typed. */
+  write: writeToStandardError,
+
   /** Waits, but not long, until what was written so far has been read. */
   async finish(): Promise<void> {
     unread = undefined; // it may be read by now
@@ -46,7 +49,7 @@ function writeLine(level: string, event: string, text: string, more?: Details) {
   const isColored = !log.json && isShown && Deno.stderr.isTerminal();
   // What a peer sends never has a colour, so it cannot pass for our words.
   const paint = level === "error" ? red : dim;
-  writeToStandardError(`${isColored ? paint(line) : line}\n`);
+  log.write(`${isColored ? paint(line) : line}\n`);
 }
 
 /** How long a reader may take for what is written, in milliseconds. */
@@ -58,16 +61,9 @@ let logWriting: Promise<void> | undefined;
 /** What nobody seems to read, so that one wait for it was enough. */
 let unread: Promise<void> | undefined;
 
-// At a terminal at once, to keep its place there; to anything else without
-// waiting, as nobody may read it.
-export function writeToStandardError(text: string): void {
-  if (Deno.stderr.isTerminal()) {
-    try {
-      Deno.stderr.writeSync(new TextEncoder().encode(text));
-    } catch {
-      // With nobody left to read it, a log is no reason to fail.
-    }
-  } else if (waitingLog.length > 65_536) lostLines++;
+/** Never waits: nobody may read it, a terminal may be stopped (Ctrl-S). */
+function writeToStandardError(text: string): void {
+  if (waitingLog.length > 65_536) lostLines++;
   else {
     waitingLog += text;
     logWriting ??= writeLog();

@@ -2,7 +2,7 @@
 // what has gone over a connection.
 import { fstatSync } from "node:fs";
 import { format } from "@std/fmt/bytes";
-import { writeToStandardError } from "./log.ts";
+import { log } from "./log.ts";
 
 const ERASE_PROGRESS = "\r\x1b[K";
 
@@ -12,12 +12,12 @@ export function progressLine(describe: () => string): Disposable {
   const timer = setInterval(() => {
     // Of a line that goes on in the next row only that row is erased.
     const most = (Deno.consoleSize().columns || Infinity) - 1;
-    writeToStandardError(ERASE_PROGRESS + describe().slice(0, most));
+    log.write(ERASE_PROGRESS + describe().slice(0, most));
   }, 200);
   return {
     [Symbol.dispose]() {
       clearInterval(timer);
-      writeToStandardError(ERASE_PROGRESS);
+      log.write(ERASE_PROGRESS);
     },
   };
 }
@@ -63,7 +63,7 @@ export function showProgress(conn: Deno.Conn): Disposable {
   return {
     [Symbol.dispose]() {
       line[Symbol.dispose]();
-      writeToStandardError(`${describe()}\n`);
+      log.write(`${describe()}\n`);
     },
   };
 }

@@ -3,7 +3,7 @@ import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { chunks, standardInput } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
-import type { Log } from "./log.ts";
+import { log, logWritten } from "./log.ts";
 import { print } from "./output.ts";
 
 /** Gives typed lines to one chat after the other; shows what peers write. */
@@ -15,11 +15,12 @@ export interface Prompt extends AsyncDisposable {
 }
 
 /** Takes the keyboard, or the input in its place, until it is disposed of. */
-export async function openPrompt(log: Log): Promise<Prompt> {
+export async function openPrompt(): Promise<Prompt> {
   const isSeen = Deno.stdout.isTerminal();
   if (Deno.stdin.isTerminal() && (isSeen || Deno.stderr.isTerminal())) {
     const { openTerminal } = await import("./terminal.ts");
-    return openTerminal(log);
+    await logWritten();
+    return openTerminal();
   }
   const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });
   const input = decodeFrames(chunks(standardInput), framing);

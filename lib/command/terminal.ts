@@ -1,13 +1,13 @@
 // A terminal that a person types at: `node:readline` edits lines, and what the
 // peer says never disturbs the one that is being typed. It takes 20 ms to load.
 import { EventEmitter } from "node:events";
-import { stderr, stdin, stdout } from "node:process";
+import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
-import { pause } from "../tcp/stream.ts";
+import { Writable } from "node:stream";
+import { pause, writeAll } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
-import type { Log } from "./log.ts";
+import { log } from "./log.ts";
 import { print } from "./output.ts";
-import type { Prompt } from "./prompt.ts";
 
 /** Why a line that is typed between two chats is not sent. */
 const NOBODY = "nobody is connected";
@@ -19,11 +19,19 @@ const REST_OF_LINE = 2000;
 const LONGEST_LINE_KEPT = 1_048_576;
 
 /** Takes the keyboard and the screen, until the prompt is disposed of. */
-export function openTerminal(log: Log): Prompt {
+export function openTerminal() {
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
   const isSeen = Deno.stdout.isTerminal();
-  const screen = isSeen ? stdout : stderr;
+  const to = isSeen ? Deno.stdout : Deno.stderr;
+  // By the one of `node:process` a stopped terminal (Ctrl-S) stops the process.
+  const screen = new Writable({
+    write: (text, _, done) => void writeAll(to, text).then(() => done(), done),
+  });
+  Object.defineProperty(screen, "columns", {
+    get: () => Deno.consoleSize().columns,
+  });
+  stdout.on("resize", () => screen.emit("resize"));
   const settings = { output: screen, terminal: true, prompt: "" };
   const editor = createInterface({ input, ...settings });
   editor.prompt();
@@ -35,7 +43,11 @@ export function openTerminal(log: Log): Prompt {
   let shown = ""; // as much of it as stands above the line that is typed
   let [arrival, timer]: [number, unknown] = [0, undefined];
   const arrow = () => refusal ? "" : " -> ";
-  const tell = (text: string) => draw(() => log.error(text));
+  const tell = (text: string) => log.error(text);
+  const { write } = log;
+  if (Deno.stderr.isTerminal()) {
+    log.write = (text) => draw(() => screen.write(text));
+  }
 
   editor.on("line", (line) => {
     // What is on the screen stays there, above what was typed.
@@ -81,14 +93,14 @@ export function openTerminal(log: Log): Prompt {
   }
 
   /** Draws something above the line that is being typed. */
-  function draw(print: () => void): void {
+  function draw(print: () => unknown): void {
     const up = "\x1b[A".repeat(editor.getCursorPos().rows);
     if (!isDumb) screen.write(`${up}\x1b[1G\x1b[0J`);
     else if (editor.getPrompt()) screen.write("\n");
     print();
     editor.setPrompt((shown && `${shown}\n`) + arrow());
     Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
-    editor.prompt(true);
+    if (editor.getPrompt() + editor.line) editor.prompt(true);
     if (isDumb) screen.write(editor.line);
   }
 
@@ -97,8 +109,8 @@ export function openTerminal(log: Log): Prompt {
     const text = unfinished.slice(0, length);
     unfinished = unfinished.slice(length);
     // Of what is too long for the window its end; a character may be wide.
-    const rows = ((screen.rows || 24) - 3) >> 1;
-    const most = (screen.columns || 80) * rows;
+    const { columns, rows } = Deno.consoleSize();
+    const most = (columns || 80) * (((rows || 24) - 3) >> 1);
     shown = timer ? "" : unfinished.slice(-most);
     if (text) draw(() => screen.write(text.replace(/\n?$/, "\n")));
     else if (shown) draw(() => {});
@@ -106,7 +118,7 @@ export function openTerminal(log: Log): Prompt {
 
   return {
     tell,
-    async *lines(signal) {
+    async *lines(signal: AbortSignal) {
       begin("");
       signal.addEventListener("abort", () => {
         unfinished += safe.finish();
@@ -119,7 +131,7 @@ export function openTerminal(log: Log): Prompt {
         yield new TextEncoder().encode(line);
       }
     },
-    async write(bytes) {
+    async write(bytes: Uint8Array) {
       if (!isSeen) return await print(bytes);
       const now = performance.now();
       if (now - arrival > REST_OF_LINE) show();
@@ -131,11 +143,14 @@ export function openTerminal(log: Log): Prompt {
         show(isKept ? 0 : unfinished.length);
       }, REST);
       show(unfinished.lastIndexOf("\n") + 1);
+      if (screen.writableNeedDrain) await EventEmitter.once(screen, "drain");
     },
     async [Symbol.asyncDispose]() {
       // Text is pasted in pieces: the shell must not get the rest of it.
       await pause(REST);
       Deno.stdin.setRaw(false);
+      log.write = write;
+      await new Promise((ended) => screen.end(ended));
     },
   };
 }

@@ -181,7 +181,7 @@ Deno.test("chat() shows what came before a stream that is cut short", async () =
 Deno.test("chat() ends when its screen takes no more", async () => {
   using peer = await pair();
   const prompt = new FakePrompt();
-  prompt.write = () => Promise.reject(new Deno.errors.BrokenPipe("gone"));
+  prompt.write = () => Promise.reject(new OutputError("gone"));
   const over = chatting(peer, prompt);
   await peer.say("one\n");
   await assertRejects(() => over, OutputError);
