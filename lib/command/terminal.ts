@@ -148,9 +148,9 @@ export function openTerminal() {
     async [Symbol.asyncDispose]() {
       // Text is pasted in pieces: the shell must not get the rest of it.
       await pause(REST);
-      Deno.stdin.setRaw(false);
       log.write = write;
       await new Promise((ended) => screen.end(ended));
+      Deno.stdin.setRaw(false); // which waits for a stopped terminal
     },
   };
 }
