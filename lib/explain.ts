@@ -15,13 +15,10 @@ function printStep({ time, name, what, c, python }: SocketStep): void {
   const elapsed = name === "option" ? "" : `${time.toFixed(1)} ms`;
   const isTerminal = Deno.stderr.isTerminal();
   const width = isTerminal && Deno.consoleSize().columns || Infinity;
-  const calls = [`C: ${c}`, `Python: ${python}`];
-  const isShort = INDENT.length + calls.join("   ").length <= width;
-  const told = [`${name.padEnd(10)} ${what}`]
-    .concat(isShort ? calls.join("   ") : calls)
+  const told = [`${name.padEnd(10)} ${what}`, `C: ${c}`, `Python: ${python}`]
     .map((line) => wrap(line, width - INDENT.length)).join("\n");
   const indented = told.replaceAll("\n", `\n${INDENT}`);
-  console.error(`${elapsed.padStart(11)}  ${indented}`);
+  explanation.write(`${elapsed.padStart(11)}  ${indented}`);
 }
 
 /** Goes on in the next line where a line is too wide. */

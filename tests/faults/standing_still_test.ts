@@ -16,7 +16,7 @@ const PIPES = new URL("../support/python/pipes.py", import.meta.url).pathname;
 
 /** Runs a script with a pipe that is not read, or not soon. */
 function withPipe(
-  how: "unread 1" | "unread 2" | "late 1",
+  how: "unread 1" | "unread 2" | "unread terminal" | "late 1",
   script: string,
   args: string[],
   input?: Uint8Array<ArrayBuffer>,
@@ -87,15 +87,21 @@ Deno.test(
   },
 );
 
-for (const args of [[], ["--json"], ["-m", "room"]]) {
+for (
+  const [how, ...args] of [
+    ["unread 2"],
+    ["unread 2", "--json"],
+    ["unread 2", "--explain"],
+    ["unread 2", "-m", "room"],
+    ["unread terminal"],
+  ] as const
+) {
   Deno.test(
-    `tcp_server.ts ${
-      args.join(" ")
-    } serves and stops when nobody reads its log`,
+    `tcp_server.ts ${args.join(" ")} serves and stops when its log is ${how}`,
     RUDE,
     async () => {
       const command = [ANY_PORT, ...args];
-      await using server = withPipe("unread 2", "tcp_server.ts", command);
+      await using server = withPipe(how, "tcp_server.ts", command);
       const said = await server.stderr(/127\.0\.0\.1:\d+/);
       const port = Number(/127\.0\.0\.1:(\d+)/.exec(said)![1]);
       for (let i = 0; i < 3000; i++) {
@@ -108,6 +114,34 @@ for (const args of [[], ["--json"], ["-m", "room"]]) {
     },
   );
 }
+
+Deno.test(
+  "tcp_client.ts ends on SIGTERM when its terminal takes nothing",
+  RUDE,
+  async () => {
+    await using server = await serverWith("-m", "chargen");
+    const args = [`127.0.0.1:${server.port}`];
+    await using client = withPipe("unread terminal", "tcp_client.ts", args);
+    await server.running.stderr("connected");
+    await pause(1000); // until it has more to show than fits
+    assert(await terminate(client) < IN_TIME);
+  },
+);
+
+Deno.test(
+  "tcp_server.ts -m chat ends on SIGTERM when its terminal takes nothing",
+  RUDE,
+  async () => {
+    const command = [ANY_PORT, "-m", "chat"];
+    await using server = withPipe("unread terminal", "tcp_server.ts", command);
+    const said = await server.stderr(/127\.0\.0\.1:\d+/);
+    const port = Number(/127\.0\.0\.1:(\d+)/.exec(said)![1]);
+    using conn = await Deno.connect({ port });
+    await writeAll(conn, "a line of what it is to show\n".repeat(10_000));
+    await pause(1000); // until it has more to show than fits
+    assert(await terminate(server) < IN_TIME);
+  },
+);
 
 for (const length of [1, 1023, 5000, 1_000_001]) {
   for (

@@ -83,12 +83,12 @@ Deno.test("explain tells each step in order when a program uses sockets", async 
   ]);
   for (
     const words of [
-      /C: bind\(fd, 127\.0\.0\.1:\d+\) {3}Python: s\.bind\(\("127\.0\.0\.1", \d+\)\)/,
+      /C: bind\(fd, 127\.0\.0\.1:\d+\)\n {13}Python: s\.bind\(\("127\.0\.0\.1", \d+\)\)/,
       /C: setsockopt\(fd, SOL_SOCKET, SO_REUSEADDR, 1\)/,
       /setsockopt\(fd, IPPROTO_TCP, TCP_NODELAY, 1\)/,
       /7 bytes to 127\.0\.0\.1:\d+: "hello\\r\\n"/,
-      /C: recv\(fd, buffer, 1024, 0\) = 7 /,
-      /C: recv\(fd, buffer, 1024, 0\) = 0 /,
+      /C: recv\(fd, buffer, 1024, 0\) = 7\n/,
+      /C: recv\(fd, buffer, 1024, 0\) = 0\n/,
       /C: shutdown\(fd, SHUT_WR\)/,
     ]
   ) assertMatch(told, words);
@@ -388,8 +388,8 @@ conn.setKeepAlive(true);
 conn.setKeepAlive(false);
 `);
   assertMatch(told, /TCP_NODELAY off: /);
-  assertMatch(told, /SO_KEEPALIVE on: .*\n.* SO_KEEPALIVE, 1\) /);
-  assertMatch(told, /SO_KEEPALIVE off: .*\n.* SO_KEEPALIVE, 0\) /);
+  assertMatch(told, /SO_KEEPALIVE on: .*\n.* SO_KEEPALIVE, 1\)\n/);
+  assertMatch(told, /SO_KEEPALIVE off: .*\n.* SO_KEEPALIVE, 0\)\n/);
 });
 
 Deno.test("explain leaves Deno.listenDatagram out when Deno has it not", async () => {

@@ -7,10 +7,8 @@ import { needs } from "../support/system.ts";
 const PYTHON = "python3";
 const TERMINAL = "tests/support/python/terminal.py";
 const CHAT = needs("terminals");
-/** Copies edit no lines: they take them as the terminal gives them. */
-const EDITING = { ...CHAT, ignore: CHAT.ignore || COPIES };
 /** What stands before a line that is typed. */
-const ARROW = COPIES ? "" : " -> ";
+const ARROW = " -> ";
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";
 const UP = "\x1b[A";
@@ -106,13 +104,13 @@ async function meeting(
   const place = `127.0.0.1:${listener.addr.port}`;
   await using client = new Chatter("tcp_client.ts", [place, ...args], at);
   using peer = new Peer(await within(listener.accept()));
-  await client.shows(COPIES ? /; bye leaves\n$/ : / -> $/);
+  await client.shows(/ -> $/);
   await use(client, peer);
 }
 
 Deno.test(
   "tcp_client.ts keeps what is half typed when a message comes",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("half");
@@ -126,8 +124,23 @@ Deno.test(
 );
 
 Deno.test(
+  "tcp_client.ts --explain tells calls above the line that is being typed",
+  { ...CHAT, ignore: CHAT.ignore || COPIES },
+  () =>
+    meeting(async (client, peer) => {
+      await client.type("half");
+      await client.shows(/ -> half$/);
+      await peer.say("hello\n");
+      await client.shows(/receive .*"hello\\n"[^]*\n -> half$/);
+      await client.type(" typed\n");
+      assertEquals(await peer.hears(11), "half typed\n");
+      await client.shows(/send .*half typed[^]*\n -> $/);
+    }, ["--explain"]),
+);
+
+Deno.test(
   "tcp_client.ts keeps a half-typed line of several rows in a window of 20 columns",
-  EDITING,
+  CHAT,
   () =>
     meeting(
       async (client, peer) => {
@@ -156,12 +169,7 @@ Deno.test(
       assertEquals(await peer.hears(), "");
       const { code, screen } = await client.ended();
       assertEquals(code, 0);
-      // The terminal itself shows what is typed in a chat of a copy.
-      const before = COPIES ? "\\^C" : "\n";
-      assertMatch(
-        screen,
-        new RegExp(`${before}The conversation with \\S+ is over\n$`),
-      );
+      assertMatch(screen, /\nThe conversation with \S+ is over\n$/);
     }),
 );
 
@@ -174,10 +182,8 @@ Deno.test(
       assertEquals(await peer.hears(), "hello\n");
       await peer.say("an answer\n");
       await client.shows(/an answer\n/);
-      if (!COPIES) {
-        await client.type("too late\n");
-        await client.shows(/Not sent, Ctrl-D has ended the input: too late\n/);
-      }
+      await client.type("too late\n");
+      await client.shows(/Not sent, Ctrl-D has ended the input: too late\n/);
       peer[Symbol.dispose]();
       const { code } = await client.ended();
       assertEquals(code, 0);
@@ -201,7 +207,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts sends each line when several are pasted",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("one\rtwo 👋\rthr");
@@ -214,7 +220,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts sends a typed line of 6,000 characters",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       const line = "0123456789".repeat(600);
@@ -225,7 +231,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts sends a line again when it is called back",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("once\n");
@@ -255,7 +261,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts moves no cursor when TERM is dumb",
-  EDITING,
+  CHAT,
   () =>
     meeting(
       async (client, peer) => {
@@ -274,7 +280,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts shows a line that comes in parts as one line",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("half");
@@ -291,7 +297,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts shows a message without an end on a line of its own",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await peer.say("Password: ");
@@ -313,7 +319,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts shows whole lines at once and no end where a read was full",
-  EDITING,
+  CHAT,
   () =>
     meeting(
       async (client, peer) => {
@@ -332,7 +338,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts shows the end of a line that is too long for a window of 20 columns",
-  EDITING,
+  CHAT,
   () =>
     meeting(
       async (client, peer) => {
@@ -399,11 +405,7 @@ Deno.test(
       await server.type("half to the first");
       await server.shows(new RegExp(`${ARROW}half to the first$`));
     }
-    await server.shows(
-      COPIES
-        ? /closed\nNot sent, nobody is connected: half to the first\n$/
-        : /closed\n *$/,
-    );
+    await server.shows(/closed\n *$/);
     using second = new Peer(await Deno.connect({ port }));
     await second.say("I am the second\n");
     await server.shows(new RegExp(`I am the second\n${ARROW}$`));
@@ -528,7 +530,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts --progress keeps to one row of a window of 40 columns",
-  EDITING,
+  CHAT,
   async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const args = [`127.0.0.1:${listener.addr.port}`, "--no-stdin"];
