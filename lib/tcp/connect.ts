@@ -86,6 +86,8 @@ async function openConnection(
   }
   const { hostname, port } = address;
   if (port === 0) throw new RangeError("port 0 is only for listening");
+  const name = address.transport === "tls" &&
+    certificateName(serverName ?? hostname);
   const conn = await Deno.connect({ hostname, port, signal });
   // The system may choose that very port for us, and then we meet ourselves.
   if (formatAddress(conn.localAddr) === formatAddress(conn.remoteAddr)) {
@@ -94,8 +96,7 @@ async function openConnection(
   }
   // A message must not wait for the acknowledgement of the one before it.
   await Promise.try(() => conn.setNoDelay()).catch(unlessGone);
-  if (address.transport === "tcp") return conn;
-  const name = certificateName(serverName ?? hostname);
+  if (!name) return conn;
   const tls = await Deno.startTls(conn, { hostname: name, caCerts });
   // Deno's handshake takes no signal, but closing the connection ends it.
   const close = () => tls[Symbol.dispose]();
@@ -109,10 +110,14 @@ async function openConnection(
 }
 
 /** A host as its certificate names it: in ASCII, without brackets and zone. */
-function certificateName(host: string): string {
-  const bracketed = /^[^[]*:.*:/.test(host) ? `[${host}]` : host;
-  const { hostname } = parseAddress(bracketed, { port: 0 }) as NetAddress;
-  return hostname.replace(/%.*|\.$/, "");
+export function certificateName(host: string): string {
+  const bracketed = /^[^[]*:/.test(host) ? `[${host}]` : host || "?";
+  try {
+    const { hostname } = parseAddress(`tcp://${bracketed}:0`) as NetAddress;
+    return hostname.replace(/%.*|\.$/, "");
+  } catch {
+    throw new SyntaxError(`"${host}" is no host name`);
+  }
 }
 
 // Looks a name up as the system does, the hosts file first; `versions` are those
@@ -149,10 +154,10 @@ export async function resolveName<Where extends Address>(
   }
 }
 
-/** Reads a text file, without a byte order mark. */
+/** Reads a text file, without byte order marks: some were joined from others. */
 export async function readText(path: string): Promise<string> {
   try {
-    return (await Deno.readTextFile(path)).replace("\ufeff", "");
+    return (await Deno.readTextFile(path)).replaceAll("\ufeff", "");
   } catch (error) {
     throw describeError(error, `read ${path}`, `--allow-read=${path}`);
   }

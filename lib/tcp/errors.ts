@@ -20,12 +20,16 @@ export function describeError(
 const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
   EINVAL: "the system refuses that address, or its route leads nowhere",
+  EISDIR: "standard input is a directory",
+  ELOOP: "a symbolic link there leads in a circle",
   EMFILE: Deno.build.os === "windows"
     ? "there are no sockets left" // and no ulimit, which is the shell's of Unix
     : "there are no file descriptors left; raise `ulimit -n`",
+  ENAMETOOLONG: "its name is too long for a file",
   ENETUNREACH: "no route leads there (network unreachable)",
   ENFILE: "the whole system has no file descriptors left",
   ENOSPC: "there is no space left on the device",
+  ENOTDIR: "a part of the path is no directory",
 
   AddrInUse: "another program uses it; stop that one, or take another address",
   AddrNotAvailable:
@@ -45,12 +49,13 @@ const REASONS: Record<string, string> = {
   "listen PermissionDenied": Deno.build.os === "windows"
     ? "Windows keeps that port; take another"
     : "the system does not permit it; ports below 1024 may need more rights",
+  "read IsADirectory": "it is a directory",
   "unix AddrInUse":
     "the file is there: another server's, or left behind by one that was killed; then remove it",
   "unix NotFound": "there is no such folder",
 };
 
-/** By a pattern of its words, where only they tell. */
+/** By a pattern of its words after the verb, where only they tell. */
 const WORDS: Record<string, string> = {
   ": Expired": "its certificate has expired",
   "NotValidYet": "its certificate is not valid yet; is this clock right?",
@@ -60,16 +65,25 @@ const WORDS: Record<string, string> = {
     "its certificate is for another name; --server-name NAME says which one to expect",
   "CaUsedAsEndEntity":
     "its certificate is a CA's, which no server may use; make one with basicConstraints=CA:FALSE",
+  "ForPublicKey|BadSignature":
+    "its certificate is not signed by the authority that it names; is --ca the right file?",
+  "^listen .*BadEncoding|Unable to decode certificate":
+    "the certificate in the --cert file is damaged",
+  "certificate store": "the certificate in the --ca file is damaged",
+  "BadEncoding": "its certificate, or the one in the --ca file, is damaged",
   "InvalidContentType|InvalidMessage|unexpected handshake message":
     "the peer does not speak TLS",
   "No certificates found": "the --cert file holds no certificate",
+  "parse private key":
+    "the --key file holds no key for TLS: RSA of 2048 bits and more, ECDSA (P-256, P-384, P-521) or Ed25519",
   "KeyMismatch": "--key is not the key that belongs to --cert",
-  "^unexpected end of file$|handshake eof":
+  "^\\w* unexpected end of file$|handshake eof":
     "the peer closed in the middle of the TLS handshake; does it speak TLS?",
   "close_notify":
     "the peer ended without a TLS farewell, so what came may be cut short",
   "fatal alert: (UnknownCA|\\w*Certificate)":
     "the peer did not accept the certificate",
+  "SUN_LEN": "the path of a unix socket has 107 bytes at most, some have 103",
   // Deno has stubs in their place: ops_unix in its ext/net/lib.rs.
   "op_net_\\w+_unix.* not supported": "Deno has no unix sockets on Windows",
   // The words are another system's, on Windows in another language, too.
@@ -86,10 +100,12 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
   const { name, message, code } = error as Error & { code?: string };
   const [, verb] = /^(?:listen on (?=unix:))?(\w*)/.exec(attempt)!;
   // The words of another class may be a peer's.
-  const isVague = /^(Error|InvalidData|UnexpectedEof|NotSupported)$/.test(name);
-  const words = Object.keys(WORDS).find((one) => RegExp(one).test(message));
-  return REASONS[`${verb} ${name}`] ?? REASONS[`${code}`] ?? REASONS[name] ??
-    (isVague && WORDS[`${words}`] || message);
+  const isVague = /^((Type)?Error|InvalidData|UnexpectedEof|NotSupported)$/
+    .test(name);
+  const said = `${verb} ${message}`;
+  const words = Object.keys(WORDS).find((one) => RegExp(one).test(said));
+  return (isVague && WORDS[`${words}`]) || REASONS[`${verb} ${name}`] ||
+    REASONS[`${code}`] || REASONS[name] || message;
 }
 
 // Tells whether a peer was gone before it was accepted: after a reset Deno finds

@@ -91,6 +91,10 @@ const REASONS: [unknown, string][] = [
   [coded("ENFILE"), "the whole system has no file descriptors left"],
   [coded("ENOSPC"), "there is no space left on the device"],
   [coded("EWHATEVER"), "os error"],
+  [coded("EISDIR"), "standard input is a directory"],
+  [coded("ENOTDIR"), "a part of the path is no directory"],
+  [coded("ELOOP"), "a symbolic link there leads in a circle"],
+  [coded("ENAMETOOLONG"), "its name is too long for a file"],
   [new errors.ConnectionReset("104"), "the peer cut the connection (reset)"],
   [new errors.ConnectionAborted("103"), "the connection was aborted"],
   [new errors.NotConnected("107"), "the peer was gone at once"],
@@ -163,6 +167,24 @@ const ATTEMPTS: [string, Error, string][] = [
     "the file is there: another server's, or left behind by one that was killed; then remove it",
   ],
   ["read a.pem", coded("EPERM"), "os error"],
+  ["read a.pem", new errors.IsADirectory("21"), "it is a directory"],
+  [
+    "connect to unix:/a",
+    Object.assign(new TypeError("path must be shorter than SUN_LEN"), {
+      code: "EINVAL",
+    }),
+    "the path of a unix socket has 107 bytes at most, some have 103",
+  ],
+  [
+    "listen on tls://:1",
+    new errors.InvalidData("invalid peer certificate: BadEncoding"),
+    "the certificate in the --cert file is damaged",
+  ],
+  [
+    "connect to tls://:1",
+    new errors.InvalidData("invalid peer certificate: BadEncoding"),
+    "its certificate, or the one in the --ca file, is damaged",
+  ],
   [
     "listen on unix:/a",
     new errors.NotSupported(
@@ -236,6 +258,22 @@ const TLS: [string, string][] = [
   [
     "received fatal alert: BadCertificate",
     "the peer did not accept the certificate",
+  ],
+  [
+    "Unable to add pem file to certificate store: InvalidByte(64, 33)",
+    "the certificate in the --ca file is damaged",
+  ],
+  [
+    "Unable to decode certificate",
+    "the certificate in the --cert file is damaged",
+  ],
+  [
+    "invalid peer certificate: BadSignature",
+    "its certificate is not signed by the authority that it names; is --ca the right file?",
+  ],
+  [
+    "unexpected error: failed to parse private key as RSA, ECDSA, or EdDSA",
+    "the --key file holds no key for TLS: RSA of 2048 bits and more, ECDSA (P-256, P-384, P-521) or Ed25519",
   ],
   ["something new", "something new"],
 ];
