@@ -259,8 +259,12 @@ export function parseFraming(
     throw new RangeError(`Not a number of bytes: ${maxFrameLength}`);
   }
   const size = Number(/^fixed:(\d+)$/.exec(name)?.[1]);
-  if (size > 0) checkLength(size, maxFrameLength);
-  else if (!Object.hasOwn(RULES_BY_NAME, name)) {
+  if (size > maxFrameLength) {
+    throw new RangeError(
+      `Cannot parse framing "${name}": its blocks are longer than a message may be, the limit is ${maxFrameLength} bytes`,
+    );
+  }
+  if (!(size > 0) && !Object.hasOwn(RULES_BY_NAME, name)) {
     const names = Object.keys(RULES_BY_NAME).join(", ");
     throw new SyntaxError(
       `Cannot parse framing "${name}": it must be one of ${names}, or fixed:N with a block length from 1`,

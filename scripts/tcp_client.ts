@@ -19,8 +19,8 @@ import { PIPE_OPTIONS } from "../lib/command/options.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, toggle, usage } from "../lib/command/options.ts";
 import { OutputError } from "../lib/command/output.ts";
-import { connect, readPem } from "../lib/tcp/connect.ts";
-import { pipe } from "../lib/modes/pipe.ts";
+import { certificateName, connect, readPem } from "../lib/tcp/connect.ts";
+import { messagesOf, pipe } from "../lib/modes/pipe.ts";
 import { describeError } from "../lib/tcp/errors.ts";
 
 const OPTIONS = {
@@ -40,7 +40,7 @@ const OPTIONS = {
   idleTimeout: option("DURATION", "leave after so much silence", duration),
 
   ca: option("FILE", "trust this authority too, PEM", String),
-  serverName: option("NAME", "expect a certificate for it", String),
+  serverName: option("NAME", "expect a certificate for it", certificateName),
 };
 
 /** The command, as its help and its tests know it. */
@@ -70,8 +70,10 @@ Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const { ca, serverName, send, check, replies } = options;
+    const { ca, serverName, check, replies } = options;
     const framing = framingFrom(options);
+    const texts = () => messagesOf(options.send, framing, options.crlf);
+    const send = usage(texts, "", "--send: ");
     const address = usage(() => parseAddress(place));
     const { transport } = address;
     refuse({
@@ -144,7 +146,9 @@ Examples:
         log.info("closed", `The conversation with ${where} is over`);
       } else {
         log.debug("connected", connected, about);
-        await pipe(conn, framing, { ...options, stop, signal: end.signal });
+        await pipe(conn, framing, {
+          ...{ ...options, send, stop, signal: end.signal },
+        });
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;

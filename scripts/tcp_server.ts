@@ -40,7 +40,7 @@ const GREETING = "Thank you for connecting";
 
 const OPTIONS = {
   mode: option("MODE", "see below (echo)", oneOf(...MODES), "echo", "m"),
-  greeting: option("TEXT", `what greet says (${GREETING})`, String),
+  greeting: option("TEXT", `what greet says (${GREETING})`, String, GREETING),
 
   // On request: not in a copy.
   to: option("ADDRESS", "for forward; needs --allow-net=ADDRESS, too", String),
@@ -52,7 +52,7 @@ const OPTIONS = {
 
   ...FRAMING_OPTIONS,
   once: toggle("serve one client, then exit"),
-  maxConnections: option("N", "connections at a time (1000)", integer(1)),
+  maxConnections: option("N", "connections at a time (1000)", integer(1), 1000),
   backlog: option("N", "waiting to be accepted (4096)", integer(1, 65_535)),
   idleTimeout: option("DURATION", "close a silent connection", duration),
   grace: option("DURATION", "to finish when stopped (5s)", duration, 5000),
@@ -78,7 +78,7 @@ Examples:
   deno run --allow-net=0.0.0.0:1234 scripts/tcp_server.ts 0.0.0.0:1234 -m room
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
-    const { mode, grace } = options;
+    const { mode, grace, greeting: text } = options;
     const framing = framingFrom(options, mode === "room" ? "lines" : "raw");
     const address = usage(() => parseAddress(place));
     const { transport } = address;
@@ -88,7 +88,7 @@ Examples:
       "TLS needs --cert FILE and --key FILE": transport === "tls" &&
         !options.cert,
       "--reuse-port needs a port": options.reusePort && transport === "unix",
-      "--greeting needs --mode greet": options.greeting && mode !== "greet",
+      "--greeting needs --mode greet": mode !== "greet" && text !== GREETING,
 
       // On request: what only these modes have.
       "--to needs --mode forward": options.to && mode !== "forward",
@@ -97,7 +97,7 @@ Examples:
       "--no-stdin, --crlf and --hex need --mode pipe": mode !== "pipe" &&
         (options.noStdin || options.crlf || options.hex),
 
-      [`--mode ${mode} takes no --framing`]: options.framing &&
+      [`--mode ${mode} takes no --framing`]: framing.name !== "raw" &&
         /^(discard|chargen|forward)$/.test(mode),
       [`--mode room takes no ${framing.name}, in which names could be forged`]:
         mode === "room" && /^(raw|fixed:\d+)$/.test(framing.name),
@@ -105,10 +105,10 @@ Examples:
       "--mode room needs messages of 64 bytes or more": mode === "room" &&
         framing.maxFrameLength < 64,
       "--mode chat takes no --max-connections, it is with one client at a time":
-        mode === "chat" && options.maxConnections,
+        mode === "chat" && options.maxConnections !== 1000,
     });
     if (options.cert && transport === "tcp") address.transport = "tls";
-    const words = mode === "greet" ? options.greeting ?? GREETING : "";
+    const words = mode === "greet" ? text : "";
     const greeting = usage(() => encodeGreeting(words, framing));
     const serving: ServeOptions = { ...options };
     const clients = new ClientLog();

@@ -2,7 +2,8 @@
 // and how a command line is read.
 import { parseArgs } from "@std/cli/parse-args";
 import { type NetAddress, parseAddress } from "../address.ts";
-import { type Framing, parseFraming } from "../framing.ts";
+import { DEFAULT_MAX_FRAME_LENGTH, type Framing } from "../framing.ts";
+import { parseFraming } from "../framing.ts";
 
 /** An option of a command: `--name VALUE`, or a switch without a value. */
 export interface Option<Value> {
@@ -121,7 +122,12 @@ function mustBe(wanted: string, value: string): never {
 /** Where one message ends and the next begins. */
 export const FRAMING_OPTIONS = {
   framing: option("FRAMING", "see below (raw)", String, undefined, "f"),
-  maxFrame: option("SIZE", "longest message (64k)", size),
+  maxFrame: option(
+    "SIZE",
+    "longest message (64k)",
+    size,
+    DEFAULT_MAX_FRAME_LENGTH,
+  ),
 };
 
 /** How standard input is sent and how what comes is printed. */
@@ -133,12 +139,13 @@ export const PIPE_OPTIONS = {
 
 /** Finds the framing that is asked for; refuses what does not go with it. */
 export function framingFrom(
-  values: { framing?: string; maxFrame?: number; crlf?: boolean },
+  values: { framing?: string; maxFrame: number; crlf?: boolean },
   fallback = "raw",
 ): Framing {
   const { framing: name = fallback, maxFrame: maxFrameLength, crlf } = values;
   refuse({
-    "--max-frame needs a --framing": maxFrameLength && name === "raw",
+    "--max-frame needs a --framing": name === "raw" &&
+      maxFrameLength !== DEFAULT_MAX_FRAME_LENGTH,
     "--crlf goes with raw and lines only": crlf && !/^(raw|lines)$/.test(name),
   });
   return usage(() => parseFraming(name, { maxFrameLength }));

@@ -1,7 +1,7 @@
 // The payload, on standard output: untouched where a program reads it, made
 // safe where a terminal would obey it.
 import type { Framing } from "../framing.ts";
-import { FEED, RETURN } from "../framing/line_feeds.ts";
+import { FEED, withReturns } from "../framing/line_feeds.ts";
 import { reasonFor } from "../tcp/errors.ts";
 import { concatenate, patiently } from "../tcp/stream.ts";
 import { writeAll, type Writer } from "../tcp/stream.ts";
@@ -149,14 +149,14 @@ export function printable(
   return [message.subarray(0, last + 1), LINE_END];
 }
 
-/** A line as it is sent. In `raw` it needs an end; `crlf`: it gets that of `nc -C`. */
+/** A line as it is sent. In `raw` it needs an end; `crlf`: its ends are CRLF. */
 export function typedLine(
   line: Uint8Array,
   framing: Framing,
   crlf = false,
 ): Uint8Array {
-  const bytes = framing.encode(line); // or throws: it is refused with CRLF, too
-  if (crlf) return concatenate([line, new Uint8Array([RETURN, FEED])]);
+  const bytes = framing.encode(line);
   const isEnded = framing.name !== "raw" || bytes.at(-1) === FEED;
-  return isEnded ? bytes : concatenate([bytes, LINE_END]);
+  const whole = isEnded ? bytes : concatenate([bytes, LINE_END]);
+  return crlf ? withReturns(whole) : whole;
 }

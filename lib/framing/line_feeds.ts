@@ -1,7 +1,18 @@
-// `lineFeedFrom`: where a line ends.
+// Where a line ends, and with what.
 
 export const FEED = 0x0a;
 export const RETURN = 0x0d;
+
+/** Puts a CR before each LF that has none, as `nc -C`; `last` came before. */
+export function withReturns(bytes: Uint8Array, last = 0): Uint8Array {
+  const longer = new Uint8Array(2 * bytes.length);
+  let length = 0;
+  for (const byte of bytes) {
+    if (byte === FEED && last !== RETURN) longer[length++] = RETURN;
+    longer[length++] = last = byte;
+  }
+  return longer.subarray(0, length);
+}
 
 // The bytes searched last, and the memory up to their end, in aligned words.
 let feedBytes = new Uint8Array(0);

@@ -1,8 +1,8 @@
-// A program talks to a peer: standard input, or some texts, to the connection,
-// and what comes to standard output, message by message.
+// A program talks to a peer: standard input, or some messages, to the
+// connection, and what comes to standard output, message by message.
 import { Output, printable, typedLine } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
-import { FEED } from "../framing/line_feeds.ts";
+import { FEED, withReturns } from "../framing/line_feeds.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
 import { chunks, concatenate, pause, SILENCE } from "../tcp/stream.ts";
 import { standardInput, unlessGone, writeAll } from "../tcp/stream.ts";
@@ -10,7 +10,8 @@ import { hexDump } from "../text.ts";
 
 /** What is sent, how much is to come, and what ends it. */
 export interface PipeOptions {
-  send?: readonly string[];
+  /** Is sent in place of standard input, as `messagesOf` makes it. */
+  send?: readonly Uint8Array[];
   noStdin: boolean;
   crlf: boolean;
   /** Shows what comes and what is sent in hexadecimal. */
@@ -161,40 +162,64 @@ function* linesIn(chunk: Uint8Array): Generator<Uint8Array, void> {
   }
 }
 
-/** What is sent: texts, or standard input, framed or as it is. */
+/** Makes lines of text what is sent, or throws what is wrong with them. */
+export function messagesOf(
+  texts: readonly string[],
+  framing: Framing,
+  crlf: boolean,
+): Uint8Array[] {
+  try {
+    return texts.map((text) =>
+      typedLine(new TextEncoder().encode(text), framing, crlf)
+    );
+  } catch (error) {
+    throw inputError(error);
+  }
+}
+
+/** What is too long in our own input says nothing about the peer. */
+function inputError(error: unknown): unknown {
+  if (!(error instanceof FrameTooLongError)) return error;
+  const { limit } = error;
+  const remedy = limit === DEFAULT_MAX_FRAME_LENGTH ? " (--max-frame)" : "";
+  return new RangeError(
+    `the input has a message of more than ${limit} bytes, the most that one may have${remedy}`,
+  );
+}
+
+/** What is sent: messages, or standard input, framed or as it is. */
 async function* inputOf(
   { send = [], crlf }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
-  const [name, blockLength] = framing.name.split(":");
-  try {
-    if (send.length === 0 && !crlf && (name === "raw" || blockLength)) {
-      // A peer may take what one read gives for a block.
-      const size = Number(blockLength ?? 1);
-      let rest = new Uint8Array(0);
-      for await (const chunk of readAhead()) {
-        const bytes = rest.length > 0 ? concatenate([rest, chunk]) : chunk;
-        const end = bytes.length - bytes.length % size;
-        yield bytes.subarray(0, end);
-        rest = bytes.slice(end);
-      }
-      if (rest.length > 0) yield framing.encode(rest);
-      return;
+  const { name, maxFrameLength } = framing;
+  if (send.length > 0) {
+    yield* send;
+  } else if (name === "raw") {
+    let last = 0;
+    for await (const chunk of readAhead()) {
+      yield crlf ? withReturns(chunk, last) : chunk;
+      last = chunk.at(-1)!;
     }
-    const maxFrameLength = Math.min(framing.maxFrameLength, 2 ** 32);
+  } else if (name.startsWith("fixed:")) {
+    // A peer may take what one read gives for a block.
+    const size = Number(name.slice(6));
+    let rest = new Uint8Array(0);
+    for await (const chunk of readAhead()) {
+      const bytes = rest.length > 0 ? concatenate([rest, chunk]) : chunk;
+      const end = bytes.length - bytes.length % size;
+      yield bytes.subarray(0, end);
+      rest = bytes.slice(end);
+    }
+    if (rest.length > 0) yield framing.encode(rest);
+  } else {
     const typed = parseFraming("lines", { maxFrameLength });
-    const lines = send.length > 0
-      ? send.map((text) => new TextEncoder().encode(text))
-      : decodeFrames(chunks(standardInput), typed);
-    for await (const line of lines) yield typedLine(line, framing, crlf);
-  } catch (error) {
-    if (!(error instanceof FrameTooLongError)) throw error;
-    // This says nothing about the peer.
-    const { limit } = error;
-    const remedy = limit === DEFAULT_MAX_FRAME_LENGTH ? " (--max-frame)" : "";
-    throw new RangeError(
-      `the input has a message of more than ${limit} bytes, the most that one may have${remedy}`,
-    );
+    try {
+      const lines = decodeFrames(chunks(standardInput), typed);
+      for await (const line of lines) yield typedLine(line, framing, crlf);
+    } catch (error) {
+      throw inputError(error);
+    }
   }
 }
 

@@ -1,7 +1,7 @@
-/** The search for line feeds against `indexOf`, wherever the bytes lie in memory. */
+/** The search for line feeds against `indexOf`, wherever the bytes lie in memory; and CRLF in their place. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { lineFeedFrom } from "../../lib/framing/line_feeds.ts";
+import { lineFeedFrom, withReturns } from "../../lib/framing/line_feeds.ts";
 
 /** A line feed, and bytes that differ from it by a bit, a borrow or a carry. */
 const BYTES = [0x0a, 0x0b, 0x09, 0x8a, 0x4a, 0x00, 0x01, 0xff];
@@ -62,4 +62,18 @@ Deno.test("lineFeedFrom() finds what is there now when bytes were changed, or ot
   assertEquals(lineFeedFrom(others, 0), 90);
   assertEquals(lineFeedFrom(others.subarray(5), 0), 85);
   assertEquals(lineFeedFrom(bytes, 0), 50);
+});
+
+Deno.test("withReturns() makes each line feed a CRLF and changes nothing else, wherever the bytes are cut", () => {
+  const whole = "\n\r\na\n\nb\r\r\n\rc\n\r";
+  const expected = "\r\n\r\na\r\n\r\nb\r\r\n\rc\r\n\r";
+  const bytes = new TextEncoder().encode(whole);
+  for (let cut = 1; cut < bytes.length; cut++) {
+    const parts = [
+      withReturns(bytes.subarray(0, cut)),
+      withReturns(bytes.subarray(cut), bytes[cut - 1]),
+    ];
+    const text = parts.map((part) => new TextDecoder().decode(part)).join("");
+    assertEquals(text, expected);
+  }
 });

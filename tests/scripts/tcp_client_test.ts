@@ -134,8 +134,48 @@ Deno.test("tcp_client.ts ends piped lines with CRLF when it is told to", async (
   const { stdout } = await run("tcp_client.ts", [server.address, "--crlf"], {
     input: "one\ntwo\r\nthree",
   });
-  assertEquals(stdout, "<one\r\ntwo\r\nthree\r\n>");
+  assertEquals(stdout, "<one\r\ntwo\r\nthree>");
 });
+
+Deno.test("tcp_client.ts sends a part of a line at once with --crlf, and knows its last byte", async () => {
+  const come = Promise.withResolvers<string>();
+  await using server = serving(async (conn) => {
+    const part = new Uint8Array(9);
+    const length = await conn.read(part);
+    await writeAll(conn, bytes("go on\n"));
+    come.resolve(text(part.subarray(0, length!)) + text(await readAll(conn)));
+  });
+  await using client = start("tcp_client.ts", [server.address, "--crlf"], {
+    input: "open",
+  });
+  await client.type("half\r");
+  await client.stdout("go on");
+  await client.type("\nand\n");
+  await client.stdin!.close();
+  assertEquals(await within(come.promise), "half\r\nand\r\n");
+});
+
+/** Arguments, and what is sent. */
+const ENDS: [string[], string][] = [
+  [
+    ["--send", "GET / HTTP/1.0\nHost: x\n", "--send", "\n"],
+    "GET / HTTP/1.0\r\nHost: x\r\n\r\n",
+  ],
+  [["--send", "one\r", "--send", "two\r\n"], "one\r\ntwo\r\n"],
+  [["-f", "lines", "--send", "a", "--send", ""], "a\r\n\r\n"],
+];
+for (const [args, sent] of ENDS) {
+  Deno.test(`tcp_client.ts --crlf sends ${JSON.stringify(sent)} with ${JSON.stringify(args)}`, async () => {
+    const came = Promise.withResolvers<Uint8Array>();
+    await using server = serving(async (conn) => {
+      came.resolve(await readAll(conn));
+    });
+    const { code } = await run("tcp_client.ts", [
+      ...[server.address, "--crlf", ...args],
+    ]);
+    assertEquals([text(await within(came.promise)), code], [sent, 0]);
+  });
+}
 
 for (
   const name of [
@@ -631,6 +671,23 @@ const BAD: [string[], number, string, string[]?][] = [
   [["--ca", "x"], 2, "need a tls:// address"],
   [["--crlf", "-f", "u16"], 2, "--crlf goes with raw and lines only"],
   [["--max-frame", "1m"], 2, "--max-frame needs a --framing"],
+  [["--max-frame", "0"], 2, "--max-frame needs a --framing"],
+  [[NOBODY, "--max-frame", "64k"], 1, "nobody listens there"],
+  [
+    ["-f", "fixed:8", "--max-frame", "4"],
+    2,
+    '"fixed:8": its blocks are longer',
+  ],
+  [["-f", "fixed:4294967297"], 2, "the limit is 65536 bytes"],
+  [[NOBODY, "-f", "lines", "--send", "a\nb"], 2, "--send: A line cannot hold"],
+  [[NOBODY, "-f", "u8", "--send", "x".repeat(256)], 2, "--send: the input has"],
+  ...["unix:/x", "443", "foo bar", "", "https://x", "x:1", "[x]"].map((
+    name,
+  ): [string[], number, string] => [
+    ["tls://:9", "--server-name", name],
+    2,
+    `--server-name "${name}" is no host name`,
+  ]),
   [["-f", "fixed:0"], 2, 'Cannot parse framing "fixed:0"'],
   [["--check", "--send", "x"], 2, "--check sends and shows nothing"],
   [["--check", "--replies", "1"], 2, "--check sends and shows nothing"],
@@ -718,6 +775,54 @@ async function canMakeNamespaces(): Promise<boolean> {
   return success;
 }
 
+Deno.test("tcp_client.ts says so when its input is a directory", {
+  ...needs("bash"),
+}, async () => {
+  await using server = serving(echo);
+  await using shell = new Running("bash", [
+    "-c",
+    `"$0" run --quiet --no-prompt --allow-net ${SCRIPTS}/tcp_client.ts ${server.address} < /`,
+    Deno.execPath(),
+  ]);
+  const { code, stderr } = await shell.ended();
+  assertEquals(
+    [code, stderr],
+    [
+      1,
+      `tcp_client: Cannot finish the conversation with ${server.address}: standard input is a directory\n`,
+    ],
+  );
+});
+
+Deno.test({
+  name: "tcp_client.ts says what is wrong with the file of --ca",
+  ignore: !hasOpenssl,
+  async fn() {
+    await using made = await makeCertificates();
+    const { ca, good, directory } = made;
+    await using another = await makeCertificates();
+    const place = { hostname: "127.0.0.1", port: 0 };
+    const listener = Deno.listenTls({ ...place, ...good });
+    await using server = serving(echo, listener);
+    const files: [string, string][] = [
+      [ca.cert.replace(/-----END[^]*/, ""), "in the --ca file is damaged"],
+      [ca.cert.replace("\n", "\n@!"), "in the --ca file is damaged"],
+      [ca.cert.replace(/\n[^-]+\n/, "\nMIIB\n"), "the --ca file, is damaged"],
+      [another.ca.cert, "is --ca the right file?"],
+    ];
+    for (const [pem, problem] of files) {
+      const file = `${directory}/wrong.pem`;
+      await Deno.writeTextFile(file, pem);
+      const permissions = ["--allow-net", `--allow-read=${file}`];
+      const { code, stderr } = await run("tcp_client.ts", [
+        ...[`tls://127.0.0.1:${server.port}`, "--ca", file, "--check"],
+      ], { permissions });
+      assertStringIncludes(stderr, problem);
+      assertEquals(code, 1);
+    }
+  },
+});
+
 Deno.test({
   name:
     "tcp_client.ts trusts a certificate whose file begins with a byte order mark",
@@ -725,7 +830,9 @@ Deno.test({
   async fn() {
     await using made = await makeCertificates();
     const file = `${made.directory}/marked.pem`;
-    await Deno.writeTextFile(file, `\ufeff${made.ca.cert}`);
+    // Two files that were joined have two.
+    const marked = [made.wrongName, made.ca].map(({ cert }) => `\ufeff${cert}`);
+    await Deno.writeTextFile(file, marked.join(""));
     using listener = Deno.listenTls({
       ...{ hostname: "127.0.0.1", port: 0 },
       ...{ cert: made.good.cert, key: made.good.key },

@@ -545,6 +545,11 @@ const BAD: [string[], number, string | RegExp, string[]?][] = [
     "--allow-read",
   ]],
   [["192.0.2.1:80"], 1, "this machine has no such address"],
+  // What the help shows as usual is taken everywhere.
+  [["192.0.2.1:80", "-m", "chat", "--max-connections", "1000"], 1, "no such"],
+  [["192.0.2.1:80", "-m", "discard", "-f", "raw"], 1, "no such address"],
+  [["192.0.2.1:80", "-m", "chargen", "--max-frame=64k"], 1, "no such address"],
+  [["192.0.2.1:80", "--greeting", "Thank you for connecting"], 1, "no such"],
   [["name.invalid:80"], 1, "the name does not resolve"],
   [["127.0.0.1:9"], 1, "it needs --allow-net=127.0.0.1:9", []],
   [["127.0.0.1:9"], 1, "it needs --allow-net=127.0.0.1:9", [
