@@ -64,10 +64,11 @@ export function parseAddress(
   const place = `${tls}${url?.hostname}:${url?.port || usual}`;
   refuse(url, `as an address it is ${place}`);
   const [, scheme = defaults.transport ?? "tcp", rest] =
-    /^(?:(tcp|tls|udp):\/\/)?(.*)$/is.exec(text)!;
+    /^(?:(\w+):\/\/)?(.*)$/s.exec(text)!;
   const transport = scheme.toLowerCase() as NetAddress["transport"];
   const schemes = "the scheme must be tcp://, tls://, udp:// or unix:";
-  refuse(rest.includes("://"), `${schemes}; or write "host:port" alone`);
+  const isKnown = /^(tcp|tls|udp)$/.test(transport) && !rest.includes("://");
+  refuse(!isKnown, `${schemes}; or write "host:port" alone`);
   refuse(rest === "", "it names no host and no port");
   const parts = HOST_PORT.exec(/^\d+$/.test(rest) ? `:${rest}` : rest);
   refuse(!parts, 'an IPv6 address needs brackets, as in "[::1]:1234"');

@@ -1,9 +1,5 @@
 // A terminal that a person types at: `node:readline` edits lines, and what the
-// peer says never disturbs the one that is being typed. It takes 20 ms to load.
-import { EventEmitter } from "node:events";
-import { stdin, stdout } from "node:process";
-import { createInterface } from "node:readline";
-import { Writable } from "node:stream";
+// peer says never disturbs the one that is being typed.
 import { pause, writeAll } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import { log } from "./log.ts";
@@ -19,7 +15,12 @@ const REST_OF_LINE = 2000;
 const LONGEST_LINE_KEPT = 1_048_576;
 
 /** Takes the keyboard and the screen, until the prompt is disposed of. */
-export function openTerminal() {
+export async function openTerminal() {
+  // They take 15 ms to load, and a copy of a script has this file in it.
+  const { EventEmitter } = await import("node:events");
+  const { stdin, stdout } = await import("node:process");
+  const { createInterface } = await import("node:readline");
+  const { Writable } = await import("node:stream");
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
   const isSeen = Deno.stdout.isTerminal();
