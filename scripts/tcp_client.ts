@@ -72,8 +72,8 @@ Examples:
   async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
     const { ca, serverName, check, replies } = options;
     const framing = framingFrom(options);
-    const texts = () => messagesOf(options.send, framing, options.crlf);
-    const send = usage(texts, "", "--send: ");
+    const lines = () => messagesOf(options.send, framing, options.crlf);
+    const send = usage(lines, "", "--send: ");
     const address = usage(() => parseAddress(place));
     const { transport } = address;
     refuse({
@@ -146,9 +146,8 @@ Examples:
         log.info("closed", `The conversation with ${where} is over`);
       } else {
         log.debug("connected", connected, about);
-        await pipe(conn, framing, {
-          ...{ ...options, send, stop, signal: end.signal },
-        });
+        const input = { ...options, send, stop, signal: end.signal };
+        await pipe(conn, framing, input);
       }
     } catch (error) {
       if (error instanceof OutputError) throw error;

@@ -122,12 +122,7 @@ function mustBe(wanted: string, value: string): never {
 /** Where one message ends and the next begins. */
 export const FRAMING_OPTIONS = {
   framing: option("FRAMING", "see below (raw)", String, undefined, "f"),
-  maxFrame: option(
-    "SIZE",
-    "longest message (64k)",
-    size,
-    DEFAULT_MAX_FRAME_LENGTH,
-  ),
+  maxFrame: option("SIZE", "longest message (64k)", size),
 };
 
 /** How standard input is sent and how what comes is printed. */
@@ -139,13 +134,14 @@ export const PIPE_OPTIONS = {
 
 /** Finds the framing that is asked for; refuses what does not go with it. */
 export function framingFrom(
-  values: { framing?: string; maxFrame: number; crlf?: boolean },
+  values: { framing?: string; maxFrame?: number; crlf?: boolean },
   fallback = "raw",
 ): Framing {
-  const { framing: name = fallback, maxFrame: maxFrameLength, crlf } = values;
+  const { framing: name = fallback, crlf } = values;
+  const { maxFrame: maxFrameLength = DEFAULT_MAX_FRAME_LENGTH } = values;
+  const isUsual = maxFrameLength === DEFAULT_MAX_FRAME_LENGTH;
   refuse({
-    "--max-frame needs a --framing": name === "raw" &&
-      maxFrameLength !== DEFAULT_MAX_FRAME_LENGTH,
+    "--max-frame needs a --framing": name === "raw" && !isUsual,
     "--crlf goes with raw and lines only": crlf && !/^(raw|lines)$/.test(name),
   });
   return usage(() => parseFraming(name, { maxFrameLength }));

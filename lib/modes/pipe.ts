@@ -95,7 +95,7 @@ export async function pipe(
       const isUnread = lastSent === Infinity;
       if (isUnread) await Promise.allSettled([conn.closeWrite(), received]);
       hasInput = false;
-      throw error;
+      throw inputError(error);
     }
     await endInput();
   }
@@ -177,7 +177,7 @@ export function messagesOf(
   }
 }
 
-/** What is too long in our own input says nothing about the peer. */
+/** What is too long in our own input says nothing of the peer. */
 function inputError(error: unknown): unknown {
   if (!(error instanceof FrameTooLongError)) return error;
   const { limit } = error;
@@ -214,12 +214,8 @@ async function* inputOf(
     if (rest.length > 0) yield framing.encode(rest);
   } else {
     const typed = parseFraming("lines", { maxFrameLength });
-    try {
-      const lines = decodeFrames(chunks(standardInput), typed);
-      for await (const line of lines) yield typedLine(line, framing, crlf);
-    } catch (error) {
-      throw inputError(error);
-    }
+    const lines = decodeFrames(chunks(standardInput), typed);
+    for await (const line of lines) yield typedLine(line, framing, crlf);
   }
 }
 

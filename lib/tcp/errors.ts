@@ -73,7 +73,6 @@ const WORDS: Record<string, string> = {
   "BadEncoding": "its certificate, or the one in the --ca file, is damaged",
   "InvalidContentType|InvalidMessage|unexpected handshake message":
     "the peer does not speak TLS",
-  "No certificates found": "the --cert file holds no certificate",
   "parse private key":
     "the --key file holds no key for TLS: RSA of 2048 bits and more, ECDSA (P-256, P-384, P-521) or Ed25519",
   "KeyMismatch": "--key is not the key that belongs to --cert",
