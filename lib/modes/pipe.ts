@@ -126,19 +126,16 @@ export async function pipe(
     }
   }
 
-  const sending = hasInput ? sendInput() : undefined;
+  if (hasInput) sendInput().then(over.resolve, over.reject);
   const received = receive();
+  received.then(untilSilent).then(over.resolve, over.reject);
   stop.addEventListener("abort", stopInput);
   if (stop.aborted) stopInput();
   for (const end of [output.failed, signal]) {
     end?.addEventListener("abort", () => over.reject(end.reason));
   }
   try {
-    await Promise.race([
-      over.promise,
-      received.then(untilSilent),
-      sending ?? received,
-    ]);
+    await over.promise;
     if (isCut) {
       throw new Error(`it was stopped after ${sent} bytes of its input`);
     }
