@@ -123,6 +123,8 @@ for (const name of NAMES) {
     assert(!/^ .*\b(pipe|forward) {2,}/m.test(stdout), stdout);
     const source = copies.text(`${name}.ts`);
     assert(!/^(import|export) .*"[.@]/m.test(source), "an import is left");
+    // What edits lines takes 15 ms to load, so nobody waits for it at the start.
+    assert(!/^import .*"node:readline"/m.test(source), "readline is loaded");
     const said = /^\/\/ Not in it is .*--relay/m.test(source);
     assertEquals(said, name === "tcp_server");
     assert(!/@(example|param|returns)/.test(source), "an example is left");
