@@ -46,10 +46,9 @@ export type ReceiveOptions = {
 
 /** What Windows says of a datagram that *we* sent, or that is longer than ours. */
 const NOT_FINAL = /^Connection(Reset|Refused)\b|os error 100(40|52)\b/;
-/** Why a datagram is not sent. */
+/** Why a datagram is not sent, by the system's code. */
 const SEND_REASONS: Record<string, string> = {
-  EINVAL:
-    "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)",
+  EADDRNOTAVAIL: "no address of this machine leads there",
   // 9,216 bytes on macOS (udp_usrreq.c of xnu).
   EMSGSIZE:
     "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
@@ -111,7 +110,9 @@ export class UdpSocket implements Disposable {
     } catch (error) {
       const permission = permissionFor(asked, ...to ? [to] : []);
       const attempt = `listen on ${formatAddress(asked)}`;
-      throw describeError(error, attempt, permission);
+      const isFull = asked.port === 0 && error instanceof Deno.errors.AddrInUse;
+      const why = isFull ? "all its ports are in use" : undefined;
+      throw describeError(error, attempt, permission, why);
     }
     this.address = this.conn.addr as Deno.NetAddr;
   }
@@ -128,11 +129,8 @@ export class UdpSocket implements Disposable {
       await this.conn.send(payload, to as Deno.NetAddr);
     } catch (error) {
       const { code = "" } = error as { code?: string };
-      const isIpv6 = this.address.hostname.includes(":");
-      const differs = isIpv6 !== to.hostname.includes(":");
-      const isElsewhere = differs && code === "ENETUNREACH" || // so says Linux
-        /^E(ADDRNOTAVAIL|AFNOSUPPORT)$/.test(code);
-      const why = SEND_REASONS[isElsewhere ? "EINVAL" : code];
+      const why = whyAstray(code, this.address.hostname, to.hostname) ??
+        SEND_REASONS[code];
       const attempt = `send to ${formatAddress(to)}`;
       throw describeError(error, attempt, permissionFor(this.asked, to), why);
     }
@@ -190,5 +188,20 @@ export class UdpSocket implements Disposable {
   [Symbol.dispose](): void {
     if (!this.#closed) this.conn.close();
     this.#closed = true;
+  }
+}
+
+/** Says why nothing gets from one host to another, if that shows in them. */
+function whyAstray(code: string, from: string, to: string): string | undefined {
+  const isInvalid = /^E(INVAL|ADDRNOTAVAIL|AFNOSUPPORT)$/.test(code);
+  const isZoneless = /^(fe[89ab]|ff.[12])[^%]*$/i.test(to);
+  if (isZoneless && (isInvalid || code.endsWith("UNREACH"))) {
+    return "its zone is missing: an interface, as in %eth0";
+  }
+  const isOther = from.includes(":") !== to.includes(":");
+  const isAny = /^(::|0\.0\.0\.0)$/.test(from) && !isOther;
+  // Of another version Linux says ENETUNREACH.
+  if (isInvalid ? !isAny : isOther && code === "ENETUNREACH") {
+    return "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)";
   }
 }

@@ -12,7 +12,7 @@
  * @module
  */
 import { format } from "@std/fmt/bytes";
-import { formatAddress } from "../lib/address.ts";
+import { formatAddress, type NetAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, option, refuse } from "../lib/command/options.ts";
@@ -60,7 +60,6 @@ Examples:
   async run({ options, positionals, log }) {
     const [place = "127.0.0.1:8080", ...texts] = positionals;
     const { bind = "0", number, wait = 5000, replies } = options;
-    const answered = (options.wait ?? replies) !== undefined;
     const advice = "; the address comes before the messages";
     const named = usage(() => parseUdpAddress(place), advice);
     refuse({
@@ -68,20 +67,23 @@ Examples:
       "--raw is for standard input": options.raw &&
         (texts[0] ?? options.count) !== undefined,
     });
-    // Without an interface it is one of the IP version that the name has.
     const own = usage(() => parseUdpAddress(bind, { hostname: "", port: 0 }));
-    const version = own.hostname.includes(":") ? 6 : 4;
-    const versions = own.hostname ? [version] : undefined;
-    const to = await resolveName(named, "send to", versions);
-    const isIpv6 = to.hostname.includes(":");
-    own.hostname ||= isIpv6 ? "::" : "0.0.0.0";
-    const limit = isIpv6 ? 65_527 : 65_507; // 65,535 less the headers
-    using socket = new UdpSocket(own, { to });
+    // Both must be of one version of IP; a name may have addresses of either.
+    const versionsFor = ({ hostname }: NetAddress) =>
+      hostname.includes(":") ? [6, 4] : [4, 6];
+    let to = await resolveName(named, "send to", versionsFor(own));
+    own.hostname ||= to.hostname.includes(":") ? "::" : "0.0.0.0";
+    const from = await resolveName(own, "send from", versionsFor(to));
+    const [version] = versionsFor(from);
+    const fits = versionsFor(to)[0] === version;
+    if (!fits) to = await resolveName(named, "send to", [version]);
+    using socket = new UdpSocket(from, { to });
     const header = number ? HEADER_LENGTH : 0;
     const { total, datagrams } = usage(() =>
-      seriesOf(texts, options, header, standardInput, limit)
+      seriesOf(texts, options, header, standardInput, version)
     );
-    const stop = stopSignal();
+    // The end of a numbered series is told when the terminal goes, too.
+    const stop = stopSignal(1000, number);
     if (total === 0 && Deno.stdin.isTerminal()) {
       hint(log, "udp_receiver", "nc -u -l 8080");
       const isWindows = Deno.build.os === "windows";
@@ -89,17 +91,18 @@ Examples:
       log.info("typing", `Each line is a datagram; ${keys} the input`);
     }
 
+    let [tried, sent, bytes, came] = [0, 0, 0, 0];
     // It listens first: an answer may be there before the last has left.
     const over = new AbortController();
+    const answered = (options.wait ?? replies) !== undefined;
     const answers = answered && printAnswers(over.signal);
     if (answers) answers.catch(() => over.abort());
     const end = AbortSignal.any([stop, over.signal]);
     // Or it would go on waiting for a line.
     end.addEventListener("abort", () => total > 0 || Deno.stdin.close());
 
-    /** Prints what comes back, whoever sent it; gives how many came. */
-    async function printAnswers(signal: AbortSignal): Promise<number> {
-      let came = 0;
+    /** Prints what comes back, whoever sent it. */
+    async function printAnswers(signal: AbortSignal): Promise<void> {
       for await (const { payload, peer } of socket.receive({ signal })) {
         const about = { peer: formatAddress(peer), bytes: payload.length };
         log.info("answer", `${about.bytes} bytes from ${about.peer}`, about);
@@ -107,12 +110,10 @@ Examples:
         await print(shown ? new TextEncoder().encode(shown) : payload);
         if (++came === replies) break;
       }
-      return came;
     }
 
     const [run] = crypto.getRandomValues(new Uint32Array(1));
-    let [tried, sent, bytes] = [0, 0, 0];
-    let refusal: unknown;
+    let failure: unknown;
     const start = performance.now();
     try {
       const isDue = paceOf(options.interval, end);
@@ -127,38 +128,40 @@ Examples:
       for await (const datagram of datagrams) {
         await isDue();
         if (end.aborted) break;
-        const sequence = tried++;
-        if (number) writeHeader(datagram, { run, sequence, total });
+        if (number) writeHeader(datagram, { run, sequence: tried, total });
         try {
           await socket.send(datagram, to);
           sent++;
           bytes += datagram.length;
         } catch (error) {
+          failure = error;
           // What this machine's firewall drops does not end a series.
-          if ((error as { code?: string }).code !== "EPERM") throw error;
-          refusal = error;
+          if ((error as { code?: string }).code !== "EPERM") break;
         }
+        tried++;
       }
     } catch (error) {
-      if (!end.aborted) throw error; // else a read or a send was cut short
+      if (!end.aborted) failure = error; // else a read was cut short
     }
-    if (number && stop.aborted && tried !== total) {
+    if (failure && sent === 0) throw failure;
+    if (number && tried !== total && (failure || end.aborted)) {
       // What was never sent shall not count as lost.
       const last = new Uint8Array(HEADER_LENGTH);
       writeHeader(last, { run, sequence: STOPPED, total: tried });
-      await socket.send(last, to);
+      await socket.send(last, to)
+        .catch(() => socket.send(last, to)) // a firewall may drop only some
+        .catch((error) => failure ??= error);
     }
     const seconds = (performance.now() - start) / 1000;
     const what = `${sent} datagram${sent === 1 ? "" : "s"} (${format(bytes)})`;
     const sum = `${what} to ${formatAddress(named)} in ${seconds.toFixed(2)} s`;
     log.info("sent", `Sent ${sum}`, { sent, bytes, seconds });
-    if (refusal) throw refusal;
 
-    if (!answers) return;
     stop.addEventListener("abort", () => over.abort());
     using _timer = after(stop.aborted ? 0 : wait, () => over.abort());
-    const came = await answers;
-    if (stop.aborted || came >= (replies ?? 1)) return;
+    await answers;
+    if (failure) throw failure;
+    if (!answers || stop.aborted || came >= (replies ?? 1)) return;
     const within = `within ${wait / 1000}s`;
     const some = `${came} of ${replies} answers came ${within}`;
     if (came > 0) return log.info("answers", some);

@@ -18,10 +18,11 @@ export function parseGroup(text: string): Group {
   const { hostname } = address as NetAddress;
   const [anyInterface, form] = hostname.includes(":")
     ? ["0", /^\d{1,9}$/]
-    : ["0.0.0.0", /^\d{1,3}(\.\d{1,3}){3}$/];
+    : ["0.0.0.0", /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/];
   // By an address Deno cannot find it; the loopback interface is always 1.
   const on = (name ?? anyInterface).replace(/^::1$/, "1");
-  if (isMulticast(hostname) && form.test(on)) return { hostname, on };
+  const isGroup = isMulticast(hostname) && !hostname.includes("%");
+  if (isGroup && form.test(on)) return { hostname, on };
   throw new SyntaxError(
     `Cannot join "${text}": a group is an address from 224.0.0.0 to 239.255.255.255 or in ff00::/8, and after @ its interface is an address of it or, for IPv6, its number (\`ip address\`, \`ifconfig\` or \`ipconfig\` shows them), as in 239.1.2.3@10.0.0.1 or ff02::1@2`,
   );

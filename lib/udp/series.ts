@@ -8,8 +8,9 @@ export function seriesOf(
   { count, size, raw }: { count?: number; size?: number; raw?: boolean },
   header: number,
   input: Reader,
-  limit: number,
+  version: number, // of IP
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
+  const limit = version === 6 ? 65_527 : 65_507; // 65,535 less their headers
   const isRead = texts.length === 0 && (raw || (count ?? size) === undefined);
   if (texts.length === 0 && !isRead) [texts, size] = [[""], size ?? 64];
 
@@ -19,9 +20,8 @@ export function seriesOf(
       throw new RangeError(`--size must be ${header} or more with --number`);
     }
     if (length > limit) {
-      const version = limit === 65_507 ? "IPv4" : "IPv6";
       throw new RangeError(
-        `Cannot send a datagram of ${length} bytes: over ${version} it holds at most ${limit}`,
+        `Cannot send a datagram of ${length} bytes: over IPv${version} it holds at most ${limit}`,
       );
     }
     const datagram = new Uint8Array(length);
