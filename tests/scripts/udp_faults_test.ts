@@ -117,6 +117,145 @@ Deno.test({
   },
 });
 
+const withFirewall = {
+  ...needs("linux"),
+  ignore: !namespacesWork(["nft", "list", "ruleset"]),
+};
+Deno.test(
+  "udp_sender.ts prints answers when a firewall here drops some",
+  withFirewall,
+  async () => {
+    using namespace = new Namespace();
+    await using echo = namespace.script(
+      "udp_receiver.ts",
+      ...["127.0.0.1:0", "--echo"],
+    );
+    const to = `127.0.0.1:${await echo.port()}`;
+    namespace.drop("output", `udp dport ${await echo.port()} udp length 10`);
+    const messages = ["a", "bb", "c"];
+    for (const options of [["--wait", "500ms"], ["--replies", "2"]]) {
+      const args = [to, ...messages, ...options];
+      await using sender = namespace.script("udp_sender.ts", ...args);
+      const { code, stdout, stderr } = await sender.ended();
+      assertEquals([code, stdout], [1, "ac"]);
+      assertMatch(stderr, /^Sent 2 datagrams /m);
+      assertMatch(stderr, /\nudp_sender: .*firewall.*\n$/);
+    }
+  },
+);
+
+for (
+  const [which, condition, expected, lost] of [
+    ["now and then", "numgen inc mod 2 == 0", 0, 0],
+    ["always", "", 1, 8],
+  ] as const
+) {
+  Deno.test(
+    `udp_sender.ts says how many it has sent when a firewall here ${which} drops the last`,
+    withFirewall,
+    async () => {
+      using namespace = new Namespace();
+      await using receiver = receiverIn(namespace);
+      const port = await portOf(receiver);
+      namespace.drop("output", `udp dport ${port} udp length 28 ${condition}`);
+      await using sender = namespace.script(
+        "udp_sender.ts",
+        ...[`127.0.0.1:${port}`, "hello", "--number", "--count", "9"],
+        ...["--interval", "20s"],
+      );
+      await receiver.stdout("hello");
+      sender.process.kill("SIGTERM");
+      const { code, stderr } = await sender.ended();
+      assertMatch(stderr, /^Sent 1 datagram /);
+      assertEquals([code, stderr.includes("firewall")], [expected, !!expected]);
+      receiver.process.kill("SIGINT");
+      const counted = statsIn((await receiver.ended()).stderr);
+      assertEquals(counted.lost, lost);
+    },
+  );
+}
+
+Deno.test(
+  "udp_sender.ts says how many it has sent when the network goes",
+  { ...needs("linux"), ignore: !namespacesWork() },
+  async () => {
+    using namespace = new Namespace();
+    namespace.run("ip", "address", "add", "10.9.0.1/32", "dev", "lo");
+    await using echo = namespace.script(
+      "udp_receiver.ts",
+      ...["0.0.0.0:0", "--echo"],
+    );
+    await using sender = namespace.script(
+      "udp_sender.ts",
+      ...[`10.9.0.1:${await echo.port()}`, "hello", "--number"],
+      ...["--count", "999", "--interval", "50ms", "--wait", "100ms"],
+    );
+    await sender.stdout("hello");
+    namespace.run("ip", "address", "del", "10.9.0.1/32", "dev", "lo");
+    const { code, stderr } = await sender.ended();
+    assertMatch(stderr, /^Sent \d+ datagrams? /m);
+    assertMatch(stderr, /\nudp_sender: .*\(network unreachable\)\n$/);
+    assertEquals(code, 1);
+  },
+);
+
+for (
+  const [to, setup, message] of [
+    ["[fe80::1]:81", "", "its zone is missing: an interface, as in %eth0"],
+    ["[ff02::1]:81", "", "its zone is missing: an interface, as in %eth0"],
+    [
+      "10.9.0.1:81",
+      "ip route add blackhole 10.9.0.1",
+      "the system refuses that address, or its route leads nowhere",
+    ],
+  ]
+) {
+  Deno.test(
+    `udp_sender.ts says why it cannot send to ${to} ${setup}`,
+    { ...needs("linux"), ignore: !namespacesWork() },
+    async () => {
+      using namespace = new Namespace();
+      if (setup) namespace.run(...setup.split(" "));
+      await using sender = namespace.script("udp_sender.ts", to, "hi");
+      const { code, stderr } = await sender.ended();
+      assertEquals(
+        [code, stderr],
+        [1, `udp_sender: Cannot send to udp://${to}: ${message}\n`],
+      );
+    },
+  );
+}
+
+Deno.test(
+  "udp_sender.ts and udp_receiver.ts say so when all ports are in use",
+  { ...needs("linux"), ignore: !namespacesWork() },
+  async () => {
+    using namespace = new Namespace();
+    const [range, two] = ["net.ipv4.ip_local_port_range", "40000 40001"];
+    namespace.run("sysctl", "-q", "-w", `${range}=${two}`);
+    await using ended = new AsyncDisposableStack();
+    for (const port of two.split(" ")) {
+      const place = `0.0.0.0:${port}`;
+      const receiver = namespace.script("udp_receiver.ts", place);
+      await ended.use(receiver).port();
+    }
+    for (
+      const [script, ...args] of [
+        ["udp_sender.ts", "127.0.0.1:9", "hi"],
+        ["udp_receiver.ts", "127.0.0.1:0"],
+      ]
+    ) {
+      await using running = namespace.script(script, ...args);
+      const { code, stderr } = await running.ended();
+      assertMatch(
+        stderr,
+        /^.*: Cannot listen .*:0: all its ports are in use\n$/,
+      );
+      assertEquals(code, 1);
+    }
+  },
+);
+
 Deno.test(
   "udp_receiver.ts --stats counts what a relay doubles and holds back",
   { ...needs("signals"), ignore: COPIES || !has("signals") },

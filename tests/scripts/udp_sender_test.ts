@@ -17,6 +17,7 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
+import { redirected } from "../support/processes.ts";
 import { type Datagram, freeUdpPort, Udp } from "../support/sockets.ts";
 import { needs } from "../support/system.ts";
 
@@ -145,9 +146,17 @@ Deno.test("udp_sender.ts numbers each run by itself", async () => {
   assert(runs[0] !== runs[1]);
 });
 
-for (const options of [[], ["--wait", "5s"]]) {
+for (
+  const [signal, ...options] of [
+    ["SIGINT"],
+    ["SIGINT", "--wait", "5s"],
+    ["SIGHUP"],
+  ] as const
+) {
   Deno.test(
-    `udp_sender.ts says how many it has sent when it is stopped ${options}`,
+    `udp_sender.ts says how many it has sent when it is stopped ${
+      [signal, ...options].join(" ")
+    }`,
     needs("signals"),
     async () => {
       using socket = new Udp();
@@ -155,17 +164,55 @@ for (const options of [[], ["--wait", "5s"]]) {
       const args = [to, "--count", "100", "--number", "--interval", "10s"];
       await using running = start("udp_sender.ts", [...args, ...options]);
       const [{ payload }] = await socket.next(1);
-      running.process.kill("SIGINT");
+      running.process.kill(signal);
       const [{ payload: last }] = await socket.next(1);
       const { run, total } = readNumbers(payload);
       assertEquals(total, 100);
       const { time: _, ...said } = readNumbers(last);
       assertEquals(said, { run, sequence: 2 ** 32 - 1, total: 1 });
       assertEquals(last.length, NUMBERS_LENGTH);
-      assertEquals((await running.ended()).code, 0);
+      const { code, stderr } = await running.ended();
+      assertEquals(code, 0);
+      assertStringIncludes(stderr, "Sent 1 datagram ");
     },
   );
 }
+
+Deno.test(
+  "udp_sender.ts says how many it has sent when nobody reads the answers any more",
+  needs("linux", "bash"),
+  async () => {
+    using socket = new Udp();
+    const to = `127.0.0.1:${socket.address.port}`;
+    const args = ["x", "--number", "--count=9999", "--interval=50ms"];
+    await using running = redirected("> >(head -c 1)", "udp_sender.ts", [
+      ...[to, ...args, "--wait=20s"],
+    ]);
+    let sent = 0;
+    for (;;) {
+      const [{ payload, peer }] = await socket.next(1);
+      const { sequence, total } = readNumbers(payload);
+      if (sequence === 2 ** 32 - 1) {
+        assertEquals(total, sent);
+        break;
+      }
+      sent = sequence + 1;
+      await socket.send("answer", peer);
+    }
+    const { code, stderr } = await running.ended();
+    assertEquals(code, 0);
+    assertStringIncludes(stderr, `Sent ${sent} datagram`);
+  },
+);
+
+Deno.test("udp_sender.ts says how many it has sent when a line is too long to be sent", async () => {
+  const input = `short\n${"x".repeat(65_508)}\n`;
+  const { heard, code, stderr } = await send(2, ["--number"], input);
+  const { sequence, total } = readNumbers(heard[1].payload);
+  assertEquals([sequence, total], [2 ** 32 - 1, 1]);
+  assertMatch(stderr, /^Sent 1 datagram .*\nudp_sender: Cannot send .*\n$/);
+  assertEquals(code, 1);
+});
 
 Deno.test("udp_sender.ts keeps its pace over 2,000 datagrams", async () => {
   using socket = new Udp();
