@@ -164,15 +164,19 @@ export class Statistics {
   /**
    * Counts a datagram that came at a time in milliseconds.
    *
-   * @returns How many bytes of it are its header: 20, or none.
+   * @returns Its header, if it has one.
    */
-  record(datagram: Uint8Array, sender: string, arrival: number): number {
+  record(
+    datagram: Uint8Array,
+    sender: string,
+    arrival: number,
+  ): Header | undefined {
     const header = readHeader(datagram);
     if (this.#last?.sender !== sender || this.#last.run !== header?.run) {
       this.#last = this.#find(sender, header?.run, arrival);
     }
     this.#last.record(header, datagram.length, arrival);
-    return header === undefined ? 0 : HEADER_LENGTH;
+    return header;
   }
 
   /** Finds a run or makes a place for it; those that are too many share one. */

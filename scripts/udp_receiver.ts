@@ -84,19 +84,23 @@ Examples:
     hint(log, "udp_sender", "nc -u 127.0.0.1 8080");
 
     const output = new Output();
-    const view = { isShown: true, header: (..._: [Uint8Array, string]) => 0 };
+    const view = {
+      isShown: true,
+      body: (payload: Uint8Array, _: string): Uint8Array | void => payload,
+    };
 
     // On request: on a terminal the figures take the place of the datagrams.
     using reception = options.stats
       ? new (await import("../lib/udp/report.ts")).Reception(log)
       : undefined;
-    if (reception) view.header = reception.record;
+    if (reception) view.body = reception.record;
     if (reception) view.isShown = !output.terminal;
 
     const guard = new EchoGuard(socket.address);
     const signal = AbortSignal.any([stop, output.failed]);
     let [received, from] = [0, ""];
     let last: Deno.NetAddr | undefined;
+    let silence = "";
     try {
       const datagrams = socket.receive({ maxSize, timeout, signal });
       for await (const { payload, peer, cut } of datagrams) {
@@ -110,7 +114,8 @@ Examples:
         if (log.verbose) {
           log.debug("datagram", `${about.bytes} bytes from ${from}`, about);
         }
-        const header = view.header(payload, from);
+        const body = view.body(payload, from);
+        if (!body) continue;
         const objection = echo && !cut && guard.objection(payload, peer);
         if (cut) {
           const text =
@@ -123,15 +128,18 @@ Examples:
           await socket.send(payload, peer)
             .catch(({ message }) => log.error(message, about));
         }
-        const message = payload.subarray(header);
-        if (view.isShown) await printDatagram(output, message, hex);
+        if (view.isShown) await printDatagram(output, body, hex);
         if (++received === options.count) break;
       }
-      await output.finish();
     } catch (error) {
       if (!(error instanceof Deno.errors.TimedOut)) throw error;
-      log.info("timeout", `Leaving: ${error.message}`);
+      silence = error.message;
     }
+    await output.finish();
+    if (!silence) return;
+    if (!options.count) return log.info("timeout", `Leaving: ${silence}`);
+    const some = `${received} of ${options.count} datagrams came`;
+    throw new Error(`Only ${some}: ${silence}`);
   },
 };
 

@@ -1,7 +1,7 @@
 // What a receiver says at its end: `Reception`.
 import { format } from "@std/fmt/bytes";
 import type { Log } from "../command/log.ts";
-import { type Report, Statistics } from "../stats.ts";
+import { HEADER_LENGTH, type Report, Statistics, STOPPED } from "../stats.ts";
 
 /** Counts what comes, and says what became of it when it is disposed of. */
 export class Reception implements Disposable {
@@ -12,14 +12,16 @@ export class Reception implements Disposable {
 
   constructor(readonly log: Pick<Log, "info">) {}
 
-  /** Takes a datagram; gives the length of the header that it has. */
-  record = (payload: Uint8Array, from: string): number => {
+  /** Takes a datagram; gives what follows its number, unless it only ends a run. */
+  record = (payload: Uint8Array, from: string): Uint8Array | void => {
     const now = performance.now();
+    const header = this.#statistics.record(payload, from, now);
+    if (header?.sequence === STOPPED) return;
     // Above 35 minutes all are in one range.
     const gap = Math.min(1000 * (now - this.#arrival), 2 ** 32 - 1);
     if (gap >= 0) this.#gaps[32 - Math.clz32(gap)]++;
     this.#arrival = now;
-    return this.#statistics.record(payload, from, now);
+    return header ? payload.subarray(HEADER_LENGTH) : payload;
   };
 
   /** Tells of all, of each of several senders, and draws the times between. */

@@ -107,6 +107,19 @@ Deno.test("udp_receiver.ts leaves when nothing comes, and says so", async () => 
   assertStringIncludes(stderr, "no datagram came within 0.1s");
 });
 
+Deno.test("udp_receiver.ts fails when fewer come than it was told to wait for", async () => {
+  await using running = receiver("--count", "3", "--timeout", "500ms");
+  const to = await running.port();
+  using sender = new Udp();
+  for (const message of ["one", "two"]) await sender.send(bytes(message), to);
+  const { code, stdout, stderr } = await running.ended();
+  assertEquals([code, stdout], [1, "onetwo"]);
+  assertStringIncludes(
+    stderr,
+    "udp_receiver: Only 2 of 3 datagrams came: no datagram came within 0.5s\n",
+  );
+});
+
 Deno.test("udp_receiver.ts cuts what is longer than --max-size, and says so", async () => {
   await using running = receiver("--count", "2", "--max-size", "4", "--echo");
   const to = await running.port();
@@ -245,6 +258,31 @@ Deno.test("udp_receiver.ts counts with --stats when it is stopped", {
   const gaps = all.filter(({ event }) => event === "gap");
   assertEquals(gaps.reduce((sum, { count }) => sum + (count as number), 0), 5);
 });
+
+for (const options of [[], ["--hex"], ["--echo"]]) {
+  Deno.test(
+    `udp_receiver.ts --stats takes the end of a stopped run for no datagram ${options}`,
+    { ignore: COPIES },
+    async () => {
+      const count = ["--stats", "--count", "2"];
+      await using running = receiver(...count, ...options);
+      const to = await running.port();
+      using sender = new Udp();
+      await sender.send(numbered(0, 9), to);
+      const stop = { sequence: 2 ** 32 - 1, total: 1, time: 0 };
+      await sender.send(withNumbers(stop, ""), to);
+      await sender.send(bytes("b"), to);
+      const { stdout, stderr } = await running.ended();
+      if (options.includes("--hex")) {
+        assertMatch(stdout, /^0{8} {2}61 .*\n0{8} {2}62 .*\n$/);
+      } else assertEquals(stdout, "ab");
+      assertMatch(stderr, /^2 received \(1 not numbered\), 0 lost /m);
+      if (!options.includes("--echo")) return;
+      const echoes = await sender.texts(2);
+      assertEquals(echoes.map((echo) => echo.slice(-1)), ["a", "b"]);
+    },
+  );
+}
 
 Deno.test(
   "udp_receiver.ts --stats leaves datagrams without a mark as they are",
@@ -394,6 +432,8 @@ const FAILURES: [string[], number, string][] = [
   [["127.0.0.1:0", "--count", "0"], 2, "--count must be a whole number"],
   [["127.0.0.1:0", "--from", "localhost"], 2, "must be an IP address"],
   [["127.0.0.1:0", "--join", "10.0.0.1"], 2, "a group is an address"],
+  [[":0", "--join", "239.1.2.3@999.1.1.1"], 2, "a group is an address"],
+  [[":0", "--join", "ff02::1%lo"], 2, "a group is an address"],
   [[":0", "--join", "239.1.2.3@203.0.113.9"], 1, "no interface has that"],
   [["203.0.113.9:0"], 1, "this machine has no such address"],
 ];
