@@ -51,7 +51,6 @@ Examples:
     if (await Deno.realPath(folder) === originals) {
       throw new Error(`${folder} has the originals; name another folder`);
     }
-    // Nothing is written until every copy is there: all of them, or none.
     const copies = await Promise.all(names.map(async (name) => {
       const path = `${folder}/${name}.ts`;
       const found = await Deno.lstat(path).catch(() => undefined);
@@ -62,13 +61,34 @@ Examples:
       const needed = "--allow-read --allow-run=deno";
       const text = await eject(new URL(`${name}.ts`, import.meta.url))
         .catch(cannot(`put ${name}.ts into one file`, needed));
-      return { path, text };
+      const failed = cannot(`write ${path}`, `--allow-write=${folder}`);
+      return { name, path, found, text, failed };
     }));
+    // All of them, or none: each is written aside and then moved to its place,
+    // and what has been moved is moved back when one of them cannot be.
+    const [{ failed }] = copies;
+    const aside = await Deno.makeTempDir({ dir: folder }).catch(failed);
+    const moved: string[][] = [];
+    try {
+      for (const { name, text, failed } of copies) {
+        await Deno.writeTextFile(`${aside}/${name}.new`, text, { mode: 0o755 })
+          .catch(failed);
+      }
+      for (const { name, path, found, failed } of copies) {
+        const moves = [[`${aside}/${name}.new`, path]];
+        if (found) moves.unshift([path, `${aside}/${name}.old`]);
+        for (const [from, to] of moves) {
+          await Deno.rename(from, to).catch(failed);
+          moved.unshift([to, from]);
+        }
+      }
+    } catch (error) {
+      for (const [from, to] of moved) await Deno.rename(from, to);
+      throw error;
+    } finally {
+      await Deno.remove(aside, { recursive: true });
+    }
     for (const { path, text } of copies) {
-      // Removed first: what a link points to is not written over.
-      if (force) await Deno.remove(path).catch(() => {});
-      await Deno.writeTextFile(path, text, { createNew: true, mode: 0o755 })
-        .catch(cannot(`write ${path}`, `--allow-write=${path}`));
       const lines = text.split("\n").length - 1;
       log.info("written", `Wrote ${path}, ${lines} lines`, { path, lines });
     }

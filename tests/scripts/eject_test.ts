@@ -13,6 +13,7 @@ import {
   type RunOptions,
   SCRIPTS,
 } from "../support/helpers.ts";
+import { canMakeNetworks } from "../support/small_network.ts";
 import { needs } from "../support/system.ts";
 
 const ROOT = `${import.meta.dirname}/../../`;
@@ -291,6 +292,68 @@ test("eject.ts replaces a link and not what it points to when told to --force", 
   assertEquals(folder.text("mine"), "mine");
   assertEquals(folder.text("tcp_server.ts"), copies.text("tcp_server.ts"));
 });
+
+/** What a shell does to a folder so that not all of three can be written in it. */
+const OBSTACLES: [string, string, string, RegExp][] = [
+  [
+    "one is not to be replaced",
+    "chattr +i udp_sender.ts",
+    "chattr -i udp_sender.ts",
+    /udp_sender.ts: the system does not permit it\n$/,
+  ],
+  [
+    "the disk is full",
+    "mount -t tmpfs -o size=96k tmpfs . && cd . && printf old > udp_sender.ts",
+    'cd / && umount "$OLDPWD"',
+    /udp_sender.ts: there is no space left on the device\n$/,
+  ],
+];
+for (const [what, before, after, message] of OBSTACLES) {
+  test(`eject.ts --force writes none when ${what}`, {
+    ...needs("linux"),
+    ignore: !canMakeNetworks, // it takes as many rights
+  }, async () => {
+    using folder = new Folder();
+    folder.write("udp_sender.ts", "old");
+    const sh = (line: string) =>
+      new Deno.Command("sh", { args: ["-c", line], cwd: folder.path })
+        .outputSync();
+    if (!sh(before).success) return; // not every file system can do that
+    try {
+      await assertNoneWritten(folder, message);
+    } finally {
+      sh(after);
+    }
+  });
+}
+
+test("eject.ts --force writes none when it may not write one", async () => {
+  for (const name of ["udp_sender", "udp_receiver"]) {
+    using folder = new Folder();
+    folder.write("udp_sender.ts", "old");
+    const denied = `--deny-write=${folder.path}/${name}.ts`;
+    const message = new RegExp(`${name}.ts: Deno was not allowed to; .*\n$`);
+    const all = ["--allow-read", "--allow-run=deno", "--allow-write"];
+    await assertNoneWritten(folder, message, [...all, denied]);
+  }
+});
+
+async function assertNoneWritten(
+  folder: Folder,
+  message: RegExp,
+  permissions?: string[],
+) {
+  const args = ["--force", "google_connect", "udp_sender", "udp_receiver"];
+  const { code, stdout, stderr } = await run("eject.ts", [
+    ...[...args, folder.path],
+  ], { permissions });
+  assertMatch(stderr, /^eject: Cannot write .*\n$/);
+  assertMatch(stderr, message);
+  assertEquals([code, stdout], [1, ""]);
+  const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name);
+  assertEquals(left, ["udp_sender.ts"]);
+  assertEquals(folder.text("udp_sender.ts"), "old");
+}
 
 test("eject.ts names the permission when one is missing", async () => {
   const [read, child, write] = ["read", "run=deno", "write"]
