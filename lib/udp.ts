@@ -40,7 +40,7 @@ export type Datagram = {
 /** Options for {@linkcode UdpSocket.receive}. */
 export type ReceiveOptions = {
   maxSize?: number; // the longest payload that is taken whole (65,535)
-  timeout?: number; // how long to wait for a datagram, in ms (for ever)
+  timeout?: number; // so much silence ends the loop as well, in ms (none does)
   signal?: AbortSignal; // ends the loop, and closes the socket
 };
 
@@ -139,8 +139,6 @@ export class UdpSocket implements Disposable {
   /**
    * Gives the datagrams, one at a time and only when asked for one. Meanwhile
    * the system drops those that it has no room for; memory does not grow.
-   *
-   * @throws {Deno.errors.TimedOut} If none comes for `timeout`; it is closed then.
    */
   receive(options: ReceiveOptions = {}): AsyncIterable<Datagram> {
     const { maxSize = 65_535, signal, timeout } = options;
@@ -170,12 +168,10 @@ export class UdpSocket implements Disposable {
         const payload = cut ? bytes.subarray(0, maxSize) : bytes;
         return { value: { payload, peer: from as Deno.NetAddr, cut } };
       }, (error) => {
-        if (!this.#closed && NOT_FINAL.test(`${error}`)) return receive();
-        const ended = end();
-        if (!this.#closed) throw describeError(error, "receive a datagram", "");
-        if (looks <= LOOKS) return ended;
-        const seconds = timeout! / 1000;
-        throw new Deno.errors.TimedOut(`no datagram came within ${seconds}s`);
+        if (this.#closed) return end();
+        if (NOT_FINAL.test(`${error}`)) return receive();
+        end();
+        throw describeError(error, "receive a datagram", "");
       });
     const next = () => {
       looks = 0;

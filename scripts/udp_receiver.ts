@@ -100,43 +100,38 @@ Examples:
     const signal = AbortSignal.any([stop, output.failed]);
     let [received, from] = [0, ""];
     let last: Deno.NetAddr | undefined;
-    let silence = "";
-    try {
-      const datagrams = socket.receive({ maxSize, timeout, signal });
-      for await (const { payload, peer, cut } of datagrams) {
-        if (!isWanted(peer)) continue;
-        // Most datagrams come from the sender of the one before.
-        const isSame = peer.port === last?.port &&
-          peer.hostname === last.hostname;
-        if (!isSame) [last, from] = [peer, formatAddress(peer)];
-        const about = { peer: from, bytes: payload.length };
-        if (!isSame && view.isShown) log.info("peer", `From ${from}:`, about);
-        if (log.verbose) {
-          log.debug("datagram", `${about.bytes} bytes from ${from}`, about);
-        }
-        const body = view.body(payload, from);
-        if (!body) continue;
-        const objection = echo && !cut && guard.objection(payload, peer);
-        if (cut) {
-          const text =
-            `The datagram from ${from} is longer than ${maxSize} bytes: its end is lost (--max-size)`;
-          log.error(text, about);
-        } else if (objection) {
-          log.info("unanswered", `${from} gets no answer: ${objection}`, about);
-        } else if (echo) {
-          // One peer that cannot be reached is no reason to leave the others.
-          await socket.send(payload, peer)
-            .catch(({ message }) => log.error(message, about));
-        }
-        if (view.isShown) await printDatagram(output, body, hex);
-        if (++received === options.count) break;
+    const datagrams = socket.receive({ maxSize, timeout, signal });
+    for await (const { payload, peer, cut } of datagrams) {
+      if (!isWanted(peer)) continue;
+      // Most datagrams come from the sender of the one before.
+      const isSame = peer.port === last?.port &&
+        peer.hostname === last.hostname;
+      if (!isSame) [last, from] = [peer, formatAddress(peer)];
+      const about = { peer: from, bytes: payload.length };
+      if (!isSame && view.isShown) log.info("peer", `From ${from}:`, about);
+      if (log.verbose) {
+        log.debug("datagram", `${about.bytes} bytes from ${from}`, about);
       }
-    } catch (error) {
-      if (!(error instanceof Deno.errors.TimedOut)) throw error;
-      silence = error.message;
+      const body = view.body(payload, from);
+      if (!body) continue;
+      const objection = echo && !cut && guard.objection(payload, peer);
+      if (cut) {
+        const text =
+          `The datagram from ${from} is longer than ${maxSize} bytes: its end is lost (--max-size)`;
+        log.error(text, about);
+      } else if (objection) {
+        log.info("unanswered", `${from} gets no answer: ${objection}`, about);
+      } else if (echo) {
+        // One peer that cannot be reached is no reason to leave the others.
+        await socket.send(payload, peer)
+          .catch(({ message }) => log.error(message, about));
+      }
+      if (view.isShown) await printDatagram(output, body, hex);
+      if (++received === options.count) break;
     }
     await output.finish();
-    if (!silence) return;
+    if (stop.aborted || received === options.count) return;
+    const silence = `no datagram came within ${timeout! / 1000}s`;
     if (!options.count) return log.info("timeout", `Leaving: ${silence}`);
     const some = `${received} of ${options.count} datagrams came`;
     throw new Error(`Only ${some}: ${silence}`);

@@ -177,13 +177,12 @@ Deno.test("receive() leaves the socket open after a break", async () => {
   }
 });
 
-Deno.test("receive() says when nothing came in time", async () => {
+Deno.test("receive() ends when nothing came in time", async () => {
   using socket = new UdpSocket(LOOPBACK);
-  await assertRejects(
-    () => within(Array.fromAsync(socket.receive({ timeout: 50 }))),
-    Deno.errors.TimedOut,
-    "no datagram came within 0.05s",
-  );
+  const before = performance.now();
+  const ended = Array.fromAsync(socket.receive({ timeout: 50 }));
+  assertEquals(await within(ended), []);
+  assert(performance.now() - before > 45);
 });
 
 Deno.test("receive() does not count the time that its reader takes", async () => {
@@ -199,7 +198,7 @@ Deno.test("receive() does not count the time that its reader takes", async () =>
       await new Promise((resolve) => setTimeout(resolve, 450));
     }
   };
-  await assertRejects(() => within(slowly()), Deno.errors.TimedOut);
+  await within(slowly());
   assertEquals(heard, ["one", "two"]);
 });
 
@@ -210,9 +209,7 @@ Deno.test("receive() waits anew after each datagram", async () => {
   const timer = setInterval(async () => {
     if (count < 5) await a.send(bytes("x"), b.address);
   }, 200);
-  await assertRejects(async () => {
-    for await (const _ of b.receive({ timeout: 600 })) count++;
-  }, Deno.errors.TimedOut);
+  for await (const _ of b.receive({ timeout: 600 })) count++;
   clearInterval(timer);
   assertEquals(count, 5);
 });
@@ -301,7 +298,7 @@ Deno.test("send() to where nobody listens is no error", async () => {
   using _a = a;
   b[Symbol.dispose]();
   for (let i = 0; i < 3; i++) await a.send(bytes("anybody?"), b.address);
-  await assertRejects(() => one(a, { timeout: 50 }), Deno.errors.TimedOut);
+  await assertRejects(() => one(a, { timeout: 50 }), Error, "was closed");
 });
 
 Deno.test(
