@@ -110,8 +110,8 @@ export class UdpSocket implements Disposable {
     } catch (error) {
       const permission = permissionFor(asked, ...to ? [to] : []);
       const attempt = `listen on ${formatAddress(asked)}`;
-      const isFull = asked.port === 0 && error instanceof Deno.errors.AddrInUse;
-      const why = isFull ? "all its ports are in use" : undefined;
+      const { code = "" } = error as { code?: string };
+      const why = whyMisplaced(code, asked);
       throw describeError(error, attempt, permission, why);
     }
     this.address = this.conn.addr as Deno.NetAddr;
@@ -129,8 +129,7 @@ export class UdpSocket implements Disposable {
       await this.conn.send(payload, to as Deno.NetAddr);
     } catch (error) {
       const { code = "" } = error as { code?: string };
-      const why = whyAstray(code, this.address.hostname, to.hostname) ??
-        SEND_REASONS[code];
+      const why = whyMisplaced(code, this.address, to) ?? SEND_REASONS[code];
       const attempt = `send to ${formatAddress(to)}`;
       throw describeError(error, attempt, permissionFor(this.asked, to), why);
     }
@@ -187,15 +186,17 @@ export class UdpSocket implements Disposable {
   }
 }
 
-/** Says why nothing gets from one host to another, if that shows in them. */
-function whyAstray(code: string, from: string, to: string): string | undefined {
+/** Says why nothing is bound, or sent from there, if addresses are the reason. */
+function whyMisplaced(code: string, from: NetAddress, to?: NetAddress) {
   const isInvalid = /^E(INVAL|ADDRNOTAVAIL|AFNOSUPPORT)$/.test(code);
-  const isZoneless = /^(fe[89ab]|ff.[12])[^%]*$/i.test(to);
+  const isZoneless = /^(fe[89ab]|ff.[12])[^%]*$/i.test((to ?? from).hostname);
   if (isZoneless && (isInvalid || code.endsWith("UNREACH"))) {
     return "its zone is missing: an interface, as in %eth0";
   }
-  const isOther = from.includes(":") !== to.includes(":");
-  const isAny = /^(::|0\.0\.0\.0)$/.test(from) && !isOther;
+  const isFull = from.port === 0 && code === "EADDRINUSE";
+  if (to === undefined) return isFull ? "all its ports are in use" : undefined;
+  const isOther = from.hostname.includes(":") !== to.hostname.includes(":");
+  const isAny = /^(::|0\.0\.0\.0)$/.test(from.hostname) && !isOther;
   // Of another version Linux says ENETUNREACH.
   if (isInvalid ? !isAny : isOther && code === "ENETUNREACH") {
     return "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)";

@@ -284,6 +284,14 @@ Deno.test({
   },
 });
 
+Deno.test("UdpSocket says that the zone is missing", needs("linux"), () => {
+  assertThrows(
+    () => new UdpSocket({ ...LOOPBACK, hostname: "fe80::1" }),
+    Error,
+    "Cannot listen on udp://[fe80::1]:0: its zone is missing: an interface, as in %eth0",
+  );
+});
+
 Deno.test("send() says how to bind where the version of IP differs", async () => {
   using socket = new UdpSocket(LOOPBACK);
   await assertRejects(
