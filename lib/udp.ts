@@ -48,6 +48,8 @@ export type ReceiveOptions = {
 const NOT_FINAL = /^Connection(Reset|Refused)\b|os error 100(40|52)\b/;
 /** Why a datagram is not sent, by the system's code. */
 const SEND_REASONS: Record<string, string> = {
+  misbound:
+    "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)",
   EADDRNOTAVAIL: "no address of this machine leads there",
   // 9,216 bytes on macOS (udp_usrreq.c of xnu).
   EMSGSIZE:
@@ -110,8 +112,7 @@ export class UdpSocket implements Disposable {
     } catch (error) {
       const permission = permissionFor(asked, ...to ? [to] : []);
       const attempt = `listen on ${formatAddress(asked)}`;
-      const { code = "" } = error as { code?: string };
-      const why = whyMisplaced(code, asked);
+      const why = whyRefused(error, asked);
       throw describeError(error, attempt, permission, why);
     }
     this.address = this.conn.addr as Deno.NetAddr;
@@ -128,8 +129,7 @@ export class UdpSocket implements Disposable {
     try {
       await this.conn.send(payload, to as Deno.NetAddr);
     } catch (error) {
-      const { code = "" } = error as { code?: string };
-      const why = whyMisplaced(code, this.address, to) ?? SEND_REASONS[code];
+      const why = whyRefused(error, this.address, to);
       const attempt = `send to ${formatAddress(to)}`;
       throw describeError(error, attempt, permissionFor(this.asked, to), why);
     }
@@ -160,21 +160,20 @@ export class UdpSocket implements Disposable {
       return Promise.resolve({ done: true, value: undefined } as const);
     };
     // By hand: for each datagram, an async generator costs as much as counting.
-    const receive = (): Promise<IteratorResult<Datagram, void>> =>
-      this.conn.receive(buffer).then(([bytes, from]) => {
+    const next = async (): Promise<IteratorResult<Datagram, void>> => {
+      looks = 0;
+      try {
+        const [bytes, from] = await this.conn.receive(buffer);
         looks = -Infinity; // what is done with it takes as long as it takes
         const cut = bytes.length > maxSize;
         const payload = cut ? bytes.subarray(0, maxSize) : bytes;
         return { value: { payload, peer: from as Deno.NetAddr, cut } };
-      }, (error) => {
+      } catch (error) {
         if (this.#closed) return end();
-        if (NOT_FINAL.test(`${error}`)) return receive();
+        if (NOT_FINAL.test(`${error}`)) return next();
         end();
         throw describeError(error, "receive a datagram", "");
-      });
-    const next = () => {
-      looks = 0;
-      return receive();
+      }
     };
     return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
   }
@@ -186,8 +185,9 @@ export class UdpSocket implements Disposable {
   }
 }
 
-/** Says why nothing is bound, or sent from there, if addresses are the reason. */
-function whyMisplaced(code: string, from: NetAddress, to?: NetAddress) {
+/** Says why nothing is bound there, or sent, where that shows in the addresses. */
+function whyRefused(error: unknown, from: NetAddress, to?: NetAddress) {
+  const { code = "" } = error as { code?: string };
   const isInvalid = /^E(INVAL|ADDRNOTAVAIL|AFNOSUPPORT)$/.test(code);
   const isZoneless = /^(fe[89ab]|ff.[12])[^%]*$/i.test((to ?? from).hostname);
   if (isZoneless && (isInvalid || code.endsWith("UNREACH"))) {
@@ -198,7 +198,6 @@ function whyMisplaced(code: string, from: NetAddress, to?: NetAddress) {
   const isOther = from.hostname.includes(":") !== to.hostname.includes(":");
   const isAny = /^(::|0\.0\.0\.0)$/.test(from.hostname) && !isOther;
   // Of another version Linux says ENETUNREACH.
-  if (isInvalid ? !isAny : isOther && code === "ENETUNREACH") {
-    return "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)";
-  }
+  const isMisbound = isInvalid ? !isAny : isOther && code === "ENETUNREACH";
+  return SEND_REASONS[isMisbound ? "misbound" : code];
 }

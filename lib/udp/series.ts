@@ -1,12 +1,11 @@
 // `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due.
 import { concatenate, pause, type Reader, turn } from "../tcp/stream.ts";
 
-// Gives the datagrams, each with room for a header: texts, or, where nothing says
-// what to send, lines of input. `total` is how many come; 0 if nobody knows.
+/** Gives the datagrams: texts, or, where nothing says what to send, lines. */
 export function seriesOf(
   texts: string[],
   { count, size, raw }: { count?: number; size?: number; raw?: boolean },
-  header: number,
+  header: number, // so many bytes are left free in each
   input: Reader,
   version: number, // of IP
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
@@ -32,7 +31,7 @@ export function seriesOf(
   }
 
   const made = texts.map((text) => datagramOf(new TextEncoder().encode(text)));
-  const total = (count ?? 1) * made.length;
+  const total = (count ?? 1) * made.length; // 0 if nobody knows
 
   async function* datagrams() {
     for (let i = 0; i < total; i++) yield made[i % made.length];
@@ -59,14 +58,13 @@ export function seriesOf(
 /** A timer of Deno's is late by up to this (on Windows 14), in milliseconds. */
 const TIMER_DELAY = 2.5;
 
-// Gives a function that waits for the next turn at an even pace. Each turn has
-// its time on a schedule, so no delay adds up. What is late is caught up with, a
-// quarter of the interval apart.
+/** Gives a function that waits for the next turn at an even pace. */
 export function paceOf(interval: number, signal: AbortSignal) {
   const never = new Int32Array(new SharedArrayBuffer(4));
   const start = performance.now();
   let [turns, last] = [0, -Infinity];
   return async () => {
+    // No delay adds up, and what is late follows at four times the pace.
     const due = Math.max(start + interval * turns++, last + interval / 4);
     // Between many at full speed, signals and answers are heard.
     if (interval === 0 && turns % 32 === 0) await turn();
