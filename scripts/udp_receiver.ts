@@ -86,7 +86,7 @@ Examples:
     const output = new Output();
     const view = {
       isShown: true,
-      body: (payload: Uint8Array, _: string): Uint8Array | void => payload,
+      body: (payload: Uint8Array, _: string): Uint8Array | undefined => payload,
     };
 
     // On request: on a terminal the figures take the place of the datagrams.
@@ -104,11 +104,10 @@ Examples:
     for await (const { payload, peer, cut } of datagrams) {
       if (!isWanted(peer)) continue;
       // Most datagrams come from the sender of the one before.
-      const isSame = peer.port === last?.port &&
-        peer.hostname === last.hostname;
-      if (!isSame) [last, from] = [peer, formatAddress(peer)];
+      const isNew = peer.port !== last?.port || peer.hostname !== last.hostname;
+      if (isNew) [last, from] = [peer, formatAddress(peer)];
       const about = { peer: from, bytes: payload.length };
-      if (!isSame && view.isShown) log.info("peer", `From ${from}:`, about);
+      if (isNew && view.isShown) log.info("peer", `From ${from}:`, about);
       if (log.verbose) {
         log.debug("datagram", `${about.bytes} bytes from ${from}`, about);
       }

@@ -13,10 +13,10 @@ export class Reception implements Disposable {
   constructor(readonly log: Pick<Log, "info">) {}
 
   /** Takes a datagram; gives what follows its number, unless it only ends a run. */
-  record = (payload: Uint8Array, from: string): Uint8Array | void => {
+  record = (payload: Uint8Array, from: string): Uint8Array | undefined => {
     const now = performance.now();
     const header = this.#statistics.record(payload, from, now);
-    if (header?.sequence === STOPPED) return;
+    if (header?.sequence === STOPPED) return undefined;
     // Above 35 minutes all are in one range.
     const gap = Math.min(1000 * (now - this.#arrival), 2 ** 32 - 1);
     if (gap >= 0) this.#gaps[32 - Math.clz32(gap)]++;
