@@ -55,9 +55,6 @@ export function seriesOf(
   return { total, datagrams: datagrams() };
 }
 
-/** A timer of Deno's is late by up to this (on Windows 14), in milliseconds. */
-const TIMER_DELAY = 2.5;
-
 /** Gives a function that waits for the next turn at an even pace. */
 export function paceOf(interval: number, signal: AbortSignal) {
   const never = new Int32Array(new SharedArrayBuffer(4));
@@ -69,7 +66,8 @@ export function paceOf(interval: number, signal: AbortSignal) {
     // Between many at full speed, signals and answers are heard.
     if (interval === 0 && turns % 32 === 0) await turn();
     const left = () => due - performance.now();
-    const early = left() - TIMER_DELAY;
+    // A timer of Deno's is late by up to 2.5 ms, on Windows by 14.
+    const early = left() - 2.5;
     if (early > 0) await pause(early, signal);
     // Exact to the microsecond, but it stops the whole process: 1 ms at most.
     while (left() > 0 && !signal.aborted) {
