@@ -66,28 +66,23 @@ Examples:
     }));
     // All of them, or none: each is written aside and then moved to its place,
     // and what has been moved is moved back when one of them cannot be.
+    await using undo = new AsyncDisposableStack();
     const [{ failed }] = copies;
     const aside = await Deno.makeTempDir({ dir: folder }).catch(failed);
-    const moved: string[][] = [];
-    try {
-      for (const { name, text, failed } of copies) {
-        await Deno.writeTextFile(`${aside}/${name}.new`, text, { mode: 0o755 })
-          .catch(failed);
-      }
-      for (const { name, path, found, failed } of copies) {
-        const moves = [[`${aside}/${name}.new`, path]];
-        if (found) moves.unshift([path, `${aside}/${name}.old`]);
-        for (const [from, to] of moves) {
-          await Deno.rename(from, to).catch(failed);
-          moved.unshift([to, from]);
-        }
-      }
-    } catch (error) {
-      for (const [from, to] of moved) await Deno.rename(from, to);
-      throw error;
-    } finally {
-      await Deno.remove(aside, { recursive: true });
+    undo.defer(() => Deno.remove(aside, { recursive: true }));
+    for (const { name, text, failed } of copies) {
+      await Deno.writeTextFile(`${aside}/${name}.new`, text, { mode: 0o755 })
+        .catch(failed);
     }
+    for (const { name, path, found, failed } of copies) {
+      const moves = found ? [[path, `${aside}/${name}.old`]] : [];
+      for (const [from, to] of [...moves, [`${aside}/${name}.new`, path]]) {
+        await Deno.rename(from, to).catch(failed);
+        undo.defer(() => Deno.rename(to, from));
+      }
+    }
+    undo.move(); // there is nothing to undo any more
+    await Deno.remove(aside, { recursive: true });
     for (const { path, text } of copies) {
       const lines = text.split("\n").length - 1;
       log.info("written", `Wrote ${path}, ${lines} lines`, { path, lines });
