@@ -72,14 +72,25 @@ export function listen(
 }
 
 // Listens at a file, which goes when the listener is closed. Deno would remove it
-// whosever it is by then, so where it is another's the listener stays open.
+// whosever it is by then, so where it is another's only accepting ends.
 function listenAtFile(path: string): Deno.Listener {
   const listener = Deno.listen({ transport: "unix", path });
   const dispose = listener[Symbol.dispose].bind(listener);
+  const accepted = listener.accept.bind(listener);
   let own = Deno.lstatSync(path).ino;
+  let end = (_reason: Error) => {};
+  function accept(): Promise<Deno.UnixConn> {
+    const { promise, resolve, reject } = Promise.withResolvers<Deno.UnixConn>();
+    accepted().then(resolve, reject);
+    end = reject;
+    return promise;
+  }
   function close(): void {
     try {
-      if (Deno.lstatSync(path).ino !== own) return listener.unref();
+      if (Deno.lstatSync(path).ino !== own) {
+        listener.unref();
+        return end(new Deno.errors.BadResource("it is closed"));
+      }
       Deno.removeSync(path); // Deno itself does so somewhat later
     } catch {
       // It has been removed.
@@ -87,5 +98,5 @@ function listenAtFile(path: string): Deno.Listener {
     own = null; // from now on another file may have the same number
     dispose();
   }
-  return Object.assign(listener, { close, [Symbol.dispose]: close });
+  return Object.assign(listener, { accept, close, [Symbol.dispose]: close });
 }

@@ -111,7 +111,7 @@ Examples:
     const words = mode === "greet" ? text : "";
     const greeting = usage(() => encodeGreeting(words, framing));
     const serving: ServeOptions = { ...options };
-    const clients = new ClientLog();
+    using clients = new ClientLog();
     const room = new Room(framing, (event, name, conn) => {
       clients.tell(event, conn, ` as ${name}`, { name });
     });
@@ -148,11 +148,10 @@ Examples:
     }
 
     // On request: not everyone is let in.
-    using gate = options.from.length > 0 || options.proxyProtocol
-      ? (await import("../lib/command/gate.ts"))
-        .openGate(options, transport, clients)
-      : undefined;
-    serving.admit = gate?.admit;
+    if (options.from.length > 0 || options.proxyProtocol) {
+      const { openGate } = await import("../lib/command/gate.ts");
+      serving.admit = openGate(options, transport, clients);
+    }
 
     const cert = options.cert && await readPem(options.cert, "certificate");
     const key = options.key && await readPem(options.key, "private key");

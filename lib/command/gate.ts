@@ -1,11 +1,10 @@
-// `openGate`: which clients a server lets in, and how many it does not.
+// `openGate`: which clients a server lets in.
 import { peerFilter } from "../tcp/peer_filter.ts";
 import { ProxyError, readProxyHeader } from "../tcp/proxy_protocol.ts";
 import type { ClientLog } from "./clients.ts";
-import { log } from "./log.ts";
 import { refuse, usage } from "./options.ts";
 
-/** Makes a function that tells whether to serve a client; counts the others. */
+/** Makes a function that tells whether to serve a client. */
 export function openGate(
   { from, proxyProtocol, mode, once, cert }: {
     from: string[];
@@ -25,34 +24,23 @@ export function openGate(
   });
   const isWanted = usage(() => peerFilter(from));
   // A load balancer's health check is answered, but it is nobody to talk to.
-  const checks = !once && /^(echo|greet|discard|chargen)$/.test(mode);
+  const isAnswered = !once && /^(echo|greet|discard|chargen)$/.test(mode);
 
-  let refused = 0;
-
-  /** A flood must not fill the log. */
-  function count(conn: Deno.Conn, reason: string): void {
-    if (!Number.isInteger(Math.log2(++refused))) return;
-    const more = `: ${reason} (${refused} refused so far)`;
-    clients.tell("refused", conn, more, { reason, refused });
-  }
-
-  return {
-    async admit(conn: Deno.Conn): Promise<boolean> {
-      try {
-        if (proxyProtocol && !await readProxyHeader(conn)) return checks;
-        const { remoteAddr } = conn; // the client's by now
-        if (from.length === 0) return true;
-        if ("hostname" in remoteAddr && isWanted(remoteAddr)) return true;
-        count(conn, "--from does not let it in");
-      } catch (error) {
-        if (!(error instanceof ProxyError)) throw error;
-        count(conn, error.message);
+  return async (conn: Deno.Conn): Promise<boolean> => {
+    let reason = "--from does not let it in";
+    try {
+      if (proxyProtocol && !await readProxyHeader(conn)) {
+        clients.check(conn, isAnswered ? "answered" : "ignored");
+        return isAnswered;
       }
-      return false;
-    },
-    [Symbol.dispose]() {
-      if (refused === 0) return;
-      log.info("refused", `${refused} clients were refused`, { refused });
-    },
+      const { remoteAddr } = conn; // the client's by now
+      if (from.length === 0) return true;
+      if ("hostname" in remoteAddr && isWanted(remoteAddr)) return true;
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+      reason = error.message;
+    }
+    clients.count("client", "refused", conn, reason);
+    return false;
   };
 }

@@ -1,5 +1,5 @@
 // The accept loop, and the conversations that it starts.
-import { isGonePeer } from "./errors.ts";
+import { describeError, isGonePeer } from "./errors.ts";
 import { idleSweep } from "./idle.ts";
 import { after, farewell, unlessGone } from "./stream.ts";
 
@@ -128,6 +128,8 @@ export async function serve(
     }
   }
 
+  // Whoever connects is the one, also who was gone before it was accepted.
+  const isOpen = once && !admit && listener.constructor.name !== "TlsListener";
   stopped.addEventListener("abort", stop);
   if (stopped.aborted) stop();
   while (!stopped.aborted) {
@@ -141,7 +143,13 @@ export async function serve(
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) break;
       if (error instanceof Deno.errors.Interrupted) break;
-      if (isGonePeer(error)) continue;
+      if (isGonePeer(error)) {
+        const reset = new Deno.errors.ConnectionReset();
+        if (isOpen && open.size === 0) {
+          fail(describeError(reset, "serve a client", ""));
+        }
+        continue;
+      }
       await Promise.try(onError, error).catch(fail);
       // A unix client whose address is not UTF-8: Deno has closed it already.
       if (error instanceof Deno.errors.InvalidData) continue;

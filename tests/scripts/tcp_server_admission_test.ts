@@ -141,6 +141,57 @@ Deno.test("tcp_server.ts --once serves one of several that come at once", async 
   assertEquals(code, 0);
 });
 
+/** Clients that are gone before the server, which is stopped, accepts them. */
+async function resetWhileStopped(
+  server: Running,
+  port: number,
+  ...clients: string[]
+) {
+  server.process.kill("SIGSTOP");
+  for (const client of clients) {
+    const script = [...connecting(port), client, ...RESET].join("\n");
+    await using running = new Running("python3", ["-c", script]);
+    assertEquals((await running.ended()).stderr, "");
+  }
+  server.process.kill("SIGCONT");
+}
+
+const STOPPING = { ignore: !hasPython || Deno.build.os === "windows" };
+
+for (const mode of ["echo", "greet", "room", "chat", "discard"]) {
+  Deno.test(
+    `tcp_server.ts --once -m ${mode} exits with 1 when its client is gone before it is accepted`,
+    STOPPING,
+    async () => {
+      const [server, port] = await serverWith(["-m", mode, "--once"], {
+        input: "open",
+      });
+      await using _ = server;
+      await resetWhileStopped(server, port, "");
+      const { code, stderr } = await server.ended();
+      assertMatch(
+        stderr,
+        /\ntcp_server: Cannot serve a client: the peer cut the connection \(reset\)\n$/,
+      );
+      assertEquals(code, 1);
+    },
+  );
+}
+
+onRequest(
+  "tcp_server.ts --once passes over who is gone before a gate lets it in",
+  STOPPING,
+  async () => {
+    const args = ["--once", "--proxy-protocol", "--from", "192.0.2.1"];
+    const [server, port] = await serverWith(args);
+    await using _ = server;
+    const line = "PROXY TCP4 192.0.2.1 192.0.2.9 5000 80\r\n";
+    await resetWhileStopped(server, port, "", 's.sendall(b"PROXY")');
+    assertEquals(await askText(port, `${line}hi`), "hi");
+    assertEquals((await server.ended()).code, 0);
+  },
+);
+
 const TLS = { ignore: !hasOpenssl || !hasPython };
 
 Deno.test(
@@ -167,6 +218,57 @@ Deno.test(
     assertEquals(stderr.match(/ connected\n/g)!.length, 1);
     assertEquals(code, 0);
     late.close();
+  },
+);
+
+Deno.test(
+  "tcp_server.ts --once passes over who is gone before TLS begins",
+  { ignore: TLS.ignore || STOPPING.ignore },
+  async () => {
+    await using made = await makeCertificates();
+    const { certFile, keyFile } = made.good;
+    const args = ["--once", "--cert", certFile, "--key", keyFile];
+    const permissions = ["--allow-net", "--allow-read"];
+    const [server, port] = await serverWith(args, { permissions });
+    await using _ = server;
+    await resetWhileStopped(server, port, "", 's.sendall(b"\\x16\\x03")');
+    const client = await run("tcp_client.ts", [
+      ...[`tls://localhost:${port}`, "--ca", made.ca.certFile, "--send", "hi"],
+    ], { permissions });
+    assertEquals([client.code, client.stdout], [0, "hi\n"]);
+    assertEquals((await server.ended()).code, 0);
+  },
+);
+
+Deno.test(
+  "tcp_server.ts counts those that do not shake hands when they are many",
+  TLS,
+  async () => {
+    await using made = await makeCertificates();
+    const { certFile, keyFile } = made.good;
+    const [server, port] = await serverWith(
+      ["--cert", certFile, "--key", keyFile],
+      { permissions: ["--allow-net", "--allow-read"] },
+    );
+    await using _ = server;
+    for (let client = 0; client < 11; client++) await ask(port);
+    server.process.kill("SIGTERM");
+    const { code, stderr } = await server.ended();
+    const [first, ...others] = stderr.trimEnd().split("\n").slice(1);
+    assertMatch(
+      first,
+      /^127\.0\.0\.1:\d+ dropped: the peer closed in the middle [^()]*$/,
+    );
+    assertEquals(
+      others.map((line) => line.replace(/.*\((.*)\)/, "$1")),
+      [
+        "2 dropped so far",
+        "4 dropped so far",
+        "8 dropped so far",
+        "11 unserved clients were dropped",
+      ],
+    );
+    assertEquals(code, 0);
   },
 );
 
@@ -240,6 +342,51 @@ for (const mode of ["room", "chat"]) {
       await server.stderr("192.0.2.1:5000 connected");
       if (mode === "room") await readUntil(conn, "* you are user1, 1 here\n");
       assertEquals((await server.stderr("")).match(/ connected\n/g)!.length, 1);
+    },
+  );
+}
+
+for (
+  const mode of ["echo", "greet", "discard", "chargen", "room", "pipe"]
+) {
+  onRequest(
+    `tcp_server.ts -m ${mode} counts the health checks of its load balancer`,
+    { ignore: !hasPython },
+    async () => {
+      const args = ["-m", mode, "--proxy-protocol", "--no-stdin"];
+      if (mode !== "pipe") args.pop();
+      const [server, port] = await serverWith(args);
+      await using _ = server;
+      const check = header(0, new Uint8Array(), { command: LOCAL });
+      for (let i = 0; i < 11; i++) {
+        // Some say goodbye, some do not.
+        using conn = await Deno.connect({ port });
+        await writeAll(conn, check);
+        if (i % 2 === 0) await conn.closeWrite();
+        if (i % 2 === 0 && mode !== "chargen") await within(readToEnd(conn));
+      }
+      await server.stderr("(8 ");
+      await askText(port, "PROXY TCP4 192.0.2.1 192.0.2.9 5000 80\r\n")
+        .catch(() => "");
+      await server.stderr(/192\.0\.2\.1:5000 (closed|dropped)/);
+      server.process.kill("SIGTERM");
+      const { code, stderr } = await server.ended();
+      const answer = /room|pipe/.test(mode) ? "ignored" : "answered";
+      const lines = stderr.split("\n").filter((line) => /check/.test(line));
+      assertEquals(
+        lines.map((line) => line.replace(/^127\.0\.0\.1:\d+ /, "")),
+        [
+          ...[1, 2, 4, 8].map((count) =>
+            `${answer}: it is a health check (${count} ${answer} so far)`
+          ),
+          `11 health checks were ${answer}`,
+        ],
+      );
+      assert(
+        !/127\.0\.0\.1:\d+ (connected|closed|dropped)/.test(stderr),
+        stderr,
+      );
+      assertEquals(code, 0);
     },
   );
 }

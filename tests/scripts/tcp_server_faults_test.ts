@@ -21,13 +21,15 @@ const ANY_PORT = "127.0.0.1:0";
 const notWindows = needs("unixSockets", "signals");
 
 /** Starts a server at a file of its own folder. */
-async function atFile(path: string): Promise<Running> {
+async function atFile(path: string, ...args: string[]): Promise<Running> {
   const permissions = [
     `--allow-net=unix:${path}`,
     `--allow-read=${path}`,
     `--allow-write=${path}`,
   ];
-  const server = start("tcp_server.ts", [`unix:${path}`], { permissions });
+  const server = start("tcp_server.ts", [`unix:${path}`, ...args], {
+    permissions,
+  });
   await server.stderr("Listening on");
   return server;
 }
@@ -67,11 +69,36 @@ Deno.test(
     await using server = await atFile(path);
     await Deno.remove(path);
     await using other = await atFile(path);
+    const before = performance.now();
     server.process.kill("SIGTERM");
     assertEquals((await server.ended()).code, 0);
+    assert(performance.now() - before < 3000, "it waited for its grace");
     using conn = await Deno.connect({ transport: "unix", path });
     await conn.closeWrite();
     assertEquals((await within(readToEnd(conn))).length, 0);
+    await other.stderr("closed");
+  },
+);
+
+Deno.test(
+  "tcp_server.ts --once ends when the file of its unix socket is another's by then",
+  notWindows,
+  async () => {
+    using folder = new Folder();
+    const path = `${folder.path}/socket`;
+    await using server = await atFile(path, "--once");
+    await Deno.rename(path, `${path}.old`);
+    await using other = await atFile(path);
+    using conn = await Deno.connect({
+      transport: "unix",
+      path: `${path}.old`,
+    });
+    await conn.closeWrite();
+    assertEquals((await within(readToEnd(conn))).length, 0);
+    assertEquals((await server.ended()).code, 0);
+    using next = await Deno.connect({ transport: "unix", path });
+    await next.closeWrite();
+    assertEquals((await within(readToEnd(next))).length, 0);
     await other.stderr("closed");
   },
 );
