@@ -22,6 +22,9 @@ export type Address = NetAddress | { transport: "unix"; path: string };
 
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
 const HOST_NAME = /^(?!.*\.\.|.{254})\w(?:[\w.-]*[\w.])?$/;
+/** socat's own: a kind of socket, perhaps its role, a place, options. */
+const SOCAT_ADDRESS =
+  /^(tcp|tls|udp|ssl|openssl|unix)[46]?(?:-[a-z-]+)?:(?!\/\/)([^,]+)/i;
 const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
 
 /**
@@ -58,11 +61,8 @@ export function parseAddress(
   refuse(text === "unix:", 'the path is missing, as in "unix:/tmp/socket"');
   const [, path] = /^unix:(.*)$/s.exec(text) ?? [];
   if (path) return { transport: "unix", path };
-  refuse(/^[.~]{0,2}\//.test(text), `as an address it is unix:${text}`);
-  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
-  const [tls, usual] = url?.protocol === "https:" ? ["tls://", 443] : ["", 80];
-  const place = `${tls}${url?.hostname}:${url?.port || usual}`;
-  refuse(url, `as an address it is ${place}`);
+  const own = fromElsewhere(text);
+  refuse(own, `as an address it is ${own}`);
   const [, scheme = defaults.transport ?? "tcp", rest] =
     /^(?:(\w+):\/\/)?(.*)$/s.exec(text)!;
   const transport = scheme.toLowerCase() as NetAddress["transport"];
@@ -151,6 +151,20 @@ export function permissionFor(
     formatHostPort({ hostname: hostname.split("%")[0], port }) // no zone for Deno
   );
   return `--allow-net=${places.join()}`;
+}
+
+/** How a path, the address of a page, or one of socat's is written here. */
+function fromElsewhere(text: string): string | undefined {
+  if (/^[.~]{0,2}\//.test(text)) return `unix:${text}`;
+  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
+  const [tls, usual] = url?.protocol === "https:" ? ["tls://", 443] : ["", 80];
+  if (url) return `${tls}${url.hostname}:${url.port || usual}`;
+  const [, kind, place] = SOCAT_ADDRESS.exec(text) ?? [];
+  // "tcp:80" and "udp-listen:53" are hosts and their ports.
+  if (!place || /^[^:]*:\d*$/.test(text)) return undefined;
+  if (/^unix/i.test(kind)) return `unix:${place}`;
+  const scheme = { tcp: "", udp: "udp://" }[kind.toLowerCase()] ?? "tls://";
+  return scheme + place;
 }
 
 function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {

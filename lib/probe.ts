@@ -3,6 +3,7 @@
 // draws where the time went.
 import { formatAddress, type NetAddress, parseAddress } from "./address.ts";
 import { permissionFor } from "./address.ts";
+import { dial } from "./tcp/connect.ts";
 import { reasonFor } from "./tcp/errors.ts";
 import { after, pause, type Reader, writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
@@ -172,7 +173,7 @@ async function connectToFirst(rows: Candidate[], end: AbortSignal) {
   const attempt = async (row: Candidate) => {
     const { hostname, port } = parseAddress(row.address) as NetAddress;
     const begin = performance.now();
-    const tcp = await Deno.connect({ hostname, port, signal })
+    const tcp = await dial({ hostname, port, signal })
       .catch((error: Error) => error);
     row.milliseconds = performance.now() - begin;
     const time = `after ${row.milliseconds.toFixed(1)} ms`;

@@ -88,12 +88,7 @@ async function openConnection(
   if (port === 0) throw new RangeError("port 0 is only for listening");
   const name = address.transport === "tls" &&
     certificateName(serverName ?? hostname);
-  const conn = await Deno.connect({ hostname, port, signal });
-  // The system may choose that very port for us, and then we meet ourselves.
-  if (formatAddress(conn.localAddr) === formatAddress(conn.remoteAddr)) {
-    conn.close();
-    throw new Deno.errors.ConnectionRefused();
-  }
+  const conn = await dial({ hostname, port, signal });
   // A message must not wait for the acknowledgement of the one before it.
   await Promise.try(() => conn.setNoDelay()).catch(unlessGone);
   if (!name) return conn;
@@ -107,6 +102,17 @@ async function openConnection(
     throw error;
   }).finally(() => signal.removeEventListener("abort", close));
   return tls;
+}
+
+/** Connects, but not to oneself. */
+export async function dial(to: Deno.ConnectOptions): Promise<Deno.TcpConn> {
+  const conn = await Deno.connect(to);
+  // The system may choose that very port for us, and then we meet ourselves.
+  if (formatAddress(conn.localAddr) !== formatAddress(conn.remoteAddr)) {
+    return conn;
+  }
+  conn.close();
+  throw new Deno.errors.ConnectionRefused();
 }
 
 /** A host as its certificate names it: in ASCII, without brackets and zone. */

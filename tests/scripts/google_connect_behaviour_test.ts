@@ -78,3 +78,17 @@ Deno.test(
     assertMatch(stderr, /^(closed 0\.\d+\n)*left open: 0\n$/);
   },
 );
+
+Deno.test("google_connect.ts finds nobody when it would meet itself", {
+  ...inNetworks,
+}, async () => {
+  const range = "net.ipv4.ip_local_port_range=40000 40001";
+  const network = { zone: {}, setup: [`sysctl -qw "${range}"`] };
+  for (const place of ["127.0.0.1:40000", "[::1]:40001"]) {
+    for (const args of [[place], [place, "--all"]]) {
+      const { code, stderr } = await runInNetwork(network, SCRIPT, args);
+      assertMatch(stderr, /: nobody listens there \(connection refused\)\n$/);
+      assertEquals(code, 1);
+    }
+  }
+});
