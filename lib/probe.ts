@@ -238,7 +238,7 @@ function fail(row: Candidate, error: unknown): void {
   const permission = permissionFor(parseAddress(row.address));
   // Here the options are others than those of tcp_client.
   const [, name] = /valid for \w+\("?([^")]*)/.exec(words) ?? [];
-  let reason = reasonFor(error, "connect", permission)
+  let reason = reasonFor(error, `connect to ${row.address}`, permission)
     .replace(/; --server-name.*/, name ? `: ${name}` : "")
     .replace(/signed by nobody.*/, SELF_SIGNED);
   const timedOut = error instanceof Deno.errors.TimedOut;

@@ -295,5 +295,6 @@ const NATS_REASONS: [RegExp, string][] = [
   [/^Auth/, "it refuses us; name credentials with --relay-creds FILE"],
   [/Timeout|Interrupted|BadRes/, "it did not answer in time; is that NATS?"],
   [/respond|not enabled/, "it has no JetStream; start `nats-server -js`"],
+  [/Invalid URL/, "the client for NATS takes no zones; name another address"],
   [/first c|self-s/, "its signer is not trusted; use deno run --cert FILE"],
 ];

@@ -90,6 +90,9 @@ const WORDS: Record<string, string> = {
     "the name does not resolve to an address",
 };
 
+const NEEDS_ZONE =
+  "a link-local address needs its interface, as in [fe80::1%eth0]:1234";
+
 /** Says in a few words why an attempt failed; it may need a permission. */
 export function reasonFor(error: unknown, attempt = "", permission = "") {
   if (!(error instanceof Error)) return String(error);
@@ -103,8 +106,13 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
     .test(name);
   const said = `${verb} ${message}`;
   const words = Object.keys(WORDS).find((one) => RegExp(one).test(said));
-  return (isVague && WORDS[`${words}`]) || REASONS[`${verb} ${name}`] ||
-    REASONS[`${code}`] || REASONS[name] || message;
+  const reason = (isVague && WORDS[`${words}`]) ||
+    REASONS[`${verb} ${name}`] || REASONS[`${code}`] || REASONS[name] ||
+    message;
+  if (code === "EINVAL" && /\[fe80:[^%]*\]/.test(attempt)) return NEEDS_ZONE;
+  return /%\S+\]/.test(attempt) && /not resolve/.test(reason)
+    ? "this machine has no such network interface for it"
+    : reason;
 }
 
 // Tells whether a peer was gone before it was accepted: after a reset Deno finds

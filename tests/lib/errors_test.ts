@@ -4,6 +4,7 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
+  assertStringIncludes,
 } from "@std/assert";
 import { readText } from "../../lib/tcp/connect.ts";
 import { describeError, isGonePeer, reasonFor } from "../../lib/tcp/errors.ts";
@@ -362,4 +363,26 @@ Deno.test("describeError() names the permission that Deno needs", async () => {
     "true Cannot read /tmp/ca.pem: Deno was not allowed to; it needs --allow-read=/tmp/ca.pem",
     "",
   ]);
+});
+
+Deno.test("reasonFor() names the interface when a link-local address lacks one, or has none of this machine", () => {
+  const invalid = Object.assign(new TypeError("Invalid argument"), {
+    code: "EINVAL",
+  });
+  const needed =
+    "a link-local address needs its interface, as in [fe80::1%eth0]:1234";
+  for (const place of ["[fe80::1]:80", "tls://[fe80::1]:80"]) {
+    assertEquals(reasonFor(invalid, `connect to ${place}`), needed);
+    assertEquals(reasonFor(invalid, `listen on ${place}`), needed);
+  }
+  for (const place of ["[fe80::1%eth0]:80", "[2001:db8::1]:80"]) {
+    const reason = reasonFor(invalid, `connect to ${place}`);
+    assertStringIncludes(reason, "its route leads nowhere");
+  }
+  const unknown = new Error("failed to lookup address information: Name or");
+  assertEquals(
+    reasonFor(unknown, "connect to [fe80::1%nono]:80"),
+    "this machine has no such network interface for it",
+  );
+  assertEquals(reasonFor(unknown, "connect to nono:80"), UNRESOLVED);
 });
