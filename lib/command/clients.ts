@@ -4,12 +4,20 @@ import { describeError, reasonFor } from "../tcp/errors.ts";
 import { log } from "./log.ts";
 import { OutputError } from "./output.ts";
 
-// Tells of each client that it comes, goes, or why it cannot stay; of a flood of
-// those that are not served, how many they are.
+/** Who may come in floods, by what becomes of them: they are counted. */
+const FLOODS = {
+  refused: "client",
+  dropped: "unserved client",
+  answered: "health check",
+  ignored: "health check",
+};
+type Fate = keyof typeof FLOODS;
+
+/** Tells of each client that it comes, goes, or why it cannot stay. */
 export class ClientLog {
   #served = new Set<Deno.Conn>();
-  #checks = new WeakSet<Deno.Conn>();
-  #counts = new Map<string, number>();
+  #counted = new WeakSet<Deno.Conn>();
+  #counts = new Map<Fate, number>();
 
   /** Tells where clients can come to. */
   listening(address: string, mode: string, framing: string): void {
@@ -19,26 +27,21 @@ export class ClientLog {
   }
 
   tell(event: string, conn: Deno.Conn, more = "", details = {}): void {
-    if (log.quiet || this.#checks.has(conn)) return;
+    if (log.quiet || this.#counted.has(conn)) return;
     const peer = clientName(conn);
     log.info(event, `${peer} ${event}${more}`, { peer, ...details });
   }
 
-  /** Tells of the 1st, 2nd, 4th client of a kind: a flood must not fill the log. */
-  count(kind: string, event: string, conn: Deno.Conn, reason: string): void {
-    const count = 1 + (this.#counts.get(`${kind} ${event}`) ?? 0);
-    this.#counts.set(`${kind} ${event}`, count);
-    if (!Number.isInteger(Math.log2(count))) return;
-    // The first is mostly the only one.
-    const isAlone = count === 1 && event === "dropped";
-    const more = isAlone ? "" : ` (${count} ${event} so far)`;
-    this.tell(event, conn, `: ${reason}${more}`, { reason, [event]: count });
-  }
-
-  /** Counts a load balancer's health check, and tells no more of it. */
-  check(conn: Deno.Conn, event: "answered" | "ignored"): void {
-    this.count("health check", event, conn, "it is a health check");
-    this.#checks.add(conn);
+  /** Tells of the first, the second, the fourth ..., and nothing more of them. */
+  count(fate: Fate, conn: Deno.Conn, reason: string): void {
+    const count = 1 + (this.#counts.get(fate) ?? 0);
+    this.#counts.set(fate, count);
+    // One that is dropped is mostly the only one.
+    const isAlone = count === 1 && fate === "dropped";
+    const more = isAlone ? reason : `${reason} (${count} ${fate} so far)`;
+    const isTold = Number.isInteger(Math.log2(count));
+    if (isTold) this.tell(fate, conn, `: ${more}`, { reason, [fate]: count });
+    this.#counted.add(conn);
   }
 
   /** Serves a client, and tells of it. */
@@ -54,12 +57,10 @@ export class ClientLog {
   fail(error: unknown, conn?: Deno.Conn, only = false): void {
     if (error instanceof OutputError) throw error; // its screen is gone
     const reason = reasonFor(error);
-    const wasServed = conn && this.#served.delete(conn);
-    if (!conn) log.error(`Cannot accept a connection: ${reason}`);
-    else if (wasServed && only) {
-      throw describeError(error, `serve ${clientName(conn)}`, "");
-    } else if (wasServed) this.tell("dropped", conn, `: ${reason}`, { reason });
-    else this.count("unserved client", "dropped", conn, reason);
+    if (!conn) return log.error(`Cannot accept a connection: ${reason}`);
+    if (!this.#served.delete(conn)) return this.count("dropped", conn, reason);
+    if (only) throw describeError(error, `serve ${clientName(conn)}`, "");
+    this.tell("dropped", conn, `: ${reason}`, { reason });
   }
 
   /** Tells of a stop, and that it may take so many milliseconds. */
@@ -69,11 +70,12 @@ export class ClientLog {
     log.info("stopping", `Stopping: open connections have ${most}`);
   }
 
+  /** Tells how many there were that are only counted. */
   [Symbol.dispose](): void {
-    for (const [what, count] of this.#counts) {
-      const [, kind, event] = /(.*) (.*)/.exec(what)!;
-      const were = count === 1 ? `${kind} was` : `${kind}s were`;
-      log.info(event, `${count} ${were} ${event}`, { [event]: count });
+    for (const [fate, count] of this.#counts) {
+      const were = count === 1 ? " was" : "s were";
+      const total = `${count} ${FLOODS[fate]}${were} ${fate}`;
+      log.info(fate, total, { [fate]: count });
     }
   }
 }

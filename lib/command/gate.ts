@@ -30,17 +30,18 @@ export function openGate(
     let reason = "--from does not let it in";
     try {
       if (proxyProtocol && !await readProxyHeader(conn)) {
-        clients.check(conn, isAnswered ? "answered" : "ignored");
+        const fate = isAnswered ? "answered" : "ignored";
+        clients.count(fate, conn, "it is a health check");
         return isAnswered;
       }
       const { remoteAddr } = conn; // the client's by now
-      if (from.length === 0) return true;
-      if ("hostname" in remoteAddr && isWanted(remoteAddr)) return true;
+      const isIn = "hostname" in remoteAddr && isWanted(remoteAddr);
+      if (isIn || from.length === 0) return true;
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
       reason = error.message;
     }
-    clients.count("client", "refused", conn, reason);
+    clients.count("refused", conn, reason);
     return false;
   };
 }
