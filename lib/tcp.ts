@@ -72,25 +72,14 @@ export function listen(
 }
 
 // Listens at a file, which goes when the listener is closed. Deno would remove it
-// whosever it is by then, so where it is another's only accepting ends.
+// whosever it is by then, so where it is another's the listener stays open.
 function listenAtFile(path: string): Deno.Listener {
   const listener = Deno.listen({ transport: "unix", path });
   const dispose = listener[Symbol.dispose].bind(listener);
-  const accepted = listener.accept.bind(listener);
   let own = Deno.lstatSync(path).ino;
-  let end = (_reason: Error) => {};
-  function accept(): Promise<Deno.UnixConn> {
-    const { promise, resolve, reject } = Promise.withResolvers<Deno.UnixConn>();
-    accepted().then(resolve, reject);
-    end = reject;
-    return promise;
-  }
   function close(): void {
     try {
-      if (Deno.lstatSync(path).ino !== own) {
-        listener.unref();
-        return end(new Deno.errors.BadResource("it is closed"));
-      }
+      if (Deno.lstatSync(path).ino !== own) return listener.unref();
       Deno.removeSync(path); // Deno itself does so somewhat later
     } catch {
       // It has been removed.
@@ -98,5 +87,5 @@ function listenAtFile(path: string): Deno.Listener {
     own = null; // from now on another file may have the same number
     dispose();
   }
-  return Object.assign(listener, { accept, close, [Symbol.dispose]: close });
+  return Object.assign(listener, { close, [Symbol.dispose]: close });
 }

@@ -5,19 +5,18 @@ import { log } from "./log.ts";
 import { OutputError } from "./output.ts";
 
 /** Who may come in floods, by what becomes of them: they are counted. */
-const FLOODS = {
+const FLOODS: Record<string, string> = {
   refused: "client",
   dropped: "unserved client",
   answered: "health check",
   ignored: "health check",
 };
-type Fate = keyof typeof FLOODS;
 
 /** Tells of each client that it comes, goes, or why it cannot stay. */
 export class ClientLog {
   #served = new Set<Deno.Conn>();
   #counted = new WeakSet<Deno.Conn>();
-  #counts = new Map<Fate, number>();
+  #counts: Record<string, number> = {};
 
   /** Tells where clients can come to. */
   listening(address: string, mode: string, framing: string): void {
@@ -33,14 +32,13 @@ export class ClientLog {
   }
 
   /** Tells of the first, the second, the fourth ..., and nothing more of them. */
-  count(fate: Fate, conn: Deno.Conn, reason: string): void {
-    const count = 1 + (this.#counts.get(fate) ?? 0);
-    this.#counts.set(fate, count);
+  count(fate: string, conn: Deno.Conn, reason: string, event = fate): void {
+    const count = this.#counts[fate] = 1 + (this.#counts[fate] ?? 0);
     // One that is dropped is mostly the only one.
     const isAlone = count === 1 && fate === "dropped";
     const more = isAlone ? reason : `${reason} (${count} ${fate} so far)`;
     const isTold = Number.isInteger(Math.log2(count));
-    if (isTold) this.tell(fate, conn, `: ${more}`, { reason, [fate]: count });
+    if (isTold) this.tell(event, conn, `: ${more}`, { reason, [fate]: count });
     this.#counted.add(conn);
   }
 
@@ -72,7 +70,7 @@ export class ClientLog {
 
   /** Tells how many there were that are only counted. */
   [Symbol.dispose](): void {
-    for (const [fate, count] of this.#counts) {
+    for (const [fate, count] of Object.entries(this.#counts)) {
       const were = count === 1 ? " was" : "s were";
       const total = `${count} ${FLOODS[fate]}${were} ${fate}`;
       log.info(fate, total, { [fate]: count });

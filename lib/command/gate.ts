@@ -30,8 +30,9 @@ export function openGate(
     let reason = "--from does not let it in";
     try {
       if (proxyProtocol && !await readProxyHeader(conn)) {
-        const fate = isAnswered ? "answered" : "ignored";
-        clients.count(fate, conn, "it is a health check");
+        reason = "it is a health check";
+        if (isAnswered) clients.count("answered", conn, reason, "connected");
+        else clients.count("ignored", conn, reason);
         return isAnswered;
       }
       const { remoteAddr } = conn; // the client's by now

@@ -60,7 +60,7 @@ export async function serve(
   const failed = new AbortController();
   const fail = (error: unknown) => failed.abort(error);
   const stopped = AbortSignal.any([failed.signal, ...signal ? [signal] : []]);
-  let [talking, served] = [0, 0];
+  let [talking, isClosed] = [0, false];
   let changed = Promise.withResolvers<void>();
 
   /** Lets all that wait for a change look again. */
@@ -80,8 +80,14 @@ export async function serve(
   }
 
   /** Accepts nobody any more. */
-  function stop(): void {
+  function close(): void {
+    isClosed = true;
     listener[Symbol.dispose]();
+    wake();
+  }
+
+  function stop(): void {
+    close();
     if (grace < Infinity) after(grace, () => closeAll("the server stops"));
   }
 
@@ -103,8 +109,8 @@ export async function serve(
       }
       if (once) {
         // A scan, a failed handshake, a refused client is not the one.
-        if (++served > 1) return;
-        listener[Symbol.dispose]();
+        if (isClosed) return;
+        close();
         closeAll("another client was sooner", conn);
       }
       while (talking >= maxConnections) await changed.promise;
@@ -128,36 +134,40 @@ export async function serve(
     }
   }
 
-  // Whoever connects is the one, also who was gone before it was accepted.
+  /** Whether whoever connects is the one, even if gone before it is accepted. */
   const isOpen = once && !admit && listener.constructor.name !== "TlsListener";
-  stopped.addEventListener("abort", stop);
-  if (stopped.aborted) stop();
-  while (!stopped.aborted) {
-    // Those who still shake hands have no place yet, but a bound, too.
-    if (talking >= maxConnections || open.size - talking >= 1000) {
-      await changed.promise;
-      continue;
-    }
-    try {
-      converse(await listener.accept());
-    } catch (error) {
-      if (error instanceof Deno.errors.BadResource) break;
-      if (error instanceof Deno.errors.Interrupted) break;
-      if (isGonePeer(error)) {
-        const reset = new Deno.errors.ConnectionReset();
-        if (isOpen && open.size === 0) {
-          fail(describeError(reset, "serve a client", ""));
-        }
+
+  async function acceptAll(): Promise<void> {
+    while (!isClosed) {
+      // Those who still shake hands have no place yet, but a bound, too.
+      if (talking >= maxConnections || open.size - talking >= 1000) {
+        await changed.promise;
         continue;
       }
-      await Promise.try(onError, error).catch(fail);
-      // A unix client whose address is not UTF-8: Deno has closed it already.
-      if (error instanceof Deno.errors.InvalidData) continue;
-      // Out of descriptors, for instance: until one is free, or for a second.
-      using _timer = after(1000, wake);
-      await changed.promise;
+      try {
+        converse(await listener.accept());
+      } catch (error) {
+        if (error instanceof Deno.errors.BadResource) return close();
+        if (error instanceof Deno.errors.Interrupted) return close();
+        if (isGonePeer(error)) {
+          const isTheOne = isOpen && open.size === 0;
+          const reset = new Deno.errors.ConnectionReset();
+          if (isTheOne) fail(describeError(reset, "serve a client", ""));
+          continue;
+        }
+        await Promise.try(onError, error).catch(fail);
+        // A unix client whose address is not UTF-8: Deno has closed it already.
+        if (error instanceof Deno.errors.InvalidData) continue;
+        // Out of descriptors, for instance: until one is free, or for a second.
+        using _timer = after(1000, wake);
+        await changed.promise;
+      }
     }
   }
-  while (open.size > 0) await changed.promise;
+
+  stopped.addEventListener("abort", stop);
+  if (stopped.aborted) stop();
+  acceptAll();
+  while (!isClosed || open.size > 0) await changed.promise;
   failed.signal.throwIfAborted();
 }

@@ -53,12 +53,14 @@ for (
       [Symbol.dispose]: () => real[Symbol.dispose](),
     } as unknown as Deno.Listener;
     const told: unknown[] = [];
+    const stop = new AbortController();
     const served = serve(listener, (conn) => void conn.close(), {
-      once: true,
+      signal: stop.signal,
       onError: (error) => told.push(error),
     });
     using conn = await Deno.connect({ port: real.addr.port });
     assertEquals(await within(readAll(conn)), new Uint8Array(0));
+    stop.abort();
     await within(served);
     assertEquals(told, []);
   });
