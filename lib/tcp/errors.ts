@@ -55,7 +55,7 @@ const REASONS: Record<string, string> = {
   "unix NotFound": "there is no such folder",
 };
 
-/** By a pattern of its words after the verb, where only they tell. */
+/** By a pattern of the attempt and its words, where only they tell. */
 const WORDS: Record<string, string> = {
   ": Expired": "its certificate has expired",
   "NotValidYet": "its certificate is not valid yet; is this clock right?",
@@ -76,7 +76,7 @@ const WORDS: Record<string, string> = {
   "parse private key":
     "the --key file holds no key for TLS: RSA of 2048 bits and more, ECDSA (P-256, P-384, P-521) or Ed25519",
   "KeyMismatch": "--key is not the key that belongs to --cert",
-  "^\\w* unexpected end of file$|handshake eof":
+  " unexpected end of file$|handshake eof":
     "the peer closed in the middle of the TLS handshake; does it speak TLS?",
   "close_notify":
     "the peer ended without a TLS farewell, so what came may be cut short",
@@ -85,13 +85,14 @@ const WORDS: Record<string, string> = {
   "SUN_LEN": "the path of a unix socket has 107 bytes at most, some have 103",
   // Deno has stubs in their place: ops_unix in its ext/net/lib.rs.
   "op_net_\\w+_unix.* not supported": "Deno has no unix sockets on Windows",
+  "\\[fe80:[^%]*\\]:\\d+ Invalid argument":
+    "a link-local address needs its interface, as in [fe80::1%eth0]:1234",
+  "%\\S+\\]:\\d+ .*(lookup address|not resolve)":
+    "this machine has no such network interface for it",
   // The words are another system's, on Windows in another language, too.
   "lookup address|getaddrinfo|nodename|not resolve|os error 1100[1-4]\\b":
     "the name does not resolve to an address",
 };
-
-const NEEDS_ZONE =
-  "a link-local address needs its interface, as in [fe80::1%eth0]:1234";
 
 /** Says in a few words why an attempt failed; it may need a permission. */
 export function reasonFor(error: unknown, attempt = "", permission = "") {
@@ -104,15 +105,10 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
   // The words of another class may be a peer's.
   const isVague = /^((Type)?Error|InvalidData|UnexpectedEof|NotSupported)$/
     .test(name);
-  const said = `${verb} ${message}`;
+  const said = `${attempt} ${message}`;
   const words = Object.keys(WORDS).find((one) => RegExp(one).test(said));
-  const reason = (isVague && WORDS[`${words}`]) ||
-    REASONS[`${verb} ${name}`] || REASONS[`${code}`] || REASONS[name] ||
-    message;
-  if (code === "EINVAL" && /\[fe80:[^%]*\]/.test(attempt)) return NEEDS_ZONE;
-  return /%\S+\]/.test(attempt) && /not resolve/.test(reason)
-    ? "this machine has no such network interface for it"
-    : reason;
+  return (isVague && WORDS[`${words}`]) || REASONS[`${verb} ${name}`] ||
+    REASONS[`${code}`] || REASONS[name] || message;
 }
 
 // Tells whether a peer was gone before it was accepted: after a reset Deno finds
