@@ -12,7 +12,7 @@ import {
   text,
   within,
 } from "../support/helpers.ts";
-import { needs } from "../support/system.ts";
+import { has, needs } from "../support/system.ts";
 import { header, LOCAL } from "../support/proxy_headers.ts";
 import {
   ask,
@@ -156,7 +156,10 @@ async function resetWhileStopped(
   server.process.kill("SIGCONT");
 }
 
-const STOPPING = { ignore: !hasPython || Deno.build.os === "windows" };
+const STOPPING = {
+  ...needs("linux"),
+  ignore: !hasPython || !has("linux"),
+};
 
 for (const mode of ["echo", "greet", "room", "chat", "discard"]) {
   Deno.test(
@@ -223,7 +226,7 @@ Deno.test(
 
 Deno.test(
   "tcp_server.ts --once passes over who is gone before TLS begins",
-  { ignore: TLS.ignore || STOPPING.ignore },
+  { ...STOPPING, ignore: TLS.ignore || STOPPING.ignore },
   async () => {
     await using made = await makeCertificates();
     const { certFile, keyFile } = made.good;
@@ -242,7 +245,7 @@ Deno.test(
 
 Deno.test(
   "tcp_server.ts counts those that do not shake hands when they are many",
-  TLS,
+  { ...needs("signals"), ignore: TLS.ignore || !has("signals") },
   async () => {
     await using made = await makeCertificates();
     const { certFile, keyFile } = made.good;
@@ -351,7 +354,7 @@ for (
 ) {
   onRequest(
     `tcp_server.ts -m ${mode} counts the health checks of its load balancer`,
-    { ignore: !hasPython },
+    needs("signals"),
     async () => {
       const args = ["-m", mode, "--proxy-protocol", "--no-stdin"];
       if (mode !== "pipe") args.pop();
