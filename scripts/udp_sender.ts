@@ -15,12 +15,13 @@ import { format } from "@std/fmt/bytes";
 import { formatAddress, type NetAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
 import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { openInput } from "../lib/command/input.ts";
 import { duration, integer, option, refuse } from "../lib/command/options.ts";
 import { size, toggle, usage } from "../lib/command/options.ts";
 import { print, shownDatagram } from "../lib/command/output.ts";
 import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
 import { resolveName } from "../lib/tcp/connect.ts";
-import { after, standardInput } from "../lib/tcp/stream.ts";
+import { after } from "../lib/tcp/stream.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { paceOf, seriesOf } from "../lib/udp/series.ts";
 
@@ -79,11 +80,13 @@ Examples:
     if (!fits) to = await resolveName(named, "send to", [version]);
     using socket = new UdpSocket(from, { to });
     const header = number ? HEADER_LENGTH : 0;
-    const { total, datagrams } = usage(() =>
-      seriesOf(texts, options, header, standardInput, version)
-    );
     // The end of a numbered series is told when the terminal goes, too.
     const stop = stopSignal(1000, number);
+    const over = new AbortController();
+    const end = AbortSignal.any([stop, over.signal]);
+    const { total, datagrams } = usage(() =>
+      seriesOf(texts, options, header, () => openInput(end), version)
+    );
     if (total === 0 && Deno.stdin.isTerminal()) {
       hint(log, "udp_receiver", "nc -u -l 8080");
       const isWindows = Deno.build.os === "windows";
@@ -93,13 +96,9 @@ Examples:
 
     let [tried, sent, bytes, came] = [0, 0, 0, 0];
     // It listens first: an answer may be there before the last has left.
-    const over = new AbortController();
     const answered = (options.wait ?? replies) !== undefined;
     const answers = answered && printAnswers(over.signal);
     if (answers) answers.catch(() => over.abort());
-    const end = AbortSignal.any([stop, over.signal]);
-    // Or it would go on waiting for a line.
-    end.addEventListener("abort", () => total > 0 || Deno.stdin.close());
 
     /** Prints what comes back, whoever sent it. */
     async function printAnswers(signal: AbortSignal): Promise<void> {

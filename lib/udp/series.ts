@@ -6,7 +6,7 @@ export function seriesOf(
   texts: string[],
   { count, size, raw }: { count?: number; size?: number; raw?: boolean },
   header: number, // so many bytes are left free in each
-  input: Reader,
+  open: () => Promise<Reader>,
   version: number, // of IP
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
   const limit = version === 6 ? 65_527 : 65_507; // 65,535 less their headers
@@ -35,11 +35,13 @@ export function seriesOf(
 
   async function* datagrams() {
     for (let i = 0; i < total; i++) yield made[i % made.length];
+    if (!isRead) return;
+    const input = await open();
     const buffer = new Uint8Array(limit - header);
     let rest = new Uint8Array(0);
     const upTo = (end: number) =>
       datagramOf(rest.subarray(0, rest[end - 1] === 0x0d ? end - 1 : end));
-    for (let length; isRead && (length = await input.read(buffer)) !== null;) {
+    for (let length; (length = await input.read(buffer)) !== null;) {
       const chunk = buffer.subarray(0, length);
       if (raw) yield datagramOf(chunk);
       else rest = concatenate([rest, chunk]);

@@ -474,6 +474,27 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "udp_sender.ts sends lines that are typed, in UTF-8, until Ctrl-C",
+  needs("terminals", "signals"),
+  async () => {
+    using socket = new Udp();
+    const deno = [Deno.execPath(), "run", "--allow-net", "--unstable-net"];
+    const place = `127.0.0.1:${socket.address.port}`;
+    await using sender = new Running("python3", [
+      "tests/support/python/terminal.py",
+      ...deno,
+      `${SCRIPTS}/udp_sender.ts`,
+      place,
+    ], { input: "open" });
+    await sender.stdout("Ctrl-D ends the input");
+    await sender.type("grüße\n€\n");
+    assertEquals(await socket.texts(2), ["grüße", "€"]);
+    await sender.type("half\x03");
+    assertEquals((await sender.ended()).code, 0);
+  },
+);
+
 Deno.test("udp_sender.ts takes --interval 0, as its help says", async () => {
   const { heard, code } = await send(2, ["a", "b", "--interval", "0"]);
   assertEquals([texts(heard), code], [["a", "b"], 0]);
