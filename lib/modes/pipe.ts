@@ -4,8 +4,9 @@ import { Output, printable, typedLine } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { FEED, withReturns } from "../framing/line_feeds.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
+import { openInput } from "../tcp/input.ts";
 import { chunks, concatenate, pause, SILENCE } from "../tcp/stream.ts";
-import { standardInput, unlessGone, writeAll } from "../tcp/stream.ts";
+import { type Reader, unlessGone, writeAll } from "../tcp/stream.ts";
 import { hexDump } from "../text.ts";
 
 /** What is sent, how much is to come, and what ends it. */
@@ -190,11 +191,11 @@ async function* inputOf(
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
   const { name, maxFrameLength } = framing;
-  if (send.length > 0) {
-    yield* send;
-  } else if (name === "raw") {
+  if (send.length > 0) return yield* send;
+  const input = await openInput();
+  if (name === "raw") {
     let last = 0;
-    for await (const chunk of readAhead()) {
+    for await (const chunk of readAhead(input)) {
       yield crlf ? withReturns(chunk, last) : chunk;
       last = chunk.at(-1)!;
     }
@@ -202,7 +203,7 @@ async function* inputOf(
     // A peer may take what one read gives for a block.
     const size = Number(name.slice(6));
     let rest = new Uint8Array(0);
-    for await (const chunk of readAhead()) {
+    for await (const chunk of readAhead(input)) {
       const bytes = rest.length > 0 ? concatenate([rest, chunk]) : chunk;
       const end = bytes.length - bytes.length % size;
       yield bytes.subarray(0, end);
@@ -211,20 +212,20 @@ async function* inputOf(
     if (rest.length > 0) yield framing.encode(rest);
   } else {
     const typed = parseFraming("lines", { maxFrameLength });
-    const lines = decodeFrames(chunks(standardInput), typed);
+    const lines = decodeFrames(chunks(input), typed);
     for await (const line of lines) yield typedLine(line, framing, crlf);
   }
 }
 
 // Reads on while the last chunk is being sent, into two buffers by turns: a
 // gibibyte from a pipe is sent 13 % faster than by `chunks`.
-async function* readAhead(): AsyncGenerator<Uint8Array, void> {
+async function* readAhead(input: Reader): AsyncGenerator<Uint8Array, void> {
   let [buffer, other] = [new Uint8Array(65_536), new Uint8Array(65_536)];
-  let reading = standardInput.read(buffer);
+  let reading = input.read(buffer);
   for (let length; (length = await reading) !== null;) {
     const chunk = buffer.subarray(0, length);
     [buffer, other] = [other, buffer];
-    reading = standardInput.read(buffer);
+    reading = input.read(buffer);
     reading.catch(() => {}); // nobody may be there to hear of it
     yield chunk;
   }

@@ -249,11 +249,6 @@ export async function farewell(conn: Deno.Conn): Promise<void> {
   }
 }
 
-/** Standard input, which a parent may have made non-blocking. */
-export const standardInput: Reader = {
-  read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
-};
-
 // Yields to the event loop. A socket that is ready answers without that, so a
 // function that has much to do for a single peer calls this now and then.
 export function turn(): Promise<void> {
