@@ -20,8 +20,7 @@ import { size, toggle, usage } from "../lib/command/options.ts";
 import { print, shownDatagram } from "../lib/command/output.ts";
 import { HEADER_LENGTH, STOPPED, writeHeader } from "../lib/stats.ts";
 import { resolveName } from "../lib/tcp/connect.ts";
-import { openInput } from "../lib/tcp/input.ts";
-import { after } from "../lib/tcp/stream.ts";
+import { after, openInput } from "../lib/tcp/stream.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { paceOf, seriesOf } from "../lib/udp/series.ts";
 

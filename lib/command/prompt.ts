@@ -1,8 +1,7 @@
 // The keyboard of a chat, and where it shows what the peer says.
 import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
-import { standardInput } from "../tcp/input.ts";
-import { chunks } from "../tcp/stream.ts";
+import { chunks, standardInput } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import { log, logWritten } from "./log.ts";
 import { print } from "./output.ts";

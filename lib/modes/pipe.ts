@@ -4,9 +4,9 @@ import { Output, printable, typedLine } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { FEED, withReturns } from "../framing/line_feeds.ts";
 import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
-import { openInput } from "../tcp/input.ts";
 import { chunks, concatenate, pause, SILENCE } from "../tcp/stream.ts";
-import { type Reader, unlessGone, writeAll } from "../tcp/stream.ts";
+import { openInput, type Reader, unlessGone } from "../tcp/stream.ts";
+import { writeAll } from "../tcp/stream.ts";
 import { hexDump } from "../text.ts";
 
 /** What is sent, how much is to come, and what ends it. */

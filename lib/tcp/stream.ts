@@ -249,6 +249,37 @@ export async function farewell(conn: Deno.Conn): Promise<void> {
   }
 }
 
+/** Standard input, which a parent may have made non-blocking. */
+export const standardInput: Reader = {
+  read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
+};
+
+/** Opens it; the abort of the signal ends a read that waits for a line, too. */
+export function openInput(signal?: AbortSignal): Reader | Promise<Reader> {
+  // On request: what is typed.
+  if (Deno.stdin.isTerminal()) return openKeyboard(signal);
+
+  signal?.addEventListener("abort", () => Deno.stdin.close());
+  return standardInput;
+}
+
+// On request: on Windows Deno.stdin gives no UTF-8 of it (denoland/deno#18240).
+async function openKeyboard(signal?: AbortSignal): Promise<Reader> {
+  const { stdin } = await import("node:process");
+  signal?.addEventListener("abort", () => stdin.destroy());
+  const typed = stdin[Symbol.asyncIterator]();
+  let rest = new Uint8Array(0);
+  return {
+    async read(buffer) {
+      if (rest.length === 0) rest = (await typed.next()).value ?? rest;
+      const part = rest.subarray(0, buffer.length);
+      buffer.set(part);
+      rest = rest.subarray(part.length);
+      return part.length || null;
+    },
+  };
+}
+
 // Yields to the event loop. A socket that is ready answers without that, so a
 // function that has much to do for a single peer calls this now and then.
 export function turn(): Promise<void> {

@@ -6,7 +6,7 @@ export function seriesOf(
   texts: string[],
   { count, size, raw }: { count?: number; size?: number; raw?: boolean },
   header: number, // so many bytes are left free in each
-  open: () => Promise<Reader>,
+  open: () => Reader | Promise<Reader>,
   version: number, // of IP
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
   const limit = version === 6 ? 65_527 : 65_507; // 65,535 less their headers

@@ -26,7 +26,7 @@ interface Options {
 function series(options: Options, given = "", length?: number) {
   const { texts = [], header = 0, ...rest } = options;
   const from = input(given, length);
-  return seriesOf(texts, rest, header, () => Promise.resolve(from), 4);
+  return seriesOf(texts, rest, header, () => from, 4);
 }
 
 // Options, input, what is sent.
