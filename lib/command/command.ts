@@ -4,7 +4,7 @@ import { type Log, log } from "./log.ts";
 import { flagOf, oneOf, parseOptions } from "./options.ts";
 import type { OptionTable, Values } from "./options.ts";
 import { refuse, toggle, UsageError } from "./options.ts";
-import { OutputError } from "./output.ts";
+import { OutputError, print } from "./output.ts";
 import { after } from "../tcp/stream.ts";
 
 /** Version of the collection; deno.json has the same. */
@@ -64,7 +64,8 @@ export async function runCommand<T extends OptionTable>(
     Object.assign(log, { quiet, verbose, json });
     if (options.help || options.version) {
       const version = `${name} ${VERSION}`;
-      console.log(options.help ? helpText(command, table) : version);
+      const text = options.help ? helpText(command, table) : version;
+      await print(new TextEncoder().encode(`${text}\n`));
       return 0;
     }
     const takes = command.positionals.split(" ").length;

@@ -1,11 +1,13 @@
 /** The help of each script: how long it is, what is in it, and its examples, which are run as they are. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { run, Running, SCRIPTS } from "../support/helpers.ts";
+import { redirected } from "../support/processes.ts";
 import {
   inNetworks,
   Namespace,
   runInNetwork,
 } from "../support/small_network.ts";
+import { needs } from "../support/system.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const COLUMNS = 80;
@@ -131,3 +133,15 @@ Deno.test("eject.ts: each example of --help works", async () => {
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test(
+  "tcp_client.ts --help says in words that it cannot be written when the disk is full",
+  needs("linux", "bash"),
+  async () => {
+    const help = ["--help"];
+    await using running = redirected("> /dev/full", "tcp_client.ts", help);
+    const { code, stderr } = await running.ended();
+    const said = "tcp_client: Cannot write to standard output: there is no ";
+    assertEquals([code, stderr], [1, `${said}space left on the device\n`]);
+  },
+);
