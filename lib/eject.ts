@@ -81,7 +81,7 @@ export async function eject(script: URL): Promise<string> {
 // Copyright (c) 2026 the socket scripts authors
 //
 // Ejected from ${name} of ${config.name} ${config.version}.
-${leftOut.size > 0 ? `// Not in it is ${[...leftOut].join(" ")}.\n` : ""}\
+${leftOut.size > 0 ? `// Not in it: ${[...leftOut].join(" ")}.\n` : ""}\
 // What is below, and on which line it begins:
 //`.split("\n");
   const contents = used.map(([name, { head }]) => {

@@ -126,7 +126,7 @@ for (const name of NAMES) {
     assert(!/^(import|export) .*"[.@]/m.test(source), "an import is left");
     // What edits lines takes 15 ms to load, so nobody waits for it at the start.
     assert(!/^import .*"node:readline"/m.test(source), "readline is loaded");
-    const said = /^\/\/ Not in it is .*--relay/m.test(source);
+    const said = /^\/\/ Not in it: .*--relay/m.test(source);
     assertEquals(said, name === "tcp_server");
     assert(!/@(example|param|returns)/.test(source), "an example is left");
     assert(!/deno run .* scripts\//.test(source), "a folder is left");
