@@ -60,10 +60,10 @@ export async function probe(
     `HEAD ${path} HTTP/1.1\r\nHost: ${server}\r\nConnection: close\r\n\r\n`;
 
   /** Adds a step and its time to a way, also when it fails. */
-  function time<T>(way: Step[], name: StepName, taken: Promise<T>) {
+  function time<T>(way: Step[], name: StepName, take: () => Promise<T>) {
     tell(`${name} ...`);
     const begin = performance.now();
-    return taken.finally(() => {
+    return take().finally(() => {
       const milliseconds = performance.now() - begin;
       way.push({ name, start: totalOf(way), milliseconds });
     });
@@ -76,7 +76,7 @@ export async function probe(
     const silence = `nothing came back within ${seconds}s`;
     const late = new Deno.errors.TimedOut(silence);
     using _deadline = after(timeout, () => over.abort(late));
-    const connecting = connectToFirst(rows, over.signal);
+    const connecting = () => connectToFirst(rows, over.signal);
     const winner = await time(way, rows[0].step, connecting);
     if (!winner) return;
     const { row, tcp } = winner;
@@ -86,13 +86,14 @@ export async function probe(
       if (tls) {
         row.step = "tls";
         const secure = conn = await Deno.startTls(tcp, { hostname });
-        await time(way, row.step, secure.handshake());
+        await time(way, row.step, () => secure.handshake());
       }
       row.step = "first byte";
       const answer = new Uint8Array(8192);
-      const asking = writeAll(conn, new TextEncoder().encode(request))
-        .then(() => conn.read(answer));
-      const length = await time(way, row.step, asking);
+      const length = await time(way, row.step, async () => {
+        await writeAll(conn, new TextEncoder().encode(request));
+        return await conn.read(answer);
+      });
       row.status = await readStatusLine(conn, answer, length);
       if (all) row.about = row.status;
     } catch (error) {
@@ -107,7 +108,7 @@ export async function probe(
   // If the name servers are silent, half of the time is left for the system.
   const addresses = isAddress
     ? [new Candidate(target)]
-    : await time(steps, "resolve", resolve(target, timeout / 2));
+    : await time(steps, "resolve", () => resolve(target, timeout / 2));
   if (addresses[0].byName === NOT_ASKED) steps.pop(); // it took no time
   tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
   const left = Math.max(0, timeout - totalOf(steps));

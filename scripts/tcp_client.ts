@@ -123,13 +123,14 @@ Examples:
       });
     }
 
-    // On request: it counts what the connection reads and writes.
-    using _progress = options.progress
-      ? (await import("../lib/command/progress.ts")).showProgress(conn)
-      : undefined;
-
     const isTyped = !options.noStdin && send.length === 0 &&
       Deno.stdin.isTerminal();
+
+    // On request: it counts what the connection reads and writes.
+    using _progress = options.progress
+      ? (await import("../lib/command/progress.ts")).showProgress(conn, isTyped)
+      : undefined;
+
     stop.addEventListener("abort", () => {
       if (isTyped) return end.abort(stop.reason);
       log.info("stopping", "Stopping: what is under way has 5s");

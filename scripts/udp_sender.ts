@@ -103,7 +103,8 @@ Examples:
     async function printAnswers(signal: AbortSignal): Promise<void> {
       for await (const { payload, peer } of socket.receive({ signal })) {
         const about = { peer: formatAddress(peer), bytes: payload.length };
-        log.info("answer", `${about.bytes} bytes from ${about.peer}`, about);
+        const unit = about.bytes === 1 ? "byte" : "bytes";
+        log.info("answer", `${about.bytes} ${unit} from ${about.peer}`, about);
         const shown = Deno.stdout.isTerminal() && shownDatagram(payload);
         await print(shown ? new TextEncoder().encode(shown) : payload);
         if (++came === replies) break;

@@ -55,6 +55,7 @@ export async function runCommand<T extends OptionTable>(
   // On request: it has no sockets to explain.
   if (name === "eject") delete (table as OptionTable).explain;
 
+  log.json = args.includes("--json"); // what is wrong with the others, too
   try {
     const broken = args.find((arg) => arg.includes("\ufffd"));
     // Deno has put that character in the place of what it could not read.

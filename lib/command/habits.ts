@@ -7,7 +7,8 @@ const HABITS: Record<string, string> = {
   "-k --keep-open": "serving one client after the other is the default",
   "-u --udp": "udp_sender.ts and udp_receiver.ts speak UDP without it",
   "-z": "tcp_client.ts has --check",
-  "-w --wait": "tcp_client.ts has --timeout and --idle-timeout",
+  "-w --wait --connect-timeout":
+    "tcp_client.ts has --timeout and --idle-timeout",
   "-i --idle": "the TCP scripts have --idle-timeout",
   "-q": "the script leaves when the peer has ended, too",
   "-N": "the end of the input half-closes the connection anyway",
@@ -24,8 +25,9 @@ const HABITS: Record<string, string> = {
   "-b --broadcast": "a broadcast address needs no option",
   "-U --unixsock": "write unix:/path as the address",
   "-T --ttl --telnet -X --proxy --proxy-type": "it is not offered",
-  "--ca --cafile --insecure":
-    "Deno trusts the certificate in FILE with deno run --cert FILE",
+  "--ca --cafile --insecure --ssl-verify --ssl-trustfile":
+    "tls:// always verifies; tcp_client.ts has --ca FILE, Deno has deno run --cert FILE",
+  "--ssl-cert --ssl-key": "tcp_server.ts has --cert and --key",
   "-L --forward": "tcp_server.ts has --mode forward --to ADDRESS",
   "-m --max-conns": "tcp_server.ts has --max-connections",
   "--send-only": "discard what comes by > /dev/null",

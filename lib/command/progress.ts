@@ -22,8 +22,8 @@ export function progressLine(describe: () => string): Disposable {
   };
 }
 
-/** Counts what goes over a connection; says so as it goes, and once at the end. */
-export function showProgress(conn: Deno.Conn): Disposable {
+/** Counts what goes over a connection; says so as it goes, and at the end. */
+export function showProgress(conn: Deno.Conn, onlyAtEnd = false): Disposable {
   const start = performance.now();
   const input = fstatSync(0);
   const { stdin } = Deno;
@@ -59,11 +59,12 @@ export function showProgress(conn: Deno.Conn): Disposable {
     ].join(", ");
   }
 
-  const line = progressLine(describe);
+  const line = onlyAtEnd ? undefined : progressLine(describe);
   return {
     [Symbol.dispose]() {
-      line[Symbol.dispose]();
-      log.write(`${describe()}\n`);
+      line?.[Symbol.dispose]();
+      if (log.json) log.info("progress", describe(), counts);
+      else log.write(`${describe()}\n`);
     },
   };
 }

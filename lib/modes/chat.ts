@@ -37,6 +37,7 @@ export async function chat(
 
   async function receive(): Promise<void> {
     for await (const message of decodeFrames(chunks(conn), framing)) {
+      if (stop.aborted) return;
       await prompt.write(concatenate(printable(message, framing)));
     }
     // A peer that has ended may still listen to what a program says.

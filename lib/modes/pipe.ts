@@ -133,7 +133,9 @@ export async function pipe(
   stop.addEventListener("abort", stopInput);
   if (stop.aborted) stopInput();
   for (const end of [output.failed, signal]) {
-    end?.addEventListener("abort", () => over.reject(end.reason));
+    // That its input was cut off is said where that is known.
+    const stopIt = () => isCut ? over.resolve() : over.reject(end?.reason);
+    end?.addEventListener("abort", stopIt);
   }
   try {
     await over.promise;

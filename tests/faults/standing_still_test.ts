@@ -143,6 +143,22 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "tcp_client.ts fails on SIGTERM when its peer does not take all of its input",
+  RUDE,
+  async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const args = [`127.0.0.1:${listener.addr.port}`];
+    const input = new Uint8Array(20_000_000);
+    await using client = start("tcp_client.ts", args, { input });
+    using _conn = await within(listener.accept());
+    await pause(1000); // until the system keeps no more
+    assert(await terminate(client, 1) < IN_TIME);
+    const said = await client.stderr(/stopped after \d+ bytes of its input\n/);
+    assert(said.includes("Stopping"));
+  },
+);
+
 for (const length of [1, 1023, 5000, 1_000_001]) {
   for (
     const [what, byte] of [

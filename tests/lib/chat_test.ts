@@ -6,6 +6,7 @@ import { parseFraming } from "../../lib/framing.ts";
 import { chat } from "../../lib/modes/chat.ts";
 import { FakePrompt, type Pair, pair } from "../support/fakes.ts";
 import { text, within } from "../support/helpers.ts";
+import { pause } from "../support/timing.ts";
 
 /** Chats, and closes the connection as a caller would. */
 async function chatting(
@@ -176,6 +177,17 @@ Deno.test("chat() shows what came before a stream that is cut short", async () =
     "after 3 of 5 bytes",
   );
   await prompt.until("hi\n");
+});
+
+Deno.test("chat() shows nothing more when bye has ended it", async () => {
+  using peer = await pair();
+  const prompt = new FakePrompt();
+  const over = chat(peer.ours, parseFraming("lines"), prompt);
+  prompt.type("bye");
+  await within(over);
+  await peer.say("too late\n");
+  await pause(50); // nothing comes that could be awaited
+  assertEquals(prompt.text, "");
 });
 
 Deno.test("chat() ends when its screen takes no more", async () => {

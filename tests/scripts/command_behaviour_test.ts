@@ -65,6 +65,11 @@ function proxyHeader(path: string): Uint8Array<ArrayBuffer> {
   ]);
 }
 
+Deno.test("tcp_client.ts --json complains of other options in JSON, too", async () => {
+  const { code, stderr } = await run("tcp_client.ts", ["--nope", "--json"]);
+  assertEquals([code, JSON.parse(stderr).level], [2, "error"]);
+});
+
 Deno.test(
   "tcp_server.ts --json escapes what a terminal would obey in the name of a peer",
   notWindows,

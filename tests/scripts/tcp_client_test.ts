@@ -467,6 +467,16 @@ Deno.test("tcp_client.ts shows its progress when it is told to", {
   );
 });
 
+Deno.test("tcp_client.ts --progress --json says its figures in JSON", {
+  ignore: COPIES,
+}, async () => {
+  await using server = serving(echo);
+  const args = [server.address, "--progress", "--json"];
+  const { stderr } = await run("tcp_client.ts", args, { input: "hello" });
+  const { event, sent, received } = JSON.parse(stderr);
+  assertEquals([event, sent, received], ["progress", 5, 5]);
+});
+
 Deno.test("tcp_client.ts --progress says how much of a file is sent", {
   ...needs("bash"),
   ignore: COPIES || !has("bash"),
