@@ -22,7 +22,7 @@ export type Address = NetAddress | { transport: "unix"; path: string };
 
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
 const HOST_NAME = /^(?!.*\.\.|.{254})\w(?:[\w.-]*[\w.])?$/;
-/** socat's own: a kind of socket, perhaps its role, a place, options. */
+/** An address of socat: kind of socket, perhaps its role, place, options. */
 const SOCAT_ADDRESS =
   /^(tcp|tls|udp|ssl|openssl|unix)[46]?(?:-[a-z-]+)?:(?!\/\/)([^,]+)/i;
 const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
@@ -35,8 +35,8 @@ const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
  * and one that stands for an IPv4 address (`::ffff:127.0.0.1`) that address.
  *
  * @param text The address, as a person types it.
- * @param defaults What to fill in where the text is silent: a host (127.0.0.1),
- * a transport (tcp), and a port, which the text must name if there is none here.
+ * @param defaults What the text may leave out: a host (127.0.0.1), a transport
+ * (tcp), and a port; without a port here the text must name one.
  * @returns The address.
  * @throws {SyntaxError} If the text is not an address; the message says why.
  *
@@ -108,7 +108,7 @@ export function parseAddress(
  * ```
  */
 export function formatAddress(address: Address | Deno.Addr): string {
-  // The other end of a unix socket has no name of its own, so no path.
+  // The client's end of a unix socket mostly has no path.
   if (!("hostname" in address)) {
     const { path } = address as { path?: string | null };
     return `unix:${path ?? ""}`;
@@ -126,7 +126,7 @@ export function formatAddress(address: Address | Deno.Addr): string {
  * `127.0.0.1`; a unix socket is a file as well, to be read and written.
  *
  * @param address The address.
- * @param others Addresses that the same flag shall cover.
+ * @param others More addresses for the same flag.
  * @returns The flags, as they stand on a command line.
  *
  * @example
@@ -153,7 +153,7 @@ export function permissionFor(
   return `--allow-net=${places.join()}`;
 }
 
-/** How a path, the address of a page, or one of socat's is written here. */
+/** Gives our form of a path, a page's URL, or an address of socat. */
 function fromElsewhere(text: string): string | undefined {
   if (/^[.~]{0,2}\//.test(text)) return `unix:${text}`;
   const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
@@ -172,7 +172,7 @@ function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Gives the ASCII form of a name, or an IPv4 address; nothing if it is neither. */
+/** Gives the ASCII form of a name, or an IPv4 address; else nothing. */
 function asciiName(name: string): string | undefined {
   if (!INTERNATIONAL_NAME.test(name)) return undefined;
   const ascii = URL.parse(`http://${name}`)?.hostname ?? "";
@@ -184,7 +184,7 @@ function asciiName(name: string): string | undefined {
 
 /** Gives the shortest form of an IPv6 address, or the IPv4 address it maps. */
 function canonicalIp(text: string): string | undefined {
-  // The URL parser would pass over tabs and line ends.
+  // The URL parser would skip tabs and line ends.
   const [, ip, zone = ""] = /^([\da-f.:]+)(%[\w.~-]+)?$/i.exec(text) ?? [];
   const shortest = URL.parse(`http://[${ip}]`)?.hostname.slice(1, -1);
   const mapped = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(shortest ?? "");

@@ -1,7 +1,7 @@
 // `eject()`: a script and the modules that it imports, as one text.
 //
 // There is no parser here: a few patterns know what our own formatted code
-// looks like. A test holds what they rely on: every top-level name exists once,
+// looks like. A test checks what they rely on: every top-level name exists once,
 // and nothing is imported under another name or as a namespace.
 import config from "../deno.json" with { type: "json" };
 
@@ -9,7 +9,7 @@ import config from "../deno.json" with { type: "json" };
 const ON_REQUEST = /^( *)\/\/ On request:.*\n(?:\1.*\S.*\n)*/gm;
 /** The name of an option, where it is made. */
 const OPTION = /\w+(?=: (?:\{$|(?:option|toggle|list)\())/gm;
-/** In the examples: the copy and its peer are in no such folder. */
+/** In the examples: copies need no such folder. */
 const SCRIPTS_FOLDER = /\bscripts\/(?=\w+\.ts\b)/g;
 /** The first line of a script, and what the head of a module says. */
 const MODULE_HEAD = /^(?:#!.*\n)?(?:\/\*\*[^]*?@module\n \*\/\n|(?:\/\/.*\n)*)/;
@@ -29,7 +29,7 @@ export async function eject(script: URL): Promise<string> {
   const imports = new Map<string, string>();
   const leftOut = new Set<string>();
 
-  /** Takes in a module, below all that it imports. */
+  /** Takes in a module, after all that it imports. */
   async function take(url: string): Promise<void> {
     const name = url.replace(/.*\/(?=(lib|scripts)\/)/, "");
     if (modules.has(name)) return;
@@ -56,7 +56,7 @@ export async function eject(script: URL): Promise<string> {
   }
 
   await take(script.href);
-  // What only unused functions use is found unused once they are gone.
+  // Once unused functions are gone, what only they used is unused too.
   let [before, code] = ["", ""];
   do {
     before = code;
@@ -100,7 +100,7 @@ async function unusedIn(code: string): Promise<Set<string>> {
   const found = await deno(code, ...lint, "--rules-include=no-unused-vars");
   const names: string[] = JSON.parse(found).diagnostics
     .map(({ message }: { message: string }) => message.split("`")[1]);
-  // It passes over types.
+  // The linter skips types.
   const bare = code.replace(COMMENT_LINE, "");
   const types = bare.matchAll(/^(?:interface|type) (\w+)/gm)
     .map(([, name]) => name)
@@ -128,7 +128,7 @@ function firstSentence(comment: string): string {
   return (sentence?.[0] ?? paragraph).trim().replace(/\s+/g, " ");
 }
 
-/** Has Deno itself look through a text, with its default settings. */
+/** Runs `deno lint` or `deno fmt` on a text, with default settings. */
 async function deno(text: string, ...args: string[]): Promise<string> {
   const child = new Deno.Command("deno", {
     args: [...args, "--no-config", "--ext=ts", "-"],

@@ -1,4 +1,4 @@
-// Importing this module tells each socket call on standard error, with the calls
+// Importing this module prints each socket call on standard error, with the calls
 // in C and Python that it stands for. It works with any program:
 //
 //     deno run --allow-net --preload lib/explain.ts ANY.ts
@@ -6,7 +6,7 @@ import { type SocketStep, stepListeners } from "./explain/watch.ts";
 
 const INDENT = " ".repeat(13);
 
-/** Where steps are told; a script puts them into its log. */
+/** Where steps are printed; a script puts them into its log. */
 export const explanation = { write: (text: string) => console.error(text) };
 
 /** Writes a step to standard error, in lines that fit a terminal. */
@@ -21,7 +21,7 @@ function printStep({ time, name, what, c, python }: SocketStep): void {
   explanation.write(`${elapsed.padStart(11)}  ${indented}`);
 }
 
-/** Goes on in the next line where a line is too wide. */
+/** Breaks a line that is too wide. */
 function wrap(line: string, width: number): string {
   let [text, column] = ["", 0];
   for (const character of line) {

@@ -37,7 +37,7 @@ export interface Framing {
   /**
    * Writes that form into a buffer, for one write of many messages.
    *
-   * @returns Where the form ends. Beyond the buffer: there is no room for it.
+   * @returns Where the form ends; if that is past the buffer, it had no room.
    */
   encodeInto(payload: Uint8Array, buffer: Uint8Array, start: number): number;
   /** Starts reading one stream. */
@@ -47,16 +47,16 @@ export interface Framing {
 /** Reads one stream of frames. After it has thrown, it only throws again. */
 export interface FrameDecoder {
   /**
-   * Gives the frames that these bytes end, those before a bad one too. They must
-   * be taken before the next push. A frame that lies whole in the chunk is a
-   * view on it, and changes if the chunk does.
+   * Gives the frames that these bytes complete, up to a bad one. Take them
+   * before the next push. A frame that lies whole in the chunk is a view on it,
+   * and changes if the chunk does.
    *
    * @throws {FrameTooLongError} If a frame is over the limit.
    * @throws {Deno.errors.InvalidData} If the bytes are not of this framing.
    */
   push(chunk: Uint8Array): Iterable<Uint8Array>;
   /**
-   * Ends the stream, which may end a last frame.
+   * Ends the stream; a last frame may end with it.
    *
    * @throws {Deno.errors.UnexpectedEof} If it ends inside a frame.
    */
@@ -78,24 +78,24 @@ export class FrameTooLongError extends RangeError {
   }
 }
 
-/** Longest message where nothing else is said, in bytes. */
+/** Longest message unless another limit is given, in bytes. */
 export const DEFAULT_MAX_FRAME_LENGTH = 65_536;
 
-/** What is particular to a framing. */
+/** The rules of one framing. */
 interface FramingRules {
   /** Longest message that it can carry, in bytes. */
   most?: number;
   /** Whether the end of the stream ends a message, too. */
   endEnds?: boolean;
-  /** Writes what stands before a message, and gives the end of that. */
+  /** Writes what stands before a message, and gives where that ends. */
   head?(length: number, buffer: Uint8Array, start: number): number;
   /** Writes what stands after it. */
   tail?(message: Uint8Array, buffer: Uint8Array, start: number): number;
-  /** Finds a frame, of which so many bytes were searched before. */
+  /** Finds a frame; its first `searched` bytes were searched before. */
   find(bytes: Uint8Array, from: number, limit: number, searched: number): Found;
 }
 
-/** Where a message lies, and the next frame: beyond the bytes if some miss. */
+/** Where a message lies, and the next frame; past the bytes if incomplete. */
 type Found = Record<"start" | "end" | "next", number>;
 
 const RULES_BY_NAME: Record<string, FramingRules> = {
@@ -106,7 +106,7 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
       if (message.includes(FEED)) {
         throw new Deno.errors.InvalidData("A line cannot hold a line feed");
       }
-      // A line's own carriage return at its end survives only before a CRLF.
+      // A line that itself ends in CR keeps it only before a CRLF.
       if (message[message.length - 1] === RETURN) buffer[end++] = RETURN;
       buffer[end] = FEED;
       return end + 1;
@@ -114,11 +114,11 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
     find(bytes, start, limit, searched) {
       const feed = lineFeedFrom(bytes, start + searched);
       const stop = feed === -1 ? bytes.length : feed;
-      // Before an empty line is a line feed, or nothing.
+      // The byte before an empty line is a line feed, or there is none.
       const end = bytes[stop - 1] === RETURN ? stop - 1 : stop;
       checkLength(end - start, limit);
       if (feed !== -1) return { start, end, next: feed + 1 };
-      // It may end soon: what is looked at next is as much again, and a little.
+      // It may end soon: next time, look at as much again and a bit more.
       return found(start, Math.min(limit + 2, 2 * (stop - start) + 64));
     },
   },
@@ -171,7 +171,7 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
           return frame;
         }
         const digit = bytes[i] - zero;
-        // No other follows a leading zero.
+        // No digit follows a leading zero.
         const isDigit = digit >= 0 && digit <= 9 && (length > 0 || i === from);
         checkForm(isDigit, "a netstring starts with its length and a colon");
         length = length * 10 + digit;
@@ -182,7 +182,7 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
   },
 };
 
-/** A length before the message: what one counts in each of its bytes. */
+/** A length before the message; `weights` says what each byte of it counts. */
 function integerPrefix(...weights: number[]): FramingRules {
   const width = weights.length;
   return {
@@ -206,7 +206,7 @@ function blocksOf(size: number): FramingRules {
   return {
     tail({ length }, buffer, start) {
       const end = start - length + Math.ceil(length / size || 1) * size;
-      // Most blocks are full, and a call costs as much as the rest of it.
+      // Most blocks are full: then the call would cost as much as all the rest.
       if (start < end) buffer.fill(0, start, end);
       return end;
     },
@@ -232,8 +232,7 @@ function checkForm(isRight: boolean, reason: string): void {
  * Finds a framing by its name.
  *
  * @param name As on this page, from `lines` to `raw`; `fixed:N` for any N.
- * @param options `maxFrameLength`: the longest message, in bytes; 65,536 unless
- * given. `raw` has no limit.
+ * @param options `maxFrameLength`: the most bytes (65,536); `raw` has no limit.
  * @returns The framing.
  * @throws {SyntaxError} If there is no framing of this name.
  * @throws {RangeError} If the limit is not a whole number of bytes, or less
@@ -295,7 +294,8 @@ export function parseFraming(
 }
 
 class RulesDecoder implements FrameDecoder {
-  /** A frame whose end has not come, and how long it is at least. */
+  // A frame whose end has not come, and its length at least. Of the chunks
+  // `02 h | i 00` (u8) the first leaves `02 h` and 3; the second completes it.
   #kept = NOTHING;
   #need = 0;
   #failure: unknown;
@@ -306,7 +306,7 @@ class RulesDecoder implements FrameDecoder {
     const { rules, limit } = this;
     try {
       if (this.#failure !== undefined) throw this.#failure;
-      while (this.#kept.length > 0 && chunk.length > 0) {
+      while (this.#kept.length > 0 && chunk.length > 0) { // complete it
         let { buffer, length } = this.#kept;
         const part = chunk.subarray(0, this.#need - length);
         const have = length + part.length;
@@ -322,14 +322,14 @@ class RulesDecoder implements FrameDecoder {
         if (next <= have) yield bytes.subarray(start, end);
       }
       const { buffer, byteOffset, length } = chunk;
-      for (let from = 0; from < length;) {
+      for (let from = 0; from < length;) { // give views on the chunk
         const { start, end, next } = rules.find(chunk, from, limit, 0);
         if (next > length) {
           this.#kept = chunk.slice(from);
           this.#need = next - from;
           return;
         }
-        // As `subarray` gives it, in two thirds of the time.
+        // The same as `subarray`, in two thirds of the time.
         yield new Uint8Array(buffer, byteOffset + start, end - start);
         from = next;
       }
@@ -351,9 +351,8 @@ class RulesDecoder implements FrameDecoder {
 }
 
 /**
- * Reads frames on demand. The next chunk is not asked for before the frames of
- * this one are used up, one at a time. So it can be used on a socket that one
- * answers; a `TransformStream` reads ahead, and Deno closes at the end.
+ * Reads frames on demand: the next chunk only when all frames of this one are
+ * taken. So you can answer on the same socket; a `TransformStream` reads ahead.
  *
  * @param source Chunks of bytes: `conn.readable`, standard input, an array.
  * @param framing What marks the frames.
@@ -363,6 +362,7 @@ class RulesDecoder implements FrameDecoder {
  * ```ts
  * import { assertEquals } from "@std/assert";
  *
+ * // A message across two chunks, `02 h | i`, and an empty one, `00`.
  * const source = [new Uint8Array([2, 104]), new Uint8Array([105, 0])];
  * const frames = decodeFrames(source, parseFraming("u8"));
  * const lengths = await Array.fromAsync(frames, ({ length }) => length);
@@ -387,8 +387,8 @@ export function decodeFrames(
     }
   }();
   const next = generator.next.bind(generator);
-  // It suspends itself for each frame. With all but the first of a chunk taken
-  // past it, twice as many come a second.
+  // A generator suspends at each frame. Only the first frame of a chunk goes
+  // through it; the others are taken here, which is twice as fast.
   generator.next = () => {
     try {
       const frame = frames?.next();

@@ -8,10 +8,10 @@ import { reasonFor } from "./tcp/errors.ts";
 import { after, pause, type Reader, writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
-/** Whom to ask, and what. */
+/** The server to ask, and for which page. */
 export type WebTarget = NetAddress & { tls: boolean; path: string };
 
-/** The steps in their order: what each tries, and what its silence means. */
+/** The steps in order: what each tries, and what it means if nothing comes. */
 const STEPS = {
   "resolve": ["resolve", ""],
   // The system does both.
@@ -28,13 +28,13 @@ type Step = { name: StepName; start: number; milliseconds: number };
 /** An address, or the name for the system to resolve, and how it did. */
 class Candidate {
   address: string;
-  /** `late`: another one won, as this was still connecting, or slower. */
+  /** `late`: another one won while this was connecting, or was faster. */
   outcome: "won" | "late" | "failed" | "untried" = "untried";
-  about = "not needed"; // the same for a person
+  about = "not needed"; // the outcome, in words
   step: StepName; // how far it went
-  milliseconds?: number; // until it was connected, or was not
+  milliseconds?: number; // until it connected or failed
   status?: string;
-  steps: Step[] = []; // with `all`
+  steps: Step[] = []; // if `all` are tried
 
   /** `byName` says why the system has to resolve the name. */
   constructor(target: NetAddress, readonly byName?: string) {
@@ -51,15 +51,15 @@ export async function probe(
 ) {
   const { tls, path } = target;
   const host = formatAddress(target);
-  // Certificates and web servers know no zones and no final dot, and the usual
-  // port goes without saying.
+  // What certificates and web servers know it by: no zone, no final dot, and not
+  // the usual port.
   const hostname = target.hostname.replace(/%.*|\.$/, "");
   const server = formatAddress({ ...target, hostname })
     .replace(tls ? /:443$/ : /:80$/, "");
   const request =
     `HEAD ${path} HTTP/1.1\r\nHost: ${server}\r\nConnection: close\r\n\r\n`;
 
-  /** Adds a step and its time to a way, also when it fails. */
+  /** Times a step and adds it to a way, even if it fails. */
   function time<T>(way: Step[], name: StepName, take: () => Promise<T>) {
     tell(`${name} ...`);
     const begin = performance.now();
@@ -69,7 +69,7 @@ export async function probe(
     });
   }
 
-  /** Asks the first of these addresses that takes a connection. */
+  /** Asks the first of these addresses that accepts a connection. */
   async function visit(rows: Candidate[], way: Step[], timeout: number) {
     const over = new AbortController();
     const seconds = Number((timeout / 1000).toPrecision(2));
@@ -97,7 +97,7 @@ export async function probe(
       row.status = await readStatusLine(conn, answer, length);
       if (all) row.about = row.status;
     } catch (error) {
-      // A read that is ended by closing has no reason of its own.
+      // A read that we end by closing does not say why.
       fail(row, over.signal.aborted ? late : error);
     }
     over.abort();
@@ -114,7 +114,7 @@ export async function probe(
   const left = Math.max(0, timeout - totalOf(steps));
   if (!all) await visit(addresses, steps, left);
   else {
-    // Every address has its share of the time, however long the others take.
+    // Every address gets its share of the time, however long the others take.
     const share = left / addresses.length;
     for (const row of addresses) await visit([row], row.steps, share);
   }
@@ -131,7 +131,7 @@ function totalOf(steps: Step[]): number {
   return steps.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
 }
 
-/** Why the system is to resolve a name. */
+/** Why the system has to resolve a name. */
 const NOT_ASKED = "Deno may not ask the name servers";
 const DNS_SILENT = "DNS does not answer";
 
@@ -139,8 +139,8 @@ const DNS_SILENT = "DNS does not answer";
 async function resolve(target: WebTarget, timeout: number) {
   const signal = AbortSignal.timeout(timeout);
   let byName = "Deno may connect to no address of it";
-  // Nobody can be asked at port 0: what answers is the hosts file. A name that
-  // is there has no other addresses, whatever DNS knows.
+  // There is no name server at port 0, so only the hosts file can answer. A name
+  // in that file has no other addresses, whatever DNS knows.
   const nameServer = { ipAddr: "127.0.0.1", port: 0 };
   const found = await lookUp(target.hostname, { nameServer })
     .catch(() => lookUp(target.hostname, { signal }))
@@ -159,7 +159,7 @@ async function resolve(target: WebTarget, timeout: number) {
 async function lookUp(name: string, options: Deno.ResolveDnsOptions) {
   const asked = (["AAAA", "A"] as const)
     .map((type) => Deno.resolveDns(name, type, options));
-  // One of the two answers may be all there is.
+  // Perhaps only one of the two has an answer.
   const answers = await Promise.all(asked.map((one) => one.catch(() => [])));
   const found = answers.flatMap((answer) => [...answer.entries()]);
   if (found.length === 0) return await asked[1]; // which throws
@@ -227,7 +227,7 @@ export async function readStatusLine(
     // A record of TLS, an alert or a handshake: RFC 8446 5.1.
     const isTls = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2));
     if (isTls) advice = "it speaks TLS: add --tls";
-    // Not an Error, in whose words a failed lookup is found.
+    // Not a plain Error: `fail` may take that for a failed lookup.
     const problem = "the server does not speak HTTP on this port";
     throw new SyntaxError(`${problem}; ${advice}`);
   }
@@ -237,7 +237,7 @@ export async function readStatusLine(
 function fail(row: Candidate, error: unknown): void {
   const words = String(error);
   const permission = permissionFor(parseAddress(row.address));
-  // Here the options are others than those of tcp_client.
+  // The options here are not those of tcp_client.
   const [, name] = /valid for \w+\("?([^")]*)/.exec(words) ?? [];
   let reason = reasonFor(error, `connect to ${row.address}`, permission)
     .replace(/; --server-name.*/, name ? `: ${name}` : "")
@@ -300,7 +300,7 @@ export function drawProbe(found: Awaited<ReturnType<typeof probe>>): string {
     .map((lines) => `${lines.join("\n")}\n`).join("\n");
 }
 
-/** Draws a bar for each step, where it lay and as long as it took; the total. */
+/** Draws each step as a bar, from its start, as long as it took; the total. */
 export function drawSteps(steps: Step[], scale: number): string[] {
   const most = 40;
   const line = (name: string, bar: string, ms: number) =>

@@ -1,6 +1,6 @@
 /**
- * What became of datagrams that their sender has numbered: lost, duplicated,
- * reordered, delayed unevenly.
+ * What became of numbered datagrams: lost, duplicated, reordered, delayed
+ * unevenly.
  *
  * A numbered datagram starts with 20 bytes, all numbers unsigned and the most
  * significant byte first:
@@ -8,8 +8,8 @@
  *     |  0 .. 3  |  4 .. 7  |  8 .. 11 | 12 .. 15 | 16 .. 19 | 20 ...
  *     |   NUM1   |    run   | sequence |   total  |   time   | payload
  *
- * `NUM1` is the mark (4e 55 4d 31); what has none is not numbered. `run` is
- * drawn at random, so that a sender's second run is told from its first.
+ * `NUM1` is the mark (4e 55 4d 31) of a numbered datagram. `run` is a random
+ * number, which tells a sender's second run from its first.
  * `sequence` counts from 0. `total` is how many there will be, 0 if the sender
  * does not know: without it, nobody could tell that the last ones were lost.
  * `time` is the sender's clock in microseconds, which starts again at 0 every
@@ -32,9 +32,9 @@ export type Header = Record<"run" | "sequence" | "total" | "time", number>;
 /**
  * Writes a header.
  *
- * @param datagram Where to, at its start.
+ * @param datagram The datagram; the header goes to its start.
  * @param header What to write.
- * @param time When it is sent, if not now.
+ * @param time When it is sent, in microseconds; now, if not given.
  */
 export function writeHeader(
   datagram: Uint8Array,
@@ -69,18 +69,18 @@ function numberAt(bytes: Uint8Array, start: number): number {
 /**
  * What became of the datagrams, of one sender or of all.
  *
- * Received are all different ones that came, unnumbered ones too. Duplicated are
- * copies of what had come before; reordered is what came after a higher number
- * (RFC 4737). Jitter is that of RFC 3550 6.4.1, of the worst run, in
- * milliseconds. Bytes are those of all that came, headers and copies too, and
- * seconds the time from the first datagram to the last.
+ * `received` counts different datagrams, unnumbered ones too; `duplicated` more
+ * copies of them; `reordered` those that came after a higher number (RFC 4737).
+ * `jitter` is that of the worst run (RFC 3550 6.4.1), in milliseconds. `bytes`
+ * are those of all that came, headers and copies too; `seconds` is the time
+ * from the first datagram to the last.
  */
 export type Report =
   & Record<"received" | "lost" | "duplicated" | "reordered", number>
   & Record<"jitter" | "unnumbered" | "bytes" | "seconds", number>;
 
 const KNOWN_NUMBERS = 16_384; // in 64 KiB for each run
-/** Runs told apart; half of them may be without numbers. */
+/** Most runs counted apart; half of them may be without numbers. */
 const MOST_APART = 256;
 
 /** One run of one sender, or what it sent without numbers. */
@@ -94,7 +94,7 @@ class Run {
   #total = Infinity;
   #highest = -1;
   #delay = 0;
-  /** In the place `sequence % length`: 1 + the last sequence that came there. */
+  /** At `sequence % length`: 1 + the last sequence that came for that place. */
   #came = new Uint32Array(KNOWN_NUMBERS);
 
   constructor(
@@ -103,7 +103,7 @@ class Run {
     readonly first: number,
   ) {}
 
-  /** Counts one datagram, in a time that no number makes longer. */
+  /** Counts one datagram, in the same time whatever its number. */
   record(header: Header | undefined, bytes: number, arrival: number): void {
     this.last = arrival;
     this.bytes += bytes;
@@ -113,12 +113,12 @@ class Run {
     if (total > 0 && total < this.#total) this.#total = total;
     if (sequence === STOPPED) return;
     const place = sequence % KNOWN_NUMBERS;
-    // It has come before, or is so far back that nobody knows any more.
+    // It came before, or is too far back to tell.
     if (this.#came[place] > sequence) return void this.duplicated++;
     this.#came[place] = sequence + 1;
     if (sequence < this.#highest) this.reordered++;
     else this.#highest = sequence;
-    // In microseconds, and wrong by as much as the clocks differ.
+    // In microseconds, and off by as much as the clocks differ.
     const delay = 1000 * arrival - time;
     if (this.received++ > 0) {
       const change = delay - this.#delay;
@@ -129,7 +129,7 @@ class Run {
     this.#delay = delay;
   }
 
-  /** How many are lost by now: the rest, if at the pace so far it had come. */
+  /** How many are lost by now; those after the last too, once they were due. */
   lost(now: number): number {
     if (this.run === undefined) return 0;
     const pace = (this.last - this.first) / Math.max(1, this.received - 1);
@@ -158,7 +158,7 @@ class Run {
  */
 export class Statistics {
   #runs = new Map<string, Run>();
-  /** That of the last datagram: most come from where the one before came. */
+  /** The last datagram's: most are of the same run as the one before. */
   #last: Run | undefined;
 
   /**
@@ -179,7 +179,7 @@ export class Statistics {
     return header;
   }
 
-  /** Finds a run or makes a place for it; those that are too many share one. */
+  /** Finds a run or makes it; where there are too many, new ones share one. */
   #find(sender: string, run: number | undefined, arrival: number): Run {
     const most = run === undefined ? MOST_APART / 2 : MOST_APART;
     let key = `${sender} ${run}`;
@@ -190,7 +190,7 @@ export class Statistics {
     return this.#runs.getOrInsertComputed(key, make);
   }
 
-  /** Who has sent something, in the order of their first datagrams. */
+  /** The senders, in the order of their first datagrams. */
   get senders(): string[] {
     return [...new Set(this.#runs.values().map(({ sender }) => sender))];
   }

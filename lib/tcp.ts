@@ -13,13 +13,13 @@ export { type Reader, writeAll, type Writer } from "./tcp/stream.ts";
 
 /** Options for {@linkcode listen}. */
 export interface ListenOptions {
-  /** Connections that may wait; Deno's own 511 are few. @default {4096} */
+  /** Connections that may wait to be accepted; Deno has 511. @default {4096} */
   backlog?: number;
   /** The certificate for TLS, as PEM text. */
   cert?: string;
   /** The private key that belongs to it, as PEM text. */
   key?: string;
-  /** Several processes listen on one port (Linux). @default {false} */
+  /** Lets several processes listen on one port (Linux). @default {false} */
   reusePort?: boolean;
 }
 
@@ -49,7 +49,7 @@ export function listen(
       throw new TypeError("datagrams have no connections to listen for");
     }
     if (reusePort && Deno.build.os !== "linux") {
-      // Deno itself would leave it out in silence (ext/net/tcp.rs).
+      // Deno itself would silently ignore it (ext/net/tcp.rs).
       throw new TypeError("only on Linux can processes share a port");
     }
     if (reusePort && typeof Deno.listenDatagram !== "function") {
@@ -71,8 +71,8 @@ export function listen(
   }
 }
 
-// Listens at a file, which goes when the listener is closed. Deno would remove it
-// whosever it is by then, so where it is another's the listener stays open.
+// Listens at a file, which is removed when the listener is closed. Deno would
+// remove even another's file of that name: then the listener stays open.
 function listenAtFile(path: string): Deno.Listener {
   const listener = Deno.listen({ transport: "unix", path });
   const dispose = listener[Symbol.dispose].bind(listener);
@@ -82,7 +82,7 @@ function listenAtFile(path: string): Deno.Listener {
       if (Deno.lstatSync(path).ino !== own) return listener.unref();
       Deno.removeSync(path); // Deno itself does so somewhat later
     } catch {
-      // It has been removed.
+      // The file is gone already.
     }
     own = null; // from now on another file may have the same number
     dispose();

@@ -85,7 +85,7 @@ export class SafeTextDecoder {
    * Takes the next bytes.
    *
    * @param chunk The bytes, as they came.
-   * @returns What of them can be printed by now.
+   * @returns What can be printed of them now.
    */
   push(chunk: Uint8Array): string {
     const decoded = this.#decoder.decode(chunk, { stream: true });
@@ -104,7 +104,7 @@ export class SafeTextDecoder {
   }
 }
 
-/** Leaves line feeds and tabs. */
+/** Makes text safe, but keeps line feeds and tabs. */
 function safeLines(text: string): string {
   return text.replace(/[^\n\t]+/g, (run) => safeLine(run));
 }
@@ -113,8 +113,8 @@ function safeLines(text: string): string {
  * Shows bytes in rows of sixteen: offset, hexadecimal, and as ASCII.
  *
  * @param bytes What to show.
- * @param offset The number that the first byte has, in bytes.
- * @returns One row a line, each ended by a line feed; nothing for no bytes.
+ * @param offset The offset of the first byte.
+ * @returns The rows, each ended by a line feed; none for no bytes.
  *
  * @example
  * ```ts

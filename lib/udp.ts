@@ -1,8 +1,8 @@
 /**
- * UDP: datagrams, each a message of its own, to anybody and from everybody.
+ * UDP: datagrams, each a message of its own, to anyone and from anyone.
  *
  * There is no connection. A datagram arrives whole or not at all; it may come
- * twice, or after one that was sent later; and nobody tells the sender.
+ * twice, or after one that was sent later; and the sender is not told.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { turn } from "./tcp/stream.ts";
  * Reads an address of UDP; `udp://` before it is not needed.
  *
  * @param text The address, as a person types it.
- * @param defaults What to fill in where the text is silent.
+ * @param defaults What the text may leave out.
  * @returns The address.
  * @throws {SyntaxError} If the text is not an address, or not one of UDP.
  */
@@ -34,17 +34,17 @@ export function parseUdpAddress(
 export type Datagram = {
   payload: Uint8Array;
   peer: Deno.NetAddr;
-  cut: boolean; // it was longer than what was asked for, and lost its end
+  cut: boolean; // it was longer than `maxSize`, and lost its end
 };
 
 /** Options for {@linkcode UdpSocket.receive}. */
 export type ReceiveOptions = {
-  maxSize?: number; // the longest payload that is taken whole (65,535)
-  timeout?: number; // so much silence ends the loop as well, in ms (none does)
+  maxSize?: number; // longer payloads are cut (65,535)
+  timeout?: number; // silence that ends the loop too, in ms (none)
   signal?: AbortSignal; // ends the loop, and closes the socket
 };
 
-/** What Windows says of a datagram that *we* sent, or that is longer than ours. */
+/** Windows' errors for a datagram *we* sent, or one too long for the buffer. */
 const NOT_FINAL = /^Connection(Reset|Refused)\b|os error 100(40|52)\b/;
 /** Why a datagram is not sent, by the system's code. */
 const SEND_REASONS: Record<string, string> = {
@@ -56,11 +56,11 @@ const SEND_REASONS: Record<string, string> = {
     "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
   EPERM: "this machine's firewall does not let it out",
 };
-/** How often it looks whether something came, while there is a timeout. */
+/** How often in a timeout it looks whether something came. */
 const LOOKS = 16;
 
 /**
- * A UDP socket: sends to anybody, hears everybody.
+ * A UDP socket: sends to anyone, hears anyone.
  *
  * @example
  * ```ts
@@ -87,9 +87,9 @@ export class UdpSocket implements Disposable {
    * Opens a socket.
    *
    * @param asked Where to bind it; port 0 is any free one.
-   * @param options Whether others share the port, to hear the same group; and
-   * who shall be sent to, so that an error names the permission for all of it.
-   * @throws {Error} If the system refuses, or Deno has not been asked for UDP.
+   * @param options `shared`: others may bind the same port, to hear a group.
+   * `to`: where it will send, so that an error names the permission for both.
+   * @throws {Error} If the system refuses, or `--unstable-net` is missing.
    */
   constructor(
     private readonly asked: NetAddress,
@@ -106,7 +106,7 @@ export class UdpSocket implements Disposable {
         ...asked,
         transport: "udp",
         reuseAddress: shared,
-        // Off, nobody on this machine would hear what it sends to a group.
+        // Without it nobody on this machine hears what it sends to a group.
         loopback: true,
       });
     } catch (error) {
@@ -119,10 +119,10 @@ export class UdpSocket implements Disposable {
   }
 
   /**
-   * Sends one datagram. That it is sent does not mean that anybody gets it.
+   * Sends one datagram. Sent does not mean received.
    *
-   * @param payload What it holds; no bytes are a datagram too.
-   * @param to Who shall get it: an address of UDP.
+   * @param payload Its bytes; there may be none.
+   * @param to Where to: an address of UDP.
    * @throws {Error} If the system refuses.
    */
   async send(payload: Uint8Array, to: NetAddress): Promise<void> {
@@ -141,13 +141,13 @@ export class UdpSocket implements Disposable {
    */
   receive(options: ReceiveOptions = {}): AsyncIterable<Datagram> {
     const { maxSize = 65_535, signal, timeout } = options;
-    // A longer datagram is cut in silence; that one byte more came tells of it.
+    // Larger than any datagram: Deno would silently cut what does not fit.
     const buffer = new Uint8Array(65_536);
     const close = () => this[Symbol.dispose]();
     signal?.addEventListener("abort", close, { once: true });
     if (signal?.aborted) close();
     // One timer serves for all datagrams: looking at the clock for each would
-    // cost more, and a stopped process (SIGSTOP) would take it for silence.
+    // cost more, and would count a stop of this process (SIGSTOP) as silence.
     let looks = 0;
     const timer = timeout && setInterval(async () => {
       looks++;
@@ -159,12 +159,12 @@ export class UdpSocket implements Disposable {
       signal?.removeEventListener("abort", close);
       return Promise.resolve({ done: true, value: undefined } as const);
     };
-    // By hand: for each datagram, an async generator costs as much as counting.
+    // No async generator: it would cost each datagram as much as counting it.
     const next = async (): Promise<IteratorResult<Datagram, void>> => {
       looks = 0;
       try {
         const [bytes, from] = await this.conn.receive(buffer);
-        looks = -Infinity; // what is done with it takes as long as it takes
+        looks = -Infinity; // the caller may take its time
         const cut = bytes.length > maxSize;
         const payload = cut ? bytes.subarray(0, maxSize) : bytes;
         return { value: { payload, peer: from as Deno.NetAddr, cut } };
@@ -178,14 +178,14 @@ export class UdpSocket implements Disposable {
     return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
   }
 
-  /** Closes the socket, which may have been done before. */
+  /** Closes the socket, if it is still open. */
   [Symbol.dispose](): void {
     if (!this.#closed) this.conn.close();
     this.#closed = true;
   }
 }
 
-/** Says why nothing is bound there, or sent, where that shows in the addresses. */
+/** Says why binding or sending failed, if the addresses tell. */
 function whyRefused(error: unknown, from: NetAddress, to?: NetAddress) {
   const { code = "" } = error as { code?: string };
   const isInvalid = /^E(INVAL|ADDRNOTAVAIL|AFNOSUPPORT)$/.test(code);
@@ -197,7 +197,7 @@ function whyRefused(error: unknown, from: NetAddress, to?: NetAddress) {
   if (to === undefined) return isFull ? "all its ports are in use" : undefined;
   const isOther = from.hostname.includes(":") !== to.hostname.includes(":");
   const isAny = /^(::|0\.0\.0\.0)$/.test(from.hostname) && !isOther;
-  // Of another version Linux says ENETUNREACH.
+  // For the other version of IP, Linux says ENETUNREACH.
   const isMisbound = isInvalid ? !isAny : isOther && code === "ENETUNREACH";
   return SEND_REASONS[isMisbound ? "misbound" : code];
 }

@@ -6,8 +6,8 @@
  *     deno task eject tcp_server ../elsewhere
  *     ../elsewhere/tcp_server.ts
  *
- * The file holds the modules that the script imports, one after the other, but
- * for what is loaded on request only and what `deno lint` finds unused.
+ * The file holds the modules that the script imports, one after the other,
+ * without what is loaded on request or what `deno lint` finds unused.
  *
  * @module
  */
@@ -64,8 +64,8 @@ Examples:
       const failed = cannot(`write ${path}`, `--allow-write=${folder}`);
       return { name, path, found, text, failed };
     }));
-    // All of them, or none: each is written aside and then moved to its place,
-    // and what has been moved is moved back when one of them cannot be.
+    // All of them, or none: each is written aside and then moved to its place.
+    // If one cannot be moved, those before it are moved back.
     await using undo = new AsyncDisposableStack();
     const [{ failed }] = copies;
     const aside = await Deno.makeTempDir({ dir: folder }).catch(failed);

@@ -41,8 +41,8 @@ JSON:       one object on standard output, also of a failure
 Hosts:      example.com example.com:8080 tls://example.com 127.0.0.1:80 [::1]:80
             https://example.com/page
 
-Permission: --allow-net=HOST:PORT and the system resolves the name; with
-            NAMESERVER:53 too DNS is asked, with ADDRESS:PORT each is tried
+Permission: --allow-net=HOST:PORT: the system resolves the name; NAMESERVER:53
+            too asks DNS, and ADDRESS:PORT for each tries the addresses
 Examples:
   deno run --allow-net=www.google.com:80 scripts/google_connect.ts
   deno run --allow-net scripts/google_connect.ts --tls example.com

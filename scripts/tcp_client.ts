@@ -37,10 +37,10 @@ const OPTIONS = {
   retry: option("N", "retries (0)", integer(), 0),
 
   // On request: not in a copy.
-  idleTimeout: option("DURATION", "leave after so much silence", duration),
+  idleTimeout: option("DURATION", "leave after this much silence", duration),
 
   ca: option("FILE", "trust this authority too, PEM", String),
-  serverName: option("NAME", "expect a certificate for it", certificateName),
+  serverName: option("NAME", "the name in its certificate", certificateName),
 };
 
 /** The command, as its help and its tests know it. */

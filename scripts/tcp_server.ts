@@ -28,13 +28,13 @@ import { discard } from "../lib/tcp/stream.ts";
 
 const MODES = ["echo", "greet", "chat", "room", "discard", "chargen"];
 const MODES_HELP = [`
-Modes:      echo  back what comes    greet    a greeting   chat     keyboard
-            room  all hear the rest  discard  reads only   chargen  sends only
+Modes:      echo  sends all back     greet    a greeting   chat     by keyboard
+            room  a group chat       discard  reads only   chargen  sends only
 `];
 
 // On request: what few need is loaded when it is asked for.
 MODES.push("pipe", "forward");
-MODES_HELP.push("            pipe  stdin and stdout   forward  on to --to\n");
+MODES_HELP.push("            pipe  stdin and stdout   forward  to --to\n");
 
 const GREETING = "Thank you for connecting";
 
@@ -53,9 +53,9 @@ const OPTIONS = {
   ...FRAMING_OPTIONS,
   once: toggle("serve one client, then exit"),
   maxConnections: option("N", "connections at a time (1000)", integer(1), 1000),
-  backlog: option("N", "waiting to be accepted (4096)", integer(1, 65_535)),
+  backlog: option("N", "clients that may wait (4096)", integer(1, 65_535)),
   idleTimeout: option("DURATION", "close a silent connection", duration),
-  grace: option("DURATION", "to finish when stopped (5s)", duration, 5000),
+  grace: option("DURATION", "time to finish at a stop (5s)", duration, 5000),
   reusePort: toggle("share the port with other processes (Linux)"),
   cert: option("FILE", "certificate, PEM", String),
   key: option("FILE", "its private key, PEM", String),
@@ -123,8 +123,8 @@ Examples:
       : undefined;
     room.relay = relay;
 
-    // What happens on a connection. With another function than `unchanged`,
-    // from the bytes of a message to those of its reply, echo says other things.
+    // What happens on a connection. To let echo say other things, replace
+    // `unchanged`: a function from a message's bytes to its reply's.
     const modes: Record<string, Handler> = {
       echo: (conn) => answer(conn, framing, unchanged),
       greet: (conn) => greet(conn, greeting),
@@ -157,16 +157,16 @@ Examples:
     const key = options.key && await readPem(options.key, "private key");
     const resolved = await resolveName(address, "listen on");
     using listener = listen(resolved, { ...options, cert, key });
-    // Not sooner: where Deno itself looks a name up, no signal would be heard.
+    // Not sooner: while Deno itself looks a name up, it hears no signal.
     const stop = stopSignal(grace + 1000, transport === "unix");
-    // The system has chosen the port for 0, and one of the addresses of a name.
+    // The system has chosen a port for 0, or one of a name's addresses.
     Object.assign(address, listener.addr, { transport: address.transport });
     clients.listening(formatAddress(address), mode, framing.name);
     hint(log, "tcp_client", "nc 127.0.0.1 1234");
     stop.addEventListener("abort", () => clients.stopping(grace));
 
     await using prompt = mode === "chat" ? await openPrompt() : undefined;
-    // Accepts one after the other; each is closed when its function has ended.
+    // Each connection is closed when its function has ended.
     await serve(listener, (conn) => clients.serve(conn, modes[mode]), {
       ...serving,
       signal: stop,

@@ -24,20 +24,20 @@ import { EchoGuard } from "../lib/udp/echo_guard.ts";
 import { peerFilter } from "../lib/tcp/peer_filter.ts";
 
 const OPTIONS = {
-  echo: toggle("send each back to who sent it"),
+  echo: toggle("send each back to its sender"),
   hex: toggle("show what comes in hexadecimal"),
 
   // On request: not in a copy.
   stats: toggle("count loss, copies, order, jitter; see below"),
 
-  maxSize: option("SIZE", "cut what is longer (65535)", size, 65_535),
+  maxSize: option("SIZE", "cut longer datagrams (65535)", size, 65_535),
   from: list("ADDRESS|CIDR", "hear this peer only; may be repeated"),
 
   // On request: not in a copy, either.
   join: list("GROUP[@INTERFACE-IP]", "hear this group; may be repeated"),
 
   count: option("N", "leave after N datagrams", integer(1)),
-  timeout: option("DURATION", "leave after so much silence", duration),
+  timeout: option("DURATION", "leave after this much silence", duration),
 };
 
 /** The command, as its help and its tests know it. */

@@ -26,13 +26,13 @@ import { paceOf, seriesOf } from "../lib/udp/series.ts";
 
 const OPTIONS = {
   count: option("N", "send each message N times", integer(1, STOPPED)),
-  interval: option("DURATION", "wait between two (0)", intervalOf, 0),
-  size: option("SIZE", "fill or cut each datagram to this", size),
-  raw: toggle("each read of standard input, not each line"),
+  interval: option("DURATION", "between two datagrams (0)", intervalOf, 0),
+  size: option("SIZE", "fill or cut each to this size", size),
+  raw: toggle("send each read of the input, not each line"),
   number: toggle("start each with its number and the time"),
-  wait: option("DURATION", "print answers for so long", duration),
-  replies: option("N", "print answers until N came (for 5s)", integer(1)),
-  bind: option("ADDRESS", "send from this interface, port", String),
+  wait: option("DURATION", "print answers for this long", duration),
+  replies: option("N", "print answers, up to N (for 5s)", integer(1)),
+  bind: option("ADDRESS", "send from this address and port", String),
 };
 
 /** The command, as its help and its tests know it. */
@@ -44,8 +44,8 @@ export const command: Command<typeof OPTIONS> = {
   headings: { count: "What it sends", wait: "Answers", bind: "The way" },
   epilogue: `
 Messages:   each MESSAGE is a datagram; without one each line of standard input
-            is, and with --count or --size datagrams of made-up text are
-            at most 65507 bytes over IPv4, 65527 over IPv6; of these --number
+            is one; with --count or --size made-up text is. It has at most
+            65507 bytes over IPv4, 65527 over IPv6; of these --number
             takes 20, at the start: mark, run, sequence, total, time
 Addresses:  127.0.0.1:8080 :8080 [::1]:8080 239.1.2.3:8080 (a group)
             --bind 127.0.0.1  --bind :5000  --bind [::1]:5000

@@ -1,10 +1,10 @@
-// `ClientLog`: what a server tells of its clients.
+// `ClientLog`: what a server logs about its clients.
 import { formatAddress } from "../address.ts";
 import { describeError, reasonFor } from "../tcp/errors.ts";
 import { log } from "./log.ts";
 import { OutputError } from "./output.ts";
 
-/** Who may come in floods, by what becomes of them: they are counted. */
+/** Clients that may come in floods, by their fate: they are only counted. */
 const FLOODS: Record<string, string> = {
   refused: "client",
   dropped: "unserved client",
@@ -12,7 +12,7 @@ const FLOODS: Record<string, string> = {
   ignored: "health check",
 };
 
-/** Tells of each client that it comes, goes, or why it cannot stay. */
+/** Logs that a client comes or goes, or why it cannot stay. */
 export class ClientLog {
   #served = new Set<Deno.Conn>();
   #counted = new WeakSet<Deno.Conn>();
@@ -31,7 +31,7 @@ export class ClientLog {
     log.info(event, `${peer} ${event}${more}`, { peer, ...details });
   }
 
-  /** Tells of the first, the second, the fourth ..., and nothing more of them. */
+  /** Tells of the first, second, fourth ...; the rest are only counted. */
   count(fate: string, conn: Deno.Conn, reason: string, event = fate): void {
     const count = this.#counts[fate] = 1 + (this.#counts[fate] ?? 0);
     // One that is dropped is mostly the only one.
@@ -68,7 +68,7 @@ export class ClientLog {
     log.info("stopping", `Stopping: open connections have ${most}`);
   }
 
-  /** Tells how many there were that are only counted. */
+  /** Tells how many there were of those that are only counted. */
   [Symbol.dispose](): void {
     for (const [fate, count] of Object.entries(this.#counts)) {
       const were = count === 1 ? " was" : "s were";
@@ -78,7 +78,7 @@ export class ClientLog {
   }
 }
 
-/** Its address; the other end of a unix socket mostly has none. */
+/** A client's address; that of a unix socket mostly has none. */
 function clientName({ remoteAddr }: Deno.Conn): string {
   const nameless = "path" in remoteAddr && !remoteAddr.path;
   return nameless ? "a local client" : formatAddress(remoteAddr);

@@ -1,5 +1,5 @@
-// What every script stands in: its options, help, signals, exit code, and each
-// of its errors as one line.
+// What every script runs in: its options, help, signals, exit code, and each of
+// its errors as one line.
 import { type Log, log } from "./log.ts";
 import { flagOf, oneOf, parseOptions } from "./options.ts";
 import type { OptionTable, Values } from "./options.ts";
@@ -10,7 +10,7 @@ import { after } from "../tcp/stream.ts";
 /** Version of the collection; deno.json has the same. */
 export const VERSION = "0.1.0";
 
-/** Every command has these. Their help is not a row, but one after the other. */
+/** Every command has these. In the help they share a line. */
 const COMMON = {
   verbose: toggle("  -v --verbose", "v"),
   quiet: toggle("  -q --quiet", "q"),
@@ -31,10 +31,10 @@ const COMMON = {
 export interface Command<T extends OptionTable> {
   name: string;
   summary: string;
-  /** As the usage line shows them; of one with `...` there may be many. */
+  /** As in the usage line; one with `...` may be repeated. */
   positionals: string;
   options: T;
-  /** What the help has above an option where a group begins. */
+  /** Headings in the help, each above the first option of a group. */
   headings: { readonly [Name in keyof T]?: string };
   /** What comes after the options in the help: permission, examples. */
   epilogue: string;
@@ -136,13 +136,13 @@ export class StopRequest extends Error {}
 /** The exit codes of a process that a signal ends, 128 and its number. */
 const STOP_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGBREAK: 149 };
 
-// Aborted by SIGINT, SIGTERM and others, if asked by SIGHUP, too. A second one
-// ends the process at once, and so does the end of the grace, in milliseconds,
-// whatever stands still then.
+// Aborted by SIGINT, SIGTERM and others; with `hangUp` by SIGHUP, too. A second
+// signal ends the process at once, and so does the end of `grace`, in
+// milliseconds, even if the script hangs.
 export function stopSignal(grace = 5000, hangUp = false): AbortSignal {
   const stop = new AbortController();
   for (const [name, code] of Object.entries(STOP_CODES)) {
-    // `nohup` would be of no use, so only for those who have to clean up.
+    // It would defeat `nohup`, so only for scripts that have to clean up.
     if (name === "SIGHUP" && !hangUp) continue;
     // Ctrl-Break; nothing sends SIGTERM there (SetConsoleCtrlHandler in its docs).
     if (name === "SIGBREAK" && Deno.build.os !== "windows") continue;
@@ -155,7 +155,7 @@ export function stopSignal(grace = 5000, hangUp = false): AbortSignal {
   return stop.signal;
 }
 
-/** Says what to type in the other terminal, on a first start: no arguments. */
+/** On a first start (no arguments) says what to type in another terminal. */
 export function hint(log: Log, peer: string, foreign: string): void {
   if (Deno.args.length > 0 || !Deno.stderr.isTerminal()) return;
   const { href } = new URL(`file://${Deno.cwd()}/`);

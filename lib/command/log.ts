@@ -7,9 +7,9 @@ import { safeJson, safeLine } from "../text.ts";
 /** What belongs to an event besides its text, as JSON carries it. */
 type Details = Record<string, string | number | boolean | undefined>;
 
-/** Writes what happens; what a peer may have sent in it is shown, not obeyed. */
+/** Writes what happens; what a peer sent in it is made safe to show. */
 export const log = {
-  /** Whether it writes only what goes wrong: other lines need not be made. */
+  /** Whether it writes errors only; then other lines need not be made. */
   quiet: false,
   verbose: false,
   json: false,
@@ -58,7 +58,7 @@ const LOG_PATIENCE = 1000;
 let waitingLog = "";
 let lostLines = 0;
 let logWriting: Promise<void> | undefined;
-/** What nobody seems to read, so that one wait for it was enough. */
+/** A write that was waited for in vain: once is enough. */
 let unread: Promise<void> | undefined;
 
 /** Never waits: nobody may read it, a terminal may be stopped (Ctrl-S). */

@@ -20,12 +20,12 @@ export interface Option<Value> {
 // deno-lint-ignore no-explicit-any
 export type OptionTable = Record<string, Option<any>>;
 
-/** What the options of a table come to. */
+/** The values of the options in a table. */
 export type Values<T extends OptionTable> = {
   [Name in keyof T]: ReturnType<T[Name]["read"]>;
 };
 
-/** The command line is wrong; the cause is an option that nobody knows. */
+/** The command line is wrong; the cause, if any, is an unknown option. */
 export class UsageError extends Error {}
 
 /** Runs a parser and rethrows its error as a {@linkcode UsageError}. */
@@ -44,7 +44,7 @@ export function refuse(mistakes: Record<string, unknown>): void {
   }
 }
 
-/** A switch: there or not. */
+/** A switch: given or not. */
 export function toggle(help: string, short?: string): Option<boolean> {
   const read = (texts: string[]) => {
     refuse({ "takes no value": texts.some((text) => text !== "") });

@@ -15,15 +15,16 @@ export class OutputError extends Error {
   }
 }
 
-/** What a pipe takes as one or not at all, and what Deno keeps to flush it. */
+/** What a pipe takes whole or not at all, and what Deno may hold unflushed. */
 const [ATOMIC_WRITE, KEPT_WRITE] = [4096, 1024];
-/** A pipe that has refused none of so many bytes will never refuse one. */
+/** A pipe that has taken so many bytes without a refusal waits by itself. */
 const TRIED_WRITES = 8_388_608;
 let triedBytes = 0;
 
-// A parent may have made it non-blocking. Deno does not say how much of a long
-// write a full pipe took: until it is known that the pipe waits by itself, it
-// gets pieces of which it takes all or nothing.
+// A parent may have made the pipe non-blocking: then it refuses when it is full,
+// and Deno does not say how much of a long write it took. So it gets pieces:
+//     whole lines, or 1 to 4 KiB of one   taken, or refused and tried again
+//     less than 1 KiB of a line           kept by Deno; only flushed again
 export const standardOutput: Writer = {
   async write(bytes) {
     if (triedBytes > TRIED_WRITES) return await Deno.stdout.write(bytes);
@@ -35,7 +36,6 @@ export const standardOutput: Writer = {
     const taken = await patiently(() =>
       Deno.stdout.write(piece).catch((error) => {
         triedBytes = -Infinity;
-        // Deno has it, but could not flush it.
         if (!lines && length < KEPT_WRITE) piece = piece.subarray(length);
         throw error;
       })
@@ -46,7 +46,7 @@ export const standardOutput: Writer = {
 
 /** Writes all bytes now. */
 export async function print(bytes: Uint8Array): Promise<void> {
-  await logWritten(); // what it says of these bytes comes first
+  await logWritten(); // log lines about these bytes come first
   await writeAll(standardOutput, bytes)
     .catch((error) => Promise.reject(new OutputError(error)));
 }
@@ -61,9 +61,9 @@ export function shownDatagram(payload: Uint8Array): string {
 /** The most bytes that wait to be written; then `write` waits, too. */
 const QUEUED_OUTPUT = 1_048_576;
 
-// What a peer sent. A person sees it at once. For a program more is taken while
-// the last is being written: a write to a pipe takes longer than the network
-// needs for the next datagram, and waiting for each would lose four in five.
+// Prints what a peer sent, for a person at once. For a program it takes more
+// while the last is being written: a write to a pipe takes longer than the
+// network needs for the next datagram; waiting for each would lose four in five.
 /** A failed write is thrown by the next call, or by `finish`. */
 export class Output implements Writer {
   readonly terminal = Deno.stdout.isTerminal();

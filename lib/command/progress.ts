@@ -1,16 +1,16 @@
-// How far a long piece of work is: a line that is drawn again and again, and
-// what has gone over a connection.
+// Progress of long work: a line that is drawn again and again, and the count of
+// what went over a connection.
 import { fstatSync } from "node:fs";
 import { format } from "@std/fmt/bytes";
 import { log } from "./log.ts";
 
 const ERASE_PROGRESS = "\r\x1b[K";
 
-/** Shows a line again and again in one place, where standard error is a terminal. */
+/** Shows a line again and again in one place, if standard error is a terminal. */
 export function progressLine(describe: () => string): Disposable {
   if (!Deno.stderr.isTerminal()) return { [Symbol.dispose]() {} };
   const timer = setInterval(() => {
-    // Of a line that goes on in the next row only that row is erased.
+    // Cut to one row: of a longer line only the last row would be erased.
     const most = (Deno.consoleSize().columns || Infinity) - 1;
     log.write(ERASE_PROGRESS + describe().slice(0, most));
   }, 200);
@@ -22,7 +22,7 @@ export function progressLine(describe: () => string): Disposable {
   };
 }
 
-/** Counts what goes over a connection; says so as it goes, and at the end. */
+/** Counts what goes over a connection; shows it meanwhile and at the end. */
 export function showProgress(conn: Deno.Conn, onlyAtEnd = false): Disposable {
   const start = performance.now();
   const input = fstatSync(0);

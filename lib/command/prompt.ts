@@ -30,7 +30,7 @@ export async function openPrompt(): Promise<Prompt> {
 
   let next: ReturnType<typeof input.next> | undefined;
   const safe = new SafeTextDecoder();
-  let isEnded = true; // the last line that was shown
+  let isEnded = true; // whether the last line shown is complete
   return {
     async *lines(signal) {
       signal.addEventListener("abort", () => {

@@ -25,7 +25,7 @@ export async function openTerminal() {
   const input = keys as unknown as NodeJS.ReadableStream;
   const isSeen = Deno.stdout.isTerminal();
   const to = isSeen ? Deno.stdout : Deno.stderr;
-  // By the one of `node:process` a stopped terminal (Ctrl-S) stops the process.
+  // With `node:process` a stopped terminal (Ctrl-S) stops the process.
   const screen = new Writable({
     write: (text, _, done) => void writeAll(to, text).then(() => done(), done),
   });
@@ -36,12 +36,13 @@ export async function openTerminal() {
   const settings = { output: screen, terminal: true, prompt: "" };
   const editor = createInterface({ input, ...settings });
   editor.prompt();
-  // With TERM=dumb readline moves no cursor, and neither do we.
-  const isDumb = !("prevRows" in editor);
+  const isDumb = !("prevRows" in editor); // TERM=dumb: no cursor is moved
   const safe = new SafeTextDecoder();
+  // While a line of the peer is unfinished, and another one is being typed:
+  //     What has come so f   `shown`: the part of `unfinished` on the screen
+  //      -> this is typ      the editor's line, below it
+  let [unfinished, shown] = ["", ""];
   let refusal = NOBODY; // why a line that is entered now is not sent
-  let unfinished = ""; // what has come of a line whose end has not
-  let shown = ""; // as much of it as stands above the line that is typed
   let [arrival, timer]: [number, unknown] = [0, undefined];
   const arrow = () => refusal ? "" : " -> ";
   const tell = (text: string) => log.error(text);
@@ -60,8 +61,7 @@ export async function openTerminal() {
   });
   // Ctrl-D ends the input of one chat only.
   editor.close = () => void (refusal || begin("Ctrl-D has ended the input"));
-  // Only on Windows; elsewhere Ctrl-C is a signal for the whole process.
-  editor.on("SIGINT", () => Deno.exit(130));
+  editor.on("SIGINT", () => Deno.exit(130)); // Windows; elsewhere a signal
   screen.on("error", () => {}); // then the keyboard is gone, too
   readKeys().catch(() => {}).finally(editor.close);
 
@@ -76,7 +76,7 @@ export async function openTerminal() {
   async function readKeys(): Promise<void> {
     const decoder = new TextDecoder();
     Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
-    // Windows gives Deno.stdin the console's code page, but this UTF-8.
+    // On Windows Deno.stdin gives the console's code page, this UTF-8.
     for await (const chunk of stdin) {
       const text = decoder.decode(chunk, { stream: true });
       // Key by key, a pasted line of 6,000 takes readline nine seconds.
@@ -105,11 +105,11 @@ export async function openTerminal() {
     if (isDumb) screen.write(editor.line);
   }
 
-  /** Shows so much of what has come for good, and the rest as it may become. */
+  /** Shows so much of `unfinished` for good; the rest may be drawn again. */
   function show(length = unfinished.length): void {
     const text = unfinished.slice(0, length);
     unfinished = unfinished.slice(length);
-    // Of what is too long for the window its end; a character may be wide.
+    // If it is too long for the window, its end; a character may be wide.
     const { columns, rows } = Deno.consoleSize();
     const most = (columns || 80) * (((rows || 24) - 3) >> 1);
     shown = timer ? "" : unfinished.slice(-most);

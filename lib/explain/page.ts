@@ -16,7 +16,7 @@ const FAREWELL = 2000;
 
 const token = crypto.getRandomValues(new Uint8Array(16)).toHex();
 const steps: unknown[] = [];
-/** When each page that is open was last answered, by its own name for itself. */
+/** When each open page was last answered, by the id that it gave itself. */
 const answered = new Map<string, number>();
 let count = 0;
 let underWay = 0; // answers
@@ -84,7 +84,7 @@ async function newsFor(id: string, has: number) {
   return { program, canType, hasEnded, first, steps: some };
 }
 
-/** Answers none but the page that this server has given out. */
+/** Answers only the page that this server has given out. */
 async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
   underWay++;
   completed.catch(() => {}).finally(() => underWay--);
@@ -145,7 +145,7 @@ function openServer() {
 const place = `http://127.0.0.1:${openServer().addr.port}`;
 console.error(`See the sockets at ${place}/${token}/`);
 
-/** Disposed of at the end of the program: then each open page learns of it. */
+/** Disposed of at the end of the program: it tells each open page. */
 export const page: AsyncDisposable = {
   async [Symbol.asyncDispose]() {
     isEnding = true;

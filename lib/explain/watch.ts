@@ -5,7 +5,7 @@ import { writeAll } from "../tcp/stream.ts";
 import { safeLine } from "../text.ts";
 import calls from "./calls.txt" with { type: "text" };
 
-// What goes through here is any program's, and may be anything.
+// Any program's values go through here: they may be anything.
 // deno-lint-ignore no-explicit-any
 type Loose = any;
 
@@ -43,7 +43,7 @@ class ObservedSocket {
 
   constructor(readonly type: SocketStep["type"] = "stream") {}
 
-  /** Makes a call and tells of it; a socket that comes of it tells, too. */
+  /** Makes a call and tells of it; watches a socket that the call gives. */
   perform(method: string, given: Loose, work: () => Loose = () => {}): Loose {
     const closes = method === "close" && this.#open;
     if (closes) this.#open = false;
@@ -144,8 +144,8 @@ function quote(bytes: Uint8Array): string {
   return `"${safeLine(start)}"${bytes.length > 16 ? "…" : ""}`;
 }
 
-// As Deno's streams they read nothing before they are asked to, and close the
-// socket at the end and when they fail.
+// Like Deno's streams, they read only when asked, and close the socket at the
+// end and when they fail.
 function streamsOf(socket: Loose) {
   const close = () => socket[Symbol.dispose]();
   const fail = (error: unknown) => {

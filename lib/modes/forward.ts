@@ -16,7 +16,7 @@ export function forwardTo(text?: string): (conn: Deno.Conn) => Promise<void> {
     using other = await connect(target).catch(({ message }) => {
       // tcp_client has --ca for this; a server gets it from Deno.
       const advice = message.replace("--ca FILE", "deno run --cert=FILE");
-      // With a name of its own: the message says all, and nothing replaces it.
+      // This name keeps the message: for others there may be another reason.
       throw Object.assign(new Error(advice), { name: "TargetError" });
     });
     await duplex(conn, other);

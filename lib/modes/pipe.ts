@@ -1,5 +1,5 @@
-// A program talks to a peer: standard input, or some messages, to the
-// connection, and what comes to standard output, message by message.
+// A program talks to a peer: standard input, or given messages, go to the
+// connection, and what comes goes to standard output, message by message.
 import { Output, printable, typedLine } from "../command/output.ts";
 import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
 import { FEED, withReturns } from "../framing/line_feeds.ts";
@@ -11,7 +11,7 @@ import { hexDump } from "../text.ts";
 
 /** What is sent, how much is to come, and what ends it. */
 export interface PipeOptions {
-  /** Is sent in place of standard input, as `messagesOf` makes it. */
+  /** Sent in place of standard input; `messagesOf` makes it. */
   send?: readonly Uint8Array[];
   noStdin: boolean;
   crlf: boolean;
@@ -19,14 +19,15 @@ export interface PipeOptions {
   hex: boolean;
   /** Ends it after so many messages, lines in `raw`; 0: once all is sent. */
   replies?: number;
-  /** Takes no more of the input; what the peer says is read to its end. */
+  /** Ends the input; what the peer says is read to its end. */
   stop: AbortSignal;
   /** Ends it at once. */
   signal?: AbortSignal;
 }
 
-// Carries bytes both ways; closing the connection is left to the caller. Throws
-// where `stop` cuts off input that was still coming, or replies are missing.
+// Carries bytes both ways until the peer has ended and the input is silent, or
+// an option ends it; the caller closes the connection. Throws if `stop` cuts off
+// input that is still coming, or if replies are missing.
 export async function pipe(
   conn: Deno.Conn,
   framing: Framing,
@@ -38,11 +39,10 @@ export async function pipe(
   const [heard, own] = [framing.createDecoder(), framing.createDecoder()];
   const shown = { "<": 0, ">": 0 };
   const over = Promise.withResolvers<void>();
-  let count = 0;
-  let isOpen = false; // whether the last line that came has no end
+  let isMidLine = false; // whether the last line that came has no end
   let hasInput = !noStdin || send.length > 0;
-  let sent = 0;
-  let lastSent = -Infinity; // when; `Infinity` while something is being sent
+  let [count, sent] = [0, 0]; // messages that came, bytes that were sent
+  let [isWriting, lastSent] = [false, -Infinity]; // when the last write ended
   let isCut = false;
 
   /** Shows bytes that come or go in hexadecimal. */
@@ -52,7 +52,7 @@ export async function pipe(
     await output.text(rows.replace(/^(?=.)/gm, `${direction} `));
   }
 
-  /** Prints messages, those before a bad one too, but no more than wanted. */
+  /** Prints messages, up to a bad one, and no more than wanted. */
   async function print(messages: Iterable<Uint8Array>): Promise<void> {
     const printed: Uint8Array[] = [];
     try {
@@ -60,8 +60,8 @@ export async function pipe(
         if (count === replies) break;
         if (hex) await dump(message, "<");
         else printed.push(...printable(message, framing, output.terminal));
-        isOpen = isRaw && message.at(-1) !== FEED;
-        if (!isOpen) count++;
+        isMidLine = isRaw && message.at(-1) !== FEED;
+        if (!isMidLine) count++;
       }
     } finally {
       const isOne = printed.length === 1;
@@ -76,7 +76,7 @@ export async function pipe(
       if (count === replies && count > 0) return over.resolve();
     }
     await print(heard.finish());
-    if (isOpen) count++; // the end ends a line, too
+    if (isMidLine) count++; // the end ends a line, too
   }
 
   async function sendInput(): Promise<void> {
@@ -85,38 +85,38 @@ export async function pipe(
         if (stop.aborted) break;
         const messages = hex ? own.push(bytes) : [];
         for (const message of messages) await dump(message, ">");
-        lastSent = Infinity;
+        isWriting = true;
         await writeAll(conn, bytes);
+        isWriting = false;
         lastSent = performance.now();
         sent += bytes.length;
         if (stop.aborted) break;
       }
     } catch (error) {
       // A peer that has stopped reading may still have something to say.
-      const isUnread = lastSent === Infinity;
-      if (isUnread) await Promise.allSettled([conn.closeWrite(), received]);
+      if (isWriting) await Promise.allSettled([conn.closeWrite(), received]);
       hasInput = false;
       throw inputError(error);
     }
     await endInput();
   }
 
-  /** The end of the input decides nothing: an answer may still come. */
+  /** Ends what is sent; an answer may still come. */
   async function endInput(): Promise<void> {
     hasInput = false;
     await conn.closeWrite().catch(unlessGone);
     if (replies !== 0) await received;
   }
 
-  /** Whether more input is likely to come: it was not silent just now. */
+  /** Whether more input is likely to come: some came just now. */
   function isSending(): boolean {
-    return hasInput && performance.now() - lastSent < SILENCE;
+    return hasInput && (isWriting || performance.now() - lastSent < SILENCE);
   }
 
-  /** Takes nothing more; what is being sent is sent to its end. */
+  /** Takes no more input; a write under way goes on to its end. */
   function stopInput(): void {
     isCut = isSending();
-    if (lastSent !== Infinity) endInput().then(over.resolve, over.reject);
+    if (!isWriting) endInput().then(over.resolve, over.reject);
   }
 
   /** Waits for input, while some comes: a peer that has ended may listen. */
@@ -149,7 +149,7 @@ export async function pipe(
     stop.removeEventListener("abort", stopInput);
     if (!signal?.aborted) await output.finish();
     // A shell's prompt, for one, begins on a line of its own.
-    if (isOpen && output.terminal && !hex) await output.text("\n");
+    if (isMidLine && output.terminal && !hex) await output.text("\n");
   }
 }
 
@@ -162,7 +162,7 @@ function* linesIn(chunk: Uint8Array): Generator<Uint8Array, void> {
   }
 }
 
-/** Makes lines of text what is sent, or throws what is wrong with them. */
+/** Turns lines of text into what is sent, or throws what is wrong. */
 export function messagesOf(
   texts: readonly string[],
   framing: Framing,
@@ -177,7 +177,7 @@ export function messagesOf(
   }
 }
 
-/** What is too long in our own input says nothing of the peer. */
+/** An over-long message in our input is our error, not the peer's. */
 function inputError(error: unknown): unknown {
   if (!(error instanceof FrameTooLongError)) return error;
   const { limit } = error;
@@ -202,7 +202,7 @@ async function* inputOf(
       last = chunk.at(-1)!;
     }
   } else if (name.startsWith("fixed:")) {
-    // A peer may take what one read gives for a block.
+    // A peer may take each read for a block, so send whole ones.
     const size = Number(name.slice(6));
     let rest = new Uint8Array(0);
     for await (const chunk of readAhead(input)) {
@@ -228,7 +228,7 @@ async function* readAhead(input: Reader): AsyncGenerator<Uint8Array, void> {
     const chunk = buffer.subarray(0, length);
     [buffer, other] = [other, buffer];
     reading = input.read(buffer);
-    reading.catch(() => {}); // nobody may be there to hear of it
+    reading.catch(() => {}); // perhaps nobody awaits it any more
     yield chunk;
   }
 }

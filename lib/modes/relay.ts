@@ -23,15 +23,15 @@ export const CLIENTS = ["transport-node", "jetstream"]
 const ROOM_LIMITS = { max_bytes: 67_108_864, max_age: 600e9 };
 const ROOM_STREAM = { name: "ROOM", subjects: ["room.*"], ...ROOM_LIMITS };
 const READING = { max_messages: 32, expires: 5000, idle_heartbeat: 1000 };
-/** How much waits for NATS at most, in bytes. */
+/** The most bytes that wait for NATS. */
 const KEPT = 1_048_576;
 /** How long NATS may take, and how long to wait then, in milliseconds. */
 const NATS_TIMEOUT = 2000;
 const NATS_PAUSE = 250;
-/** How often a server publishes, and how long it may not, in milliseconds. */
+/** How often a server publishes, and after what it counts as gone, in ms. */
 const BEAT = 1500;
 const ABSENCE = 6000;
-/** Servers that are known at a time: whoever can publish can make them up. */
+/** Most servers known at a time: anyone who can publish can invent some. */
 const MOST_SERVERS = 1000;
 
 /** Joins a room with those of other servers, by the same NATS. */
@@ -49,7 +49,7 @@ export async function openRelay(
   const over = new AbortController();
   const { signal } = over;
 
-  // Lines that wait, all bytes that do, and the number of the first line.
+  // Waiting lines, waiting bytes, and the number of the first waiting line.
   const said: Uint8Array[] = [];
   let [waiting, first] = [0, 0];
   let speaking: Promise<void> | undefined;
@@ -77,8 +77,8 @@ export async function openRelay(
       const options = { checkAPI: false, timeout: NATS_TIMEOUT };
       const manager: JetStreamManager = await jetstreamManager(nats, options);
       const { config, created, state } = await openStream(manager);
-      // A newcomer hears from now on; a stream that is another, or has lost its
-      // end, is read from its beginning.
+      // At first we hear from now on; later a new stream, or one that has lost
+      // its end, is read from its beginning.
       const next = state.last_seq + 1;
       if (created !== made || next < unread) unread = made ? 1 : next;
       made = created;
@@ -100,7 +100,7 @@ export async function openRelay(
     }
   }
 
-  /** Reads the stream on and on; connects anew when the connection is lost. */
+  /** Reads the stream on and on; connects again when the connection is lost. */
   async function listen(): Promise<void> {
     for (; !signal.aborted; await pause(NATS_PAUSE, signal)) {
       try {
@@ -117,7 +117,7 @@ export async function openRelay(
     }
   }
 
-  /** Ends what NATS has forgotten, so that it begins anew. */
+  /** Stops a reader that NATS has forgotten, so that `listen` starts another. */
   async function stopWhenSilent({ messages } = link): Promise<void> {
     for await (const { type } of messages.status()) {
       if (type === "heartbeats_missed") messages.stop();
@@ -148,7 +148,7 @@ export async function openRelay(
     await tell("missed", await room.hear(told, `@${from}`), missed);
   }
 
-  /** Notices servers that are not heard any more, while we are. */
+  /** Notices servers that are no longer heard, while we are. */
   async function findAbsent(now: number): Promise<void> {
     // After a pause of our own, NATS or we were away, and others perhaps too.
     const wasAway = now - heard > 2 * BEAT;
@@ -161,7 +161,7 @@ export async function openRelay(
     }
   }
 
-  /** Tells our members, and the log, of so many of something. */
+  /** Tells our members and the log; the count stands for `#` in the words. */
   async function tell(event: string, count: number, words: string) {
     if (count === 0) return;
     const counted = words.replace("#", `${count}`);
@@ -170,7 +170,7 @@ export async function openRelay(
     await room.hear([`* ${text}`]);
   }
 
-  /** Publishes what waits, in its order, or at least that we are there. */
+  /** Publishes what waits, in order; if nothing does, that we are there. */
   async function publish(): Promise<void> {
     await turn(); // What others say in the same turn goes along.
     let rest = concatenate(said.splice(0));
@@ -184,7 +184,7 @@ export async function openRelay(
     speaking = undefined;
   }
 
-  /** Publishes until it is stored; what has the same msgID is stored once. */
+  /** Publishes until it is stored; NATS stores the same msgID only once. */
   async function store(part: Uint8Array): Promise<void> {
     const header = new TextEncoder().encode(`${first} ${room.size}\n`);
     const message = concatenate([header, part]);
@@ -266,8 +266,8 @@ async function openStream({ streams }: JetStreamManager): Promise<StreamInfo> {
   const open = () =>
     streams.info(ROOM_STREAM.name).catch(() => streams.add(ROOM_STREAM));
   const stream = await open().catch(() => undefined);
-  // Of servers that make it at once, NATS 2.9 tells one of half a stream, which
-  // has no date and may stay silent, or that the other's is in the way.
+  // If several servers make it at once, NATS 2.9 gives one of them an error, or
+  // half a stream, which has no date and may stay silent.
   if (stream && !stream.created.startsWith("0001")) return stream;
   await pause(NATS_PAUSE);
   return await open();
@@ -280,7 +280,7 @@ function load(name: string) {
   });
 }
 
-/** Finds out in time whether NATS answers; the client would leave a socket. */
+/** Checks in time whether NATS answers; the client would leave a socket open. */
 async function probeNats(place: string): Promise<string> {
   using conn = await connect(parseAddress(place), { timeout: NATS_TIMEOUT });
   using _timer = after(NATS_TIMEOUT, () => conn.close());
@@ -290,7 +290,7 @@ async function probeNats(place: string): Promise<string> {
   throw new Error("it does not speak NATS; is its port that for clients?");
 }
 
-/** Why there is no relay, where the client says it in its own way. */
+/** Our words for errors of the client. */
 const NATS_REASONS: [RegExp, string][] = [
   [/^Auth/, "it refuses us; name credentials with --relay-creds FILE"],
   [/Timeout|Interrupted|BadRes/, "it did not answer in time; is that NATS?"],

@@ -9,11 +9,11 @@ const roomDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Carries what is said in a room to rooms elsewhere, and back. */
 export interface RoomRelay extends AsyncDisposable {
-  /** What every name here ends with, so that nobody elsewhere has it. */
+  /** What every name here ends with, so that none elsewhere is the same. */
   readonly suffix: string;
   /** How many members there are elsewhere. */
   readonly members: number;
-  /** Passes a line on, which it may keep; never waits. */
+  /** Passes a line on; it may keep the bytes, and never waits. */
   say(line: Uint8Array): void;
   /** Waits until little of what was said is on its way. */
   caughtUp(): Promise<void>;
@@ -29,14 +29,14 @@ export class Room {
   /** Who has joined and left, as members will hear it. */
   #news = new Uint8Array(0);
 
-  /** `onEvent` is told who has joined, left, or was dropped: it did not read. */
+  /** `onEvent` is told who joined, left, or was dropped for not reading. */
   constructor(
     framing: Framing,
     readonly onEvent = (_event: string, _name: string, _conn: Deno.Conn) => {},
   ) {
     this.#framing = {
       ...framing,
-      // What is too long for it goes in parts.
+      // A line that is too long for it goes in parts.
       encodeInto: (line, buffer, start) =>
         partsOf(line, framing).reduce(
           (end, part) => framing.encodeInto(part, buffer, end),
@@ -83,8 +83,8 @@ export class Room {
     }
   }
 
-  // On request: tells all what was said elsewhere; gives how many lines are too
-  // long, or nobody can have said whose name ends with `suffix`.
+  // On request: tells all what was said elsewhere. Gives how many lines it left
+  // out: too long, or of no speaker whose name ends with `suffix`.
   async hear(said: Iterable<string>, suffix?: string): Promise<number> {
     const name = `user\\d{1,15}${suffix}`;
     const shape = new RegExp(`^(<${name}> |\\* ${name} (joined|left)$)`);
@@ -97,7 +97,7 @@ export class Room {
     return [...said].length - lines.length;
   }
 
-  /** Tells the others; the speaker, not our memory, holds what is said next. */
+  /** Tells the others; until then no more is read from the speaker. */
   async #tell(from: Member | undefined, lines: Uint8Array): Promise<void> {
     if (lines.length === 0) return;
     const others = [...this.#members].filter((member) => member !== from);
@@ -109,7 +109,7 @@ export class Room {
     for (const member of others) member.send(lines);
   }
 
-  /** Tells of a member, soon: a crowd that comes at once is told in one piece. */
+  /** Tells of a member, soon: many that come at once are told in one piece. */
   #announce(about: Member, text: string): void {
     this.relay?.say(roomEncoder.encode(text));
     if (this.#news.length === 0) after(NEWS_DELAY, () => this.#tellNews());
@@ -117,7 +117,7 @@ export class Room {
     about.heard = this.#news.length;
   }
 
-  /** Tells all the news, but those who have enough to read as it is. */
+  /** Tells the news to all except those that are behind. */
   #tellNews(): void {
     const news = this.#news;
     this.#news = new Uint8Array(0);
@@ -142,13 +142,13 @@ function partsOf(line: Uint8Array, framing: Framing): Uint8Array[] {
   return [line.subarray(0, end), ...partsOf(rest, framing)];
 }
 
-/** How long joining and leaving may go untold, in ms. */
+/** How long news of joining and leaving may wait, in ms. */
 const NEWS_DELAY = 20;
 
 /** The last line that was marked: one buffer makes a room a fifth faster. */
 let roomLine = new Uint8Array(0);
 
-/** Puts a name before words made safe to look at; lasts until the next. */
+/** Puts a name before words, made safe to show; valid until the next call. */
 function marked(mark: Uint8Array, words: Uint8Array): Uint8Array {
   let isSafe = true; // as most is: ASCII without controls
   for (const byte of words) isSafe &&= byte >= 0x20 && byte <= 0x7e;
@@ -166,8 +166,8 @@ function marked(mark: Uint8Array, words: Uint8Array): Uint8Array {
 const WRITE_LIMIT = 65_536;
 /** The most bytes that wait for one member, before others wait too. */
 const MEMBER_QUEUE_LIMIT = 1_048_576;
-// It has to take some then, in ms. At 100 kB a second, the system of one whose
-// buffers are full takes nothing for 14 s, and then more than a megabyte.
+// How long it may then take nothing, in ms. With full buffers, one that reads
+// 100 kB a second takes nothing for 14 s, and then more than a megabyte.
 const STALL_TIMEOUT = 16_000;
 const STALLED = Symbol("it does not read");
 
@@ -175,7 +175,7 @@ const STALLED = Symbol("it does not read");
 class Member {
   /** Why nothing is written to it any more. */
   failure: unknown;
-  /** How much of the news it need not be told. */
+  /** How much of the news it need not be told: up to its own. */
   heard = 0;
   #queue: Uint8Array[] = [];
   /** How many bytes wait or are being written, and how many it took, ever. */
@@ -204,7 +204,7 @@ class Member {
     while (this.behind && this.#taken === before) await pause(5);
   }
 
-  /** Writes no more: what waits is lost. */
+  /** Drops what waits. */
   stop(): void {
     this.#queue = [];
     this.#queued = 0;
@@ -213,7 +213,7 @@ class Member {
   async #write(): Promise<void> {
     try {
       while (this.#queue.length > 0) {
-        // A block that all share stays as it is.
+        // A large piece, which others may share, is written without a copy.
         const average = this.#queued / this.#queue.length;
         const few = Math.max(1, WRITE_LIMIT / average);
         const pieces = this.#queue.splice(0, few);
@@ -230,7 +230,7 @@ class Member {
     }
   }
 
-  /** Its reads end as well, and end its stay. */
+  /** Closes the connection, which ends its reads and so `join`. */
   #drop(reason: unknown): void {
     this.failure ??= reason;
     this.stop();

@@ -6,22 +6,22 @@ import { isGonePeer } from "../tcp/errors.ts";
 import { chunks, concatenate, copy, discard } from "../tcp/stream.ts";
 import { farewell, turn, writeAll } from "../tcp/stream.ts";
 
-// What a server answers to a message; in `raw`, to what a read gives. The next
-// message overwrites it: keep a `slice()` of it, if anything.
+// Makes the reply to a message; in `raw`, to what one read gives. The next
+// message overwrites this one: to keep it, take a `slice()`.
 export type Reply = (message: Uint8Array) => Uint8Array;
 
-/** The reply of an echo. For this one `answer` decodes and encodes nothing. */
+/** An echo's reply: `answer` sends raw bytes and whole lines as they are. */
 export const unchanged: Reply = (message) => message;
 
 /** What one write sends at most, unless a single reply is longer. */
 const FULL_BATCH = 65_536; // bytes
-/** More short replies take long enough for other clients to notice. */
+/** More short replies in one go would keep other clients waiting. */
 const MANY_REPLIES = 1024;
-// Where replies of one connection at a time are put together for one write:
-// nothing waits between the first of them and the copy that is sent.
+// Replies are put together here for one write. All connections share it: nothing
+// is awaited between the first reply and the copy that is sent.
 const batchBuffer = new Uint8Array(2 * FULL_BATCH);
 
-/** Answers every message, those before a bad one too; `send` gets replies. */
+/** Answers every message, up to a bad one; `send` gets the replies. */
 export function answer(
   conn: Deno.Conn,
   framing: Framing,
@@ -54,7 +54,7 @@ export function answer(
     }
   }
 
-  // A function of its own: an idle connection in `raw` does without its memory.
+  // A function of its own: an idle connection in `raw` saves its memory.
   async function answerAll(): Promise<void> {
     let inLine = false;
     for await (let chunk of chunks(conn, { reuse: true })) {
@@ -63,8 +63,8 @@ export function answer(
         const end = chunk.lastIndexOf(FEED) + 1;
         const whole = chunk.subarray(start, end);
         inLine = end < chunk.length;
-        // They go back as they lie there, in a third of the time. None is over
-        // the limit if all together are not, or has a CR to lose if there is none.
+        // They go back as they are, in a third of the time: none is over the
+        // limit if all together are not, and without a CR none can lose one.
         if (whole.length <= framing.maxFrameLength && !whole.includes(RETURN)) {
           const head = chunk.subarray(0, start);
           if (start > 0) await answerEach(decoder.push(head));
@@ -101,17 +101,17 @@ export async function greet(conn: Deno.Conn, greeting: Uint8Array) {
 
 /** Sends printable characters until the client goes. */
 export async function generateCharacters(conn: Deno.Conn): Promise<void> {
-  // Each line starts one character later, so that after 95 all comes again.
+  // Each line starts one character later, so after 95 lines it repeats.
   const pattern = Uint8Array.from({ length: 9 * 95 * 74 }, (_, i) => {
     const [line, column] = [Math.floor(i / 74), i % 74];
     return column < 72 ? 0x20 + (line + column) % 95 : [13, 10][column - 72];
   });
-  // What a client says meanwhile is thrown away; its end is no reason to stop.
+  // What a client says meanwhile is thrown away; its end does not stop us.
   discard(conn).catch(() => {});
   try {
     for (;;) await writeAll(conn, pattern);
   } catch (error) {
-    // Going away is the only way a client has to end this.
+    // A client can end this only by going away.
     if (error instanceof Deno.errors.BrokenPipe || isGonePeer(error)) return;
     throw error;
   }

@@ -1,4 +1,4 @@
-// Connecting, and what is known before: addresses of names, certificates.
+// Connecting, and what it needs first: addresses of names, certificates.
 import { type Address, formatAddress, type NetAddress } from "../address.ts";
 import { parseAddress, permissionFor } from "../address.ts";
 import { describeError } from "./errors.ts";
@@ -6,9 +6,9 @@ import { after, patiently, pause, unlessGone } from "./stream.ts";
 
 /** Options for {@linkcode connect}. */
 export interface ConnectOptions {
-  /** Gives up when aborted; what is connected by then stays so. */
+  /** Gives up when aborted; a connection that is made stays open. */
   signal?: AbortSignal;
-  /** Time for an attempt, with name and TLS, in ms. @default {10_000} */
+  /** Time for one attempt, with name and TLS, in ms. @default {10_000} */
   timeout?: number;
   /** Certificates of authorities to trust besides the usual, as PEM text. */
   caCerts?: string[];
@@ -28,7 +28,7 @@ export interface ConnectOptions {
  * @returns The connection, ready for the first byte.
  * @throws {Deno.errors.ConnectionRefused} If nobody listens there.
  * @throws {Deno.errors.TimedOut} If it takes longer than `timeout`.
- * @throws {Deno.errors.InvalidData} If the certificate is not to be trusted.
+ * @throws {Deno.errors.InvalidData} If the certificate is not trusted.
  * @throws {Deno.errors.NotCapable} If Deno's permissions do not cover it.
  * @throws {unknown} The reason of `signal`, if it is aborted.
  *
@@ -46,7 +46,7 @@ export async function connect(
   const { signal = new AbortController().signal } = options;
   for (let attempt = 0;; attempt++) {
     signal.throwIfAborted();
-    // It asks three times where nobody listens (uv_tcp_connect in libuv).
+    // Windows tries three times if refused (uv_tcp_connect in libuv).
     const isShort = Deno.build.os === "windows" && timeout < 2500;
     const advice = isShort ? "; Windows takes 2s to hear of a refusal" : "";
     const silence = `no answer within ${timeout / 1000}s${advice}`;
@@ -104,10 +104,10 @@ async function openConnection(
   return tls;
 }
 
-/** Connects, but not to oneself. */
+/** Connects, but never to itself. */
 export async function dial(to: Deno.ConnectOptions): Promise<Deno.TcpConn> {
   const conn = await Deno.connect(to);
-  // The system may choose that very port for us, and then we meet ourselves.
+  // The system may give us that very port: then we would talk to ourselves.
   if (formatAddress(conn.localAddr) !== formatAddress(conn.remoteAddr)) {
     return conn;
   }
@@ -126,9 +126,9 @@ export function certificateName(host: string): string {
   }
 }
 
-// Looks a name up as the system does, the hosts file first; `versions` are those
-// of IP that will do, the best first. `attempt` says what it is for. Deno's own
-// calls look it up each time, and `listen` stops the process meanwhile.
+// Looks a name up as the system does, the hosts file first. `versions` of IP are
+// in order of preference; `attempt` is for the error message. Deno's own calls
+// look a name up each time, and `Deno.listen` stops the process meanwhile.
 export async function resolveName<Where extends Address>(
   address: Where,
   attempt: string,
@@ -154,13 +154,13 @@ export async function resolveName<Where extends Address>(
     const { state } = Deno.permissions.querySync({ name: "net", host });
     return state === "granted" ? { ...address, ...place } : address;
   } catch (error) {
-    // Deno may use it by its name only, and looks it up itself.
+    // Deno is allowed the name only: then it looks it up itself.
     if ((error as { code?: string }).code === "EPERM") return address;
     throw describeError(error, `${attempt} ${formatAddress(address)}`, "");
   }
 }
 
-/** Reads a text file, without byte order marks: some were joined from others. */
+/** Reads a text file without byte order marks; joined files have several. */
 export async function readText(path: string): Promise<string> {
   try {
     return (await Deno.readTextFile(path)).replaceAll("\ufeff", "");
@@ -169,8 +169,8 @@ export async function readText(path: string): Promise<string> {
   }
 }
 
-// Reads what is in PEM form, a certificate or a private key. TLS takes any text for
-// a certificate, and then trusts nobody more; nobody is there to decrypt a key.
+// Reads a certificate or a private key in PEM form. TLS accepts a text without a
+// certificate, and ignores it; an encrypted key it cannot read.
 export async function readPem(path: string, what: string): Promise<string> {
   const pem = await readText(path);
   const begin = new RegExp(`-----BEGIN (RSA |EC )?${what}-----`, "i");

@@ -1,7 +1,7 @@
 // Errors of socket calls in words that say what to do about them.
 
-// Rewrites the message of an error to `Cannot ATTEMPT: reason`, and wraps what
-// is none. `permission` is the flag that Deno needs for the attempt.
+// Rewrites the message of an error to `Cannot ATTEMPT: reason`, or wraps what is
+// not an Error. `permission` is the flag that Deno needs for the attempt.
 export function describeError(
   error: unknown,
   attempt: string,
@@ -16,14 +16,14 @@ export function describeError(
   return Object.assign(error, { message });
 }
 
-/** By what the system calls it, or Deno; after a verb where that matters. */
+/** By the system's or Deno's name for it, after a verb where that matters. */
 const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
   EINVAL: "the system refuses that address, or its route leads nowhere",
   EISDIR: "standard input is a directory",
   ELOOP: "a symbolic link there leads in a circle",
   EMFILE: Deno.build.os === "windows"
-    ? "there are no sockets left" // and no ulimit, which is the shell's of Unix
+    ? "there are no sockets left" // and no ulimit, which only Unix has
     : "there are no file descriptors left; raise `ulimit -n`",
   ENAMETOOLONG: "its name is too long for a file",
   ENETUNREACH: "no route leads there (network unreachable)",
@@ -55,7 +55,7 @@ const REASONS: Record<string, string> = {
   "unix NotFound": "there is no such folder",
 };
 
-/** By a pattern of the attempt and its words, where only they tell. */
+/** By a pattern in the attempt and the message, where only they tell. */
 const WORDS: Record<string, string> = {
   ": Expired": "its certificate has expired",
   "NotValidYet": "its certificate is not valid yet; is this clock right?",
@@ -89,7 +89,7 @@ const WORDS: Record<string, string> = {
     "a link-local address needs its interface, as in [fe80::1%eth0]:1234",
   "%\\S+\\]:\\d+ .*(lookup address|not resolve)":
     "this machine has no such network interface for it",
-  // The words are another system's, on Windows in another language, too.
+  // Each system has its own words for it, Windows in several languages.
   "lookup address|getaddrinfo|nodename|not resolve|os error 1100[1-4]\\b":
     "the name does not resolve to an address",
 };
@@ -102,7 +102,7 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
   }
   const { name, message, code } = error as Error & { code?: string };
   const [, verb] = /^(?:listen on (?=unix:))?(\w*)/.exec(attempt)!;
-  // The words of another class may be a peer's.
+  // Other classes may quote a peer's words.
   const isVague = /^((Type)?Error|InvalidData|UnexpectedEof|NotSupported)$/
     .test(name);
   const said = `${attempt} ${message}`;
@@ -111,9 +111,9 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
     REASONS[`${code}`] || REASONS[name] || message;
 }
 
-// Tells whether a peer was gone before it was accepted: after a reset Deno finds
-// no address of it any more. On macOS accepting it is EINVAL and writing to it
-// EPROTOTYPE (soaccept, sosend in xnu). The listener is as good as before.
+// Tells whether a peer was gone before it was accepted: after a reset Deno does
+// not find its address. On macOS accepting it is EINVAL and writing to it
+// EPROTOTYPE (soaccept, sosend in xnu). The listener still works.
 export function isGonePeer(error: unknown): boolean {
   const { name, message, code } = Object(error);
   return /^(NotConnected|ConnectionReset|ConnectionAborted)$/.test(name) ||

@@ -1,10 +1,10 @@
 // `idleSweep`: which connections have been silent for too long.
 import { turn } from "./stream.ts";
 
-// One timer for all connections: each counts its silence from sweep to sweep, and
-// begins anew when a read or a write has ended. Asking the clock each time would
-// make reads twice as dear, and would take the time that this process was stopped
-// for silence. `timeout` is in milliseconds, and met within an eighth of it.
+// One timer for all connections: each counts its silence from sweep to sweep,
+// again from 0 after each read or write. Asking the clock each time would make
+// reads half as fast, and would count a stop of this process as silence.
+// `timeout` is in milliseconds, and met within an eighth of it.
 export function idleSweep(timeout: number) {
   const sweeps = new Set<() => void>();
   const step = timeout / 16;
@@ -15,7 +15,7 @@ export function idleSweep(timeout: number) {
 
   /** Watches a connection until disposed; `onIdle` may be called repeatedly. */
   function watch(conn: Deno.Conn, onIdle: () => void): Disposable {
-    let waiting = 0; // its reads and writes: without one, the silence is ours
+    let waiting = 0; // reads and writes under way; if none, we are silent
     let silence = 0; // below 0 while its peer may still be reading
     const noted = async <Length>(call: Promise<Length>, isWrite = false) => {
       waiting++;

@@ -23,14 +23,14 @@ const LINE_REGEXP =
   /^PROXY TCP(?:4(?=[\d. ]+\r)|(6)) ([\da-fA-F.:]+) ([\da-fA-F.:]+) (0|[1-9]\d*) (0|[1-9]\d*)\r\n$/;
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 
-/** What a byte adds to a CRC32C: bit by bit, a long header takes 1 ms. */
+/** A table for CRC32C: bit by bit, a long header would take 1 ms. */
 const CRC32C = Int32Array.from({ length: 256 }, (_, sum) => {
   for (let i = 0; i < 8; i++) sum = sum >>> 1 ^ (sum & 1 ? 0x82f63b78 : 0);
   return sum;
 });
 
 // Reads a header and not a byte more; `remoteAddr` becomes the client's. Tells
-// whether there is one: a proxy also connects to see whether all is well.
+// whether there is a client: a proxy also connects for health checks.
 export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
   let bytes = new Uint8Array(0);
   let found: ProxySource | number = "PROXY UNKNOWN\r\n".length;
@@ -41,7 +41,7 @@ export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
     conn[Symbol.dispose]();
   });
   while (typeof found === "number") {
-    // What a header claims to be long is allocated only as it comes.
+    // A header's claimed length is allocated only as it comes.
     const piece = new Uint8Array(Math.min(found, 1024));
     const read = await conn.read(piece).catch(() => null);
     if (read === null) {
@@ -96,7 +96,7 @@ function parseVersion2(bytes: Uint8Array): ProxySource | number {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const length = 16 + view.getUint16(14);
   if (bytes.length < length) return length - bytes.length;
-  // What a proxy says of itself, or of somebody unknown, is passed over.
+  // The rest is skipped if it is the proxy's own, or of an unknown client.
   if (command === 0) return null;
   if (family === 0 || transport === 0) return undefined;
   const size = [0, 4, 16, 108][family];
@@ -115,7 +115,7 @@ function parseVersion2(bytes: Uint8Array): ProxySource | number {
 /** Checks that vectors fill the rest of a header, and its CRC32C. */
 function checkVectors(header: Uint8Array<ArrayBuffer>, start: number): void {
   const view = new DataView(header.buffer);
-  let sumAt = 0; // of the first, if there is one
+  let sumAt = 0; // where the first checksum is, if any
   while (start + 3 <= header.length) {
     if (header[start] === 3) sumAt ||= start + 3;
     start += 3 + view.getUint16(start + 1);

@@ -10,15 +10,15 @@ export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
 export interface ServeOptions {
   /** Stops accepting when aborted; open conversations go on to their end. */
   signal?: AbortSignal;
-  /** How long they may go on; then they are cut. @default {Infinity} */
+  /** How long they may go on then, before we close them. @default {Infinity} */
   grace?: number;
   /** Conversations at a time; more clients wait. @default {1000} */
   maxConnections?: number;
-  /** Closes a connection that is silent for so long, if given. */
+  /** Closes a connection that is silent for this long, if given. */
   idleTimeout?: number;
-  /** Serves one client, and closes the port for it. @default {false} */
+  /** Serves one client only, and closes the port. @default {false} */
   once?: boolean;
-  /** Tells, before TLS begins, whether to serve a client or to close it. */
+  /** Decides, before TLS begins, whether to serve a client. */
   admit?: (conn: Deno.Conn) => Promise<boolean>;
   /** Told of errors, with the connection if there is one; may throw to stop. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
@@ -63,13 +63,13 @@ export async function serve(
   let [talking, isClosed] = [0, false];
   let changed = Promise.withResolvers<void>();
 
-  /** Lets all that wait for a change look again. */
+  /** Lets everything that waits for a change look again. */
   function wake(): void {
     changed.resolve();
     changed = Promise.withResolvers();
   }
 
-  /** Will close a connection; its handler finds out by its next call. */
+  /** Makes a function that closes a connection; its handler then fails. */
   const closing = (conn: Deno.Conn, reason: string) => () => {
     open.set(conn, reason);
     conn[Symbol.dispose]();
@@ -79,7 +79,7 @@ export async function serve(
     for (const conn of open.keys()) if (conn !== but) closing(conn, reason)();
   }
 
-  /** Accepts nobody any more. */
+  /** Stops accepting. */
   function close(): void {
     isClosed = true;
     listener[Symbol.dispose]();
@@ -91,7 +91,7 @@ export async function serve(
     if (grace < Infinity) after(grace, () => closeAll("the server stops"));
   }
 
-  /** Carries on one conversation, whatever its handler does. */
+  /** Serves one connection to its end, whatever its handler does. */
   async function converse(conn: Deno.Conn): Promise<void> {
     open.set(conn, undefined);
     using _watch = sweep?.watch(conn, closing(conn, "it was silent too long"));
@@ -102,13 +102,13 @@ export async function serve(
       if (admit && !await admit(conn)) return;
       const tls = "handshake" in conn ? conn as Deno.TlsConn : undefined;
       if (tls) {
-        // Until a late client goes, Deno 2.9 keeps its descriptor all the same.
+        // Deno 2.9 keeps the descriptor until the client goes, all the same.
         const late = closing(conn, "it did not finish the TLS handshake");
         using _late = after(10_000, late);
         await tls.handshake();
       }
       if (once) {
-        // A scan, a failed handshake, a refused client is not the one.
+        // Only now: a scan, a refusal or a failed handshake does not count.
         if (isClosed) return;
         close();
         closeAll("another client was sooner", conn);
@@ -120,7 +120,7 @@ export async function serve(
       } finally {
         talking--;
       }
-      // A process that exits now would take the goodbye of TLS with it.
+      // If the process exited now, the goodbye of TLS would be lost.
       if (tls) await farewell(conn);
     } catch (error) {
       const reason = open.get(conn);
@@ -134,12 +134,12 @@ export async function serve(
     }
   }
 
-  /** Whether whoever connects is the one, even if gone before it is accepted. */
-  const isOpen = once && !admit && listener.constructor.name !== "TlsListener";
+  /** Whether any client is the one, even if gone before it is accepted. */
+  const anyone = once && !admit && listener.constructor.name !== "TlsListener";
 
   async function acceptAll(): Promise<void> {
     while (!isClosed) {
-      // Those who still shake hands have no place yet, but a bound, too.
+      // Clients in a TLS handshake are not talking yet, but limited, too.
       if (talking >= maxConnections || open.size - talking >= 1000) {
         await changed.promise;
         continue;
@@ -150,7 +150,7 @@ export async function serve(
         if (error instanceof Deno.errors.BadResource) return close();
         if (error instanceof Deno.errors.Interrupted) return close();
         if (isGonePeer(error)) {
-          const isTheOne = isOpen && open.size === 0;
+          const isTheOne = anyone && open.size === 0;
           const reset = new Deno.errors.ConnectionReset();
           if (isTheOne) fail(describeError(reset, "serve a client", ""));
           continue;
@@ -158,7 +158,7 @@ export async function serve(
         await Promise.try(onError, error).catch(fail);
         // A unix client whose address is not UTF-8: Deno has closed it already.
         if (error instanceof Deno.errors.InvalidData) continue;
-        // Out of descriptors, for instance: until one is free, or for a second.
+        // Out of descriptors, for instance: wait until one is free, or 1 s.
         using _timer = after(1000, wake);
         await changed.promise;
       }

@@ -1,4 +1,4 @@
-// Bytes from one place to another, and what they wait for.
+// Reading, writing and copying bytes; and pauses, deadlines and turns.
 
 /** Where bytes come from: a connection, standard input, a file. */
 export type Reader = Pick<Deno.Conn, "read">;
@@ -6,11 +6,11 @@ export type Reader = Pick<Deno.Conn, "read">;
 /** Where bytes go, perhaps not all at once: a connection, standard output. */
 export type Writer = Pick<Deno.Conn, "write">;
 
-// Less would save memory, but tear the packet of a peer that sends up to 1,024
-// bytes and takes what one `recv` gives for the whole echo.
+// Less would save memory, but a peer that sends up to 1,024 bytes, and expects
+// the whole echo from one `recv`, would get a part of it.
 const SMALLEST_BUFFER = 1024;
 const LARGEST_BUFFER = 262_144;
-/** What is looked at byte by byte is no faster for coming in larger pieces. */
+/** Code that looks at each byte gains nothing from larger pieces. */
 const LARGEST_CHUNK = 65_536;
 
 /** The buffer for the next read: large in a bulk stream, small when idle. */
@@ -23,7 +23,7 @@ function resized(buffer: Uint8Array<ArrayBuffer>, used: number, most: number) {
 }
 
 /**
- * Writes all the bytes. A single `write` may take a part of them only.
+ * Writes all the bytes. A single `write` may take only a part of them.
  *
  * @param to Where to write.
  * @param bytes What to write.
@@ -139,14 +139,14 @@ export async function duplex(
 ): Promise<{ sent: number; received: number }> {
   const failures: unknown[] = [];
 
-  /** Carries everything, then says that it was all. */
+  /** Carries everything, then tells the other that it was all. */
   async function carry(from: DuplexEnd, to: DuplexEnd): Promise<number> {
     let bytes = 0;
     for await (const chunk of chunks(from, { reuse: true })) {
       try {
         await writeAll(to, chunk);
       } catch (error) {
-        // One that has stopped reading may still have something to say.
+        // An end that has stopped reading may still have something to say.
         failures.push(error);
         break;
       }
@@ -184,15 +184,15 @@ export async function pause(milliseconds: number, signal?: AbortSignal) {
   signal?.removeEventListener("abort", resolve);
 }
 
-/** How long one may be silent where the other has ended, in milliseconds. */
+/** How long one end may be silent once the other has ended, in ms. */
 export const SILENCE = 250;
 
 /** The longest step of a deadline, in milliseconds. */
 const DEADLINE_STEP = 250;
 
-// Calls something after so many milliseconds, unless disposed before. Of the time
-// that this process was stopped (SIGSTOP, a sleeping machine) no more than a step
-// counts, and what came meanwhile can be read before the call.
+// Calls `act` after so many milliseconds, unless disposed before. A stop of this
+// process (SIGSTOP, a sleeping machine) counts as one step at most, and what
+// came meanwhile can be read before the call.
 export function after(milliseconds: number, act: () => void): Disposable {
   let isOver = false;
   const step = (left: number) => {
@@ -219,13 +219,13 @@ export async function patiently<Value>(attempt: () => Promise<Value>) {
   }
 }
 
-/** Once the peer has gone, macOS refuses more: soshutdown and sosetopt in xnu. */
+/** Rethrows, unless the peer has gone (EINVAL: soshutdown, sosetopt in xnu). */
 export function unlessGone(error: unknown): void {
   const { name, code } = Object(error);
   if (name !== "NotConnected" && code !== "EINVAL") throw error;
 }
 
-/** What is thrown away, of all connections alike, goes here. */
+/** All connections share it for what they throw away. */
 const nowhere = new Uint8Array(65_536);
 
 /** Reads everything and says nothing. */
@@ -245,7 +245,7 @@ export async function farewell(conn: Deno.Conn): Promise<void> {
       if (length === null) return;
     }
   } catch {
-    // It has what it was sent, however it leaves.
+    // The peer has what it was sent; how it leaves does not matter.
   }
 }
 
@@ -254,7 +254,7 @@ export const standardInput: Reader = {
   read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
 };
 
-/** Opens it; the abort of the signal ends a read that waits for a line, too. */
+/** Opens standard input; aborting the signal ends even a read that waits. */
 export function openInput(signal?: AbortSignal): Reader | Promise<Reader> {
   // On request: what is typed.
   if (Deno.stdin.isTerminal()) return openKeyboard(signal);
@@ -263,7 +263,7 @@ export function openInput(signal?: AbortSignal): Reader | Promise<Reader> {
   return standardInput;
 }
 
-// On request: on Windows Deno.stdin gives no UTF-8 of it (denoland/deno#18240).
+// On request: on Windows Deno.stdin gives no UTF-8 (denoland/deno#18240).
 async function openKeyboard(signal?: AbortSignal): Promise<Reader> {
   const { stdin } = await import("node:process");
   signal?.addEventListener("abort", () => stdin.destroy());
@@ -280,8 +280,8 @@ async function openKeyboard(signal?: AbortSignal): Promise<Reader> {
   };
 }
 
-// Yields to the event loop. A socket that is ready answers without that, so a
-// function that has much to do for a single peer calls this now and then.
+// Yields to the event loop. Reads and writes of a ready socket do not, so a
+// function with much to do for a single peer calls this now and then.
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

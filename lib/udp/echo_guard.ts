@@ -4,19 +4,19 @@ const REMEMBERED = 4096; // different datagrams
 
 // A peer that echoes looks like a person who repeats "hello". So of equal
 // datagrams of one peer 32 are answered, and then one is not, which ends a loop;
-// a peer that is no echo misses one in 33.
+// a peer that is no echo misses one answer in 33.
 export class EchoGuard {
   /** How often each was answered, the least recent first. */
   #answered = new Map<string, number>();
 
   constructor(readonly own: Deno.NetAddr) {}
 
-  /** Says why a datagram must not be answered, or takes note that it is. */
+  /** Says why a datagram must not be answered, or notes that it is. */
   objection(payload: Uint8Array, peer: Deno.NetAddr): string | undefined {
     const { hostname, port } = peer;
     // echo, daytime, qotd and chargen
     if ([7, 13, 17, 19].includes(port)) return `port ${port} answers anything`;
-    // Bound to all addresses, it has those of the loopback for certain.
+    // A socket bound to all addresses surely has those of loopback.
     const isOwn = hostname === this.own.hostname ||
       /^(0\.0\.0\.0|::)$/.test(this.own.hostname) &&
         /^(::ffff:)?127\.|^::1$/.test(hostname);

@@ -1,4 +1,4 @@
-// Multicast groups: how one is written, where to bind for them, and joining.
+// Multicast groups: reading one, where to bind for them, and joining.
 import { type NetAddress, parseAddress } from "../address.ts";
 import { describeError } from "../tcp/errors.ts";
 
@@ -19,7 +19,7 @@ export function parseGroup(text: string): Group {
   const [anyInterface, form] = hostname.includes(":")
     ? ["0", /^\d{1,9}$/]
     : ["0.0.0.0", /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/];
-  // By an address Deno cannot find it; the loopback interface is always 1.
+  // For IPv6 Deno takes only a number; the loopback interface is always 1.
   const on = (name ?? anyInterface).replace(/^::1$/, "1");
   const isGroup = isMulticast(hostname) && !hostname.includes("%");
   if (isGroup && form.test(on)) return { hostname, on };
@@ -28,9 +28,9 @@ export function parseGroup(text: string): Group {
   );
 }
 
-// Reads groups, and binds to the group itself, or it hears everybody, if there is
-// but one and the system can. Windows cannot, and none can for groups of a link
-// (`ff02::`).
+// Reads groups. Binds to the group itself if there is only one and the system
+// can: else the socket hears everybody. Windows cannot, and no system can for
+// groups of a link (`ff02::`).
 export function bindToGroups(
   bound: { address: NetAddress; shared: boolean },
   texts: string[],

@@ -1,11 +1,11 @@
 // `seriesOf`: the datagrams that a sender sends; `paceOf`: when each is due.
 import { concatenate, pause, type Reader, turn } from "../tcp/stream.ts";
 
-/** Gives the datagrams: texts, or, where nothing says what to send, lines. */
+/** Gives the datagrams: of `texts`, of made-up text, or of the input. */
 export function seriesOf(
   texts: string[],
   { count, size, raw }: { count?: number; size?: number; raw?: boolean },
-  header: number, // so many bytes are left free in each
+  header: number, // bytes left free at the start of each
   open: () => Reader | Promise<Reader>,
   version: number, // of IP
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
@@ -31,7 +31,7 @@ export function seriesOf(
   }
 
   const made = texts.map((text) => datagramOf(new TextEncoder().encode(text)));
-  const total = (count ?? 1) * made.length; // 0 if nobody knows
+  const total = (count ?? 1) * made.length; // 0 if not known
 
   async function* datagrams() {
     for (let i = 0; i < total; i++) yield made[i % made.length];
@@ -63,12 +63,12 @@ export function paceOf(interval: number, signal: AbortSignal) {
   const start = performance.now();
   let [turns, last] = [0, -Infinity];
   return async () => {
-    // No delay adds up, and what is late follows at four times the pace.
+    // Delays do not add up: what is late follows, at four times the pace.
     const due = Math.max(start + interval * turns++, last + interval / 4);
-    // Between many at full speed, signals and answers are heard.
+    // At full speed, this lets signals and answers in.
     if (interval === 0 && turns % 32 === 0) await turn();
     const left = () => due - performance.now();
-    // A timer of Deno's is late by up to 2.5 ms, on Windows by 14.
+    // Deno's timers are late by up to 2.5 ms, on Windows by 14.
     const early = left() - 2.5;
     if (early > 0) await pause(early, signal);
     // Exact to the microsecond, but it stops the whole process: 1 ms at most.
