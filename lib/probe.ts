@@ -261,7 +261,7 @@ const SELF_SIGNED =
 
 /** Says which step failed, and each reason once, with its addresses. */
 function failureOf(target: WebTarget, rows: Candidate[]) {
-  // One that was connected came further than those that were not.
+  // An address that connected came further than those that did not.
   const furthest = rows.filter(({ step }) => !step.endsWith("connect"));
   const failed = furthest.length > 0 ? furthest : rows;
   const [{ step }] = failed;

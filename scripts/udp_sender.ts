@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net --unstable-net
 /**
- * Sends datagrams over UDP: the messages that the command line gives, lines of
- * standard input, or as many as it is told to, at an even pace.
+ * Sends datagrams over UDP: messages of the command line, lines of standard
+ * input, or made-up text, at an even pace.
  *
  *     deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
  *     deno run --unstable-net --allow-net=0.0.0.0:0,127.0.0.1:8080 scripts/udp_sender.ts 127.0.0.1:8080 "Hello, my name is Henry"
@@ -44,9 +44,9 @@ export const command: Command<typeof OPTIONS> = {
   headings: { count: "What it sends", wait: "Answers", bind: "The way" },
   epilogue: `
 Messages:   each MESSAGE is a datagram; without one each line of standard input
-            is one; with --count or --size made-up text is. It has at most
-            65507 bytes over IPv4, 65527 over IPv6; of these --number
-            takes 20, at the start: mark, run, sequence, total, time
+            is one, or made-up text with --count or --size; a datagram holds
+            at most 65507 bytes over IPv4, 65527 over IPv6; --number takes 20
+            of them, at the start: mark, run, sequence, total, time
 Addresses:  127.0.0.1:8080 :8080 [::1]:8080 239.1.2.3:8080 (a group)
             --bind 127.0.0.1  --bind :5000  --bind [::1]:5000
 

@@ -61,7 +61,7 @@ export class ClientLog {
     this.tell("dropped", conn, `: ${reason}`, { reason });
   }
 
-  /** Tells of a stop, and that it may take so many milliseconds. */
+  /** Tells of a stop, and how long it may take, in milliseconds. */
   stopping(grace: number): void {
     if (this.#served.size === 0) return;
     const most = `${grace / 1000}s to end; a second signal ends them at once`;

@@ -31,7 +31,7 @@ function wake(): void {
 /** Types a line into the chat; gives why it is not sent, if it is not. */
 let keyboard: ((line: string) => string) | undefined;
 
-/** Lets an input give what is entered on the page, too. */
+/** Adds lines that are entered on the page to an input. */
 function typeInto(input: AsyncIterator<Uint8Array, void>) {
   const read = input.next.bind(input);
   let isUsed = false;

@@ -110,7 +110,7 @@ class ObservedSocket {
       const step = { time, name, what, c, python, socket, type, peer, bytes };
       for (const tell of stepListeners) tell({ ...step, failed });
     } catch {
-      // A program may call with anything; Deno says what is wrong with that.
+      // A program may pass anything; Deno says what is wrong with it.
     }
   }
 
@@ -171,7 +171,7 @@ function streamsOf(socket: Loose) {
   return { readable, writable };
 }
 
-/** What is called in place of Deno's functions, and given the real one first. */
+/** Called in place of Deno's functions; each gets the real one first. */
 const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
   connect(real, options) {
     const observed = new ObservedSocket();

@@ -101,7 +101,7 @@ export async function pipe(
     await endInput();
   }
 
-  /** Ends what is sent; an answer may still come. */
+  /** Half-closes at the end of the input; an answer may still come. */
   async function endInput(): Promise<void> {
     hasInput = false;
     await conn.closeWrite().catch(unlessGone);

@@ -34,7 +34,7 @@ const ABSENCE = 6000;
 /** Most servers known at a time: anyone who can publish can invent some. */
 const MOST_SERVERS = 1000;
 
-/** Joins a room with those of other servers, by the same NATS. */
+/** Joins a room with those of other servers that use the same NATS. */
 export async function openRelay(
   room: Pick<Room, "size" | "hear">,
   { transport, hostname, port }: NetAddress,

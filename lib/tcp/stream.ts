@@ -108,7 +108,7 @@ export async function* chunks(
   }
 }
 
-/** One end of a conversation: a connection, or what is like one. */
+/** One end of a conversation: a connection, or something like one. */
 export type DuplexEnd = Reader & Writer & Pick<Deno.Conn, "closeWrite">;
 
 /**

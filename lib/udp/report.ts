@@ -1,4 +1,4 @@
-// What a receiver says at its end: `Reception`.
+// `Reception`: counts what a receiver gets, and reports it at the end.
 import { format } from "@std/fmt/bytes";
 import type { Log } from "../command/log.ts";
 import { HEADER_LENGTH, type Report, Statistics, STOPPED } from "../stats.ts";
