@@ -20,7 +20,7 @@ export interface ServeOptions {
   once?: boolean;
   /** Decides, before TLS begins, whether to serve a client. */
   admit?: (conn: Deno.Conn) => Promise<boolean>;
-  /** Told of errors, with the connection if there is one; may throw to stop. */
+  /** Told of errors, which nobody sees else, and where; may throw to stop. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
 }
 
