@@ -106,8 +106,9 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
   const isVague = /^((Type)?Error|InvalidData|UnexpectedEof|NotSupported)$/
     .test(name);
   const said = `${attempt} ${message}`;
-  const words = Object.keys(WORDS).find((one) => RegExp(one).test(said));
-  return (isVague && WORDS[`${words}`]) || REASONS[`${verb} ${name}`] ||
+  const words = isVague &&
+    Object.keys(WORDS).find((one) => RegExp(one).test(said));
+  return (words && WORDS[words]) || REASONS[`${verb} ${name}`] ||
     REASONS[`${code}`] || REASONS[name] || message;
 }
 

@@ -97,8 +97,11 @@ export async function serve(
     using _watch = sweep?.watch(conn, closing(conn, "it was silent too long"));
     try {
       // A message must not wait for the acknowledgement of the one before it.
-      const tcp = conn as Partial<Deno.TcpConn>;
-      await Promise.try(() => tcp.setNoDelay?.()).catch(unlessGone);
+      try {
+        (conn as Partial<Deno.TcpConn>).setNoDelay?.();
+      } catch (error) {
+        unlessGone(error);
+      }
       if (admit && !await admit(conn)) return;
       const tls = "handshake" in conn ? conn as Deno.TlsConn : undefined;
       if (tls) {
