@@ -133,9 +133,11 @@ export async function pipe(
   stop.addEventListener("abort", stopInput);
   if (stop.aborted) stopInput();
   for (const end of [output.failed, signal]) {
-    // That its input was cut off is said where that is known.
-    const stopIt = () => isCut ? over.resolve() : over.reject(end?.reason);
-    end?.addEventListener("abort", stopIt);
+    end?.addEventListener("abort", () => {
+      // What is still being sent after a stop was cut off, which is said below.
+      if (isCut && isWriting) over.resolve();
+      else over.reject(end.reason);
+    });
   }
   try {
     await over.promise;
