@@ -109,7 +109,8 @@ Examples:
       const about = { peer: from, bytes: payload.length };
       if (isNew && view.isShown) log.info("peer", `From ${from}:`, about);
       if (log.verbose) {
-        log.debug("datagram", `${about.bytes} bytes from ${from}`, about);
+        const unit = about.bytes === 1 ? "byte" : "bytes";
+        log.debug("datagram", `${about.bytes} ${unit} from ${from}`, about);
       }
       const body = view.body(payload, from);
       if (!body) continue;

@@ -46,7 +46,7 @@ export async function openPrompt(): Promise<Prompt> {
         yield value;
       }
     },
-    tell: (text) => log.error(text),
+    tell: log.error,
     async write(bytes) {
       isEnded = bytes.at(-1) === FEED;
       const text = () => new TextEncoder().encode(safe.push(bytes));

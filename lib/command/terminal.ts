@@ -45,7 +45,6 @@ export async function openTerminal() {
   let refusal = NOBODY; // why a line that is entered now is not sent
   let [arrival, timer]: [number, unknown] = [0, undefined];
   const arrow = () => refusal ? "" : " -> ";
-  const tell = (text: string) => log.error(text);
   const { write } = log;
   if (Deno.stderr.isTerminal()) {
     log.write = (text) => draw(() => screen.write(text));
@@ -56,7 +55,7 @@ export async function openTerminal() {
     if (shown === unfinished) unfinished = "";
     shown = "";
     editor.setPrompt(arrow());
-    if (refusal && line) tell(`Not sent, ${refusal}: ${line}`);
+    if (refusal && line) log.error(`Not sent, ${refusal}: ${line}`);
     else editor.prompt();
   });
   // Ctrl-D ends the input of one chat only.
@@ -118,7 +117,7 @@ export async function openTerminal() {
   }
 
   return {
-    tell,
+    tell: log.error,
     async *lines(signal: AbortSignal) {
       begin("");
       signal.addEventListener("abort", () => {

@@ -2,7 +2,7 @@
 import { type Address, formatAddress, type NetAddress } from "../address.ts";
 import { parseAddress, permissionFor } from "../address.ts";
 import { describeError } from "./errors.ts";
-import { after, patiently, pause, unlessGone } from "./stream.ts";
+import { after, patiently, pause, sendAtOnce } from "./stream.ts";
 
 /** Options for {@linkcode connect}. */
 export interface ConnectOptions {
@@ -89,8 +89,7 @@ async function openConnection(
   const name = address.transport === "tls" &&
     certificateName(serverName ?? hostname);
   const conn = await dial({ hostname, port, signal });
-  // A message must not wait for the acknowledgement of the one before it.
-  await Promise.try(() => conn.setNoDelay()).catch(unlessGone);
+  await sendAtOnce(conn);
   if (!name) return conn;
   const tls = await Deno.startTls(conn, { hostname: name, caCerts });
   // Deno's handshake takes no signal, but closing the connection ends it.

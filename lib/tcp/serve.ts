@@ -1,7 +1,7 @@
 // The accept loop, and the conversations that it starts.
 import { describeError, isGonePeer } from "./errors.ts";
 import { idleSweep } from "./idle.ts";
-import { after, farewell, unlessGone } from "./stream.ts";
+import { after, farewell, sendAtOnce } from "./stream.ts";
 
 /** Carries on one conversation; the connection is closed when it returns. */
 export type Handler = (conn: Deno.Conn) => Promise<unknown> | void;
@@ -96,12 +96,7 @@ export async function serve(
     open.set(conn, undefined);
     using _watch = sweep?.watch(conn, closing(conn, "it was silent too long"));
     try {
-      // A message must not wait for the acknowledgement of the one before it.
-      try {
-        (conn as Partial<Deno.TcpConn>).setNoDelay?.();
-      } catch (error) {
-        unlessGone(error);
-      }
+      await sendAtOnce(conn as Partial<Deno.TcpConn>);
       if (admit && !await admit(conn)) return;
       const tls = "handshake" in conn ? conn as Deno.TlsConn : undefined;
       if (tls) {

@@ -225,6 +225,11 @@ export function unlessGone(error: unknown): void {
   if (name !== "NotConnected" && code !== "EINVAL") throw error;
 }
 
+/** Lets no message wait for the acknowledgement of the one before it. */
+export async function sendAtOnce(conn: Partial<Deno.TcpConn>) {
+  await Promise.try(() => conn.setNoDelay?.()).catch(unlessGone);
+}
+
 /** All connections share it for what they throw away. */
 const nowhere = new Uint8Array(65_536);
 

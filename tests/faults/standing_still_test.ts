@@ -54,8 +54,7 @@ Deno.test(
   RUDE,
   async () => {
     await using receiver = withPipe("unread 1", "udp_receiver.ts", [ANY_PORT]);
-    const said = await receiver.stderr(/Listening on udp:\S+\n/);
-    const port = Number(/:(\d+)\n/.exec(said)![1]);
+    const port = await receiver.port();
     using socket = new Udp();
     const to = { ...socket.address, port };
     for (let i = 0; i < 100; i++) {
@@ -102,8 +101,7 @@ for (
     async () => {
       const command = [ANY_PORT, ...args];
       await using server = withPipe(how, "tcp_server.ts", command);
-      const said = await server.stderr(/127\.0\.0\.1:\d+/);
-      const port = Number(/127\.0\.0\.1:(\d+)/.exec(said)![1]);
+      const port = await server.port();
       for (let i = 0; i < 3000; i++) {
         using conn = await within(Deno.connect({ port }));
         await writeAll(conn, "x\n");
@@ -134,8 +132,7 @@ Deno.test(
   async () => {
     const command = [ANY_PORT, "-m", "chat"];
     await using server = withPipe("unread terminal", "tcp_server.ts", command);
-    const said = await server.stderr(/127\.0\.0\.1:\d+/);
-    const port = Number(/127\.0\.0\.1:(\d+)/.exec(said)![1]);
+    const port = await server.port();
     using conn = await Deno.connect({ port });
     await writeAll(conn, "a line of what it is to show\n".repeat(10_000));
     await pause(1000); // until it has more to show than fits
@@ -392,8 +389,7 @@ Deno.test(
   async () => {
     const args = [ANY_PORT, "--timeout", "1s", "--count", "2"];
     await using receiver = start("udp_receiver.ts", args);
-    const said = await receiver.stderr(/Listening on udp:\S+\n/);
-    const port = Number(/:(\d+)\n/.exec(said)![1]);
+    const port = await receiver.port();
     using socket = new Udp();
     await socket.send("one", port);
     await receiver.stdout("one");

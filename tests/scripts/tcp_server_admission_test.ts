@@ -1,6 +1,10 @@
 /** tcp_server.ts: who is let in, whom --once counts, and what it exits with. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { hasOpenssl, makeCertificates } from "../support/certificates.ts";
+import {
+  hasOpenssl,
+  makeCertificates,
+  startWithTls,
+} from "../support/certificates.ts";
 import {
   closedPort,
   COPIES,
@@ -197,25 +201,27 @@ onRequest(
 
 const TLS = { ignore: !hasOpenssl || !hasPython };
 
+/** A client that trusts this authority, and gets its echo. */
+function sayHi(port: number, authority: string) {
+  const args = [`tls://localhost:${port}`, "--ca", authority, "--send", "hi"];
+  const permissions = ["--allow-net", "--allow-read"];
+  return run("tcp_client.ts", args, { permissions });
+}
+
 Deno.test(
   "tcp_server.ts --once waits for a client that shakes hands",
   TLS,
   async () => {
     await using made = await makeCertificates();
-    const { certFile, keyFile } = made.good;
-    const args = ["--once", "--cert", certFile, "--key", keyFile];
-    const permissions = ["--allow-net", "--allow-read"];
-    const [server, port] = await serverWith(args, { permissions });
-    await using _ = server;
+    await using server = startWithTls(made.good, "--once");
+    const port = await server.port();
     for (const words of ["", "GET / HTTP/1.0\r\n\r\n"]) {
       await ask(port, words).catch(() => {});
     }
     await server.stderr(/(dropped: .*\n.*){2}/);
     // One that is still shaking hands does not keep the other from leaving.
     using late = await Deno.connect({ port });
-    const client = await run("tcp_client.ts", [
-      ...[`tls://localhost:${port}`, "--ca", made.ca.certFile, "--send", "hi"],
-    ], { permissions });
+    const client = await sayHi(port, made.ca.certFile);
     assertEquals([client.code, client.stdout], [0, "hi\n"]);
     const { code, stderr } = await server.ended();
     assertEquals(stderr.match(/ connected\n/g)!.length, 1);
@@ -229,15 +235,10 @@ Deno.test(
   { ...STOPPING, ignore: TLS.ignore || STOPPING.ignore },
   async () => {
     await using made = await makeCertificates();
-    const { certFile, keyFile } = made.good;
-    const args = ["--once", "--cert", certFile, "--key", keyFile];
-    const permissions = ["--allow-net", "--allow-read"];
-    const [server, port] = await serverWith(args, { permissions });
-    await using _ = server;
+    await using server = startWithTls(made.good, "--once");
+    const port = await server.port();
     await resetWhileStopped(server, port, "", 's.sendall(b"\\x16\\x03")');
-    const client = await run("tcp_client.ts", [
-      ...[`tls://localhost:${port}`, "--ca", made.ca.certFile, "--send", "hi"],
-    ], { permissions });
+    const client = await sayHi(port, made.ca.certFile);
     assertEquals([client.code, client.stdout], [0, "hi\n"]);
     assertEquals((await server.ended()).code, 0);
   },
@@ -248,12 +249,8 @@ Deno.test(
   { ...needs("signals"), ignore: TLS.ignore || !has("signals") },
   async () => {
     await using made = await makeCertificates();
-    const { certFile, keyFile } = made.good;
-    const [server, port] = await serverWith(
-      ["--cert", certFile, "--key", keyFile],
-      { permissions: ["--allow-net", "--allow-read"] },
-    );
-    await using _ = server;
+    await using server = startWithTls(made.good);
+    const port = await server.port();
     for (let client = 0; client < 11; client++) await ask(port);
     server.process.kill("SIGTERM");
     const { code, stderr } = await server.ended();
