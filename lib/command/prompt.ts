@@ -35,7 +35,7 @@ export async function openPrompt(): Promise<Prompt> {
     async *lines(signal) {
       signal.addEventListener("abort", () => {
         const end = new TextEncoder().encode(`${safe.finish()}\n`);
-        if (isSeen && !isEnded) print(end).catch(() => {});
+        if (isSeen && !isEnded) Deno.stdout.writeSync(end); // before the log
         isEnded = true;
       });
       for (;;) {
