@@ -3,9 +3,9 @@
 // draws where the time went.
 import { formatAddress, type NetAddress, parseAddress } from "./address.ts";
 import { permissionFor } from "./address.ts";
-import { dial } from "./tcp/connect.ts";
+import { certificateName, dial } from "./tcp/connect.ts";
 import { reasonFor } from "./tcp/errors.ts";
-import { after, pause, type Reader, writeAll } from "./tcp/stream.ts";
+import { after, chunks, pause, type Reader, writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
 /** The server to ask, and for which page. */
@@ -28,12 +28,11 @@ type Step = { name: StepName; start: number; milliseconds: number };
 /** An address, or the name for the system to resolve, and how it did. */
 class Candidate {
   address: string;
-  /** `late`: another one won while this was connecting, or was faster. */
+  /** `late`: another one had won before. */
   outcome: "won" | "late" | "failed" | "untried" = "untried";
   about = "not needed"; // the outcome, in words
   step: StepName; // how far it went
   milliseconds?: number; // until it connected or failed
-  status?: string;
   steps: Step[] = []; // if `all` are tried
 
   /** `byName` says why the system has to resolve the name. */
@@ -51,80 +50,68 @@ export async function probe(
 ) {
   const { tls, path } = target;
   const host = formatAddress(target);
-  // What certificates and web servers know it by: no zone, no final dot, and not
-  // the usual port.
-  const hostname = target.hostname.replace(/%.*|\.$/, "");
+  const hostname = certificateName(target.hostname);
   const server = formatAddress({ ...target, hostname })
-    .replace(tls ? /:443$/ : /:80$/, "");
-  const request =
-    `HEAD ${path} HTTP/1.1\r\nHost: ${server}\r\nConnection: close\r\n\r\n`;
+    .replace(tls ? /:443$/ : /:80$/, ""); // not the usual port
+  const head = `HEAD ${path} HTTP/1.1\r\nHost: ${server}\r\n`;
+  const request = new TextEncoder().encode(`${head}Connection: close\r\n\r\n`);
+  const steps: Step[] = [];
+  let way = steps;
 
-  /** Times a step and adds it to a way, even if it fails. */
-  function time<T>(way: Step[], name: StepName, take: () => Promise<T>) {
+  /** Adds a step to the way, even if it fails. */
+  async function time<T>(name: StepName, work: Promise<T>): Promise<T> {
     tell(`${name} ...`);
     const begin = performance.now();
-    return take().finally(() => {
+    return await work.finally(() => {
       const milliseconds = performance.now() - begin;
       way.push({ name, start: totalOf(way), milliseconds });
     });
   }
 
-  /** Asks the first of these addresses that accepts a connection. */
-  async function visit(rows: Candidate[], way: Step[], timeout: number) {
-    const over = new AbortController();
-    const seconds = Number((timeout / 1000).toPrecision(2));
-    const silence = `nothing came back within ${seconds}s`;
-    const late = new Deno.errors.TimedOut(silence);
-    using _deadline = after(timeout, () => over.abort(late));
-    const connecting = () => connectToFirst(rows, over.signal);
-    const winner = await time(way, rows[0].step, connecting);
-    if (!winner) return;
-    const { row, tcp } = winner;
-    let conn: Deno.Conn = tcp;
-    over.signal.addEventListener("abort", () => conn[Symbol.dispose]());
-    try {
-      if (tls) {
-        row.step = "tls";
-        const secure = conn = await Deno.startTls(tcp, { hostname });
-        await time(way, row.step, () => secure.handshake());
-      }
-      row.step = "first byte";
-      const answer = new Uint8Array(8192);
-      const length = await time(way, row.step, async () => {
-        await writeAll(conn, new TextEncoder().encode(request));
-        return await conn.read(answer);
-      });
-      row.status = await readStatusLine(conn, answer, length);
-      if (all) row.about = row.status;
-    } catch (error) {
-      // A read that we end by closing does not say why.
-      fail(row, over.signal.aborted ? late : error);
-    }
-    over.abort();
-  }
-
-  const steps: Step[] = [];
   const isAddress = /:|^\d+(\.\d+){3}$/.test(target.hostname);
   // If the name servers are silent, half of the time is left for the system.
   const addresses = isAddress
     ? [new Candidate(target)]
-    : await time(steps, "resolve", () => resolve(target, timeout / 2));
+    : await time("resolve", resolve(target, timeout / 2));
   if (addresses[0].byName === NOT_ASKED) steps.pop(); // it took no time
   tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
-  const left = Math.max(0, timeout - totalOf(steps));
-  if (!all) await visit(addresses, steps, left);
-  else {
-    // Every address gets its share of the time, however long the others take.
-    const share = left / addresses.length;
-    for (const row of addresses) await visit([row], row.steps, share);
+  // They race, or each has its share of the time for itself.
+  const groups = all ? addresses.map((row) => [row]) : [addresses];
+  const share = Math.max(0, timeout - totalOf(steps)) / groups.length;
+  const seconds = Number((share / 1000).toPrecision(2));
+  const late = new Deno.errors.TimedOut(`nothing came back within ${seconds}s`);
+  let won: { winner: string; status: string } | undefined;
+  for (const rows of groups) {
+    if (all) way = rows[0].steps;
+    const over = new AbortController();
+    using _deadline = after(share, () => over.abort(late));
+    const connecting = connectToFirst(rows, over.signal);
+    const connected = await time(rows[0].step, connecting);
+    if (!connected) continue;
+    const { row, tcp } = connected;
+    let conn: Deno.Conn = tcp;
+    over.signal.addEventListener("abort", () => conn[Symbol.dispose]());
+    try {
+      if (tls) {
+        const secure = conn = await Deno.startTls(tcp, { hostname });
+        await time("tls", secure.handshake());
+      }
+      const asked = writeAll(conn, request);
+      const answer = asked.then(() => readStatusLine(conn));
+      const status = await time("first byte", answer);
+      if (won) row.outcome = "late";
+      if (all) row.about = won ? status : `${status}  (it won)`;
+      won ??= { winner: row.address, status };
+    } catch (error) {
+      row.step = way.at(-1)!.name;
+      // A read that we end by closing does not say why.
+      fail(row, over.signal.aborted ? late : error as Error);
+    }
+    over.abort();
   }
-  const [won, ...slower] = addresses.filter(({ outcome }) => outcome === "won")
-    .sort((a, b) => totalOf(a.steps) - totalOf(b.steps));
-  for (const row of slower) row.outcome = "late";
-  const { address: winner, status } = won ?? {};
   const error = won ? undefined : failureOf(target, addresses);
   const total = totalOf(steps);
-  return { host, tls, path, addresses, steps, total, winner, status, error };
+  return { host, tls, path, addresses, steps, total, ...won, error };
 }
 
 function totalOf(steps: Step[]): number {
@@ -133,7 +120,7 @@ function totalOf(steps: Step[]): number {
 
 /** Why the system has to resolve a name. */
 const NOT_ASKED = "Deno may not ask the name servers";
-const DNS_SILENT = "DNS does not answer";
+const NO_ANSWER = "DNS gives no address for it";
 
 /** Finds the addresses, or why the system has to. */
 async function resolve(target: WebTarget, timeout: number) {
@@ -145,8 +132,8 @@ async function resolve(target: WebTarget, timeout: number) {
   const found = await lookUp(target.hostname, { nameServer })
     .catch(() => lookUp(target.hostname, { signal }))
     .catch((error) => {
-      byName = signal.aborted ? DNS_SILENT : "DNS has no address for it";
-      if (error instanceof Deno.errors.NotCapable) byName = NOT_ASKED;
+      const isAsked = !(error instanceof Deno.errors.NotCapable);
+      byName = isAsked ? NO_ANSWER : NOT_ASKED;
       return [];
     });
   const rows = found.map((hostname) => new Candidate({ ...target, hostname }));
@@ -202,62 +189,62 @@ async function connectToFirst(rows: Candidate[], end: AbortSignal) {
   return tried.find((winner) => winner !== undefined);
 }
 
-/** Reads on to the end of the status line (RFC 9112 4), and no further. */
-export async function readStatusLine(
-  from: Reader,
-  answer: Uint8Array,
-  length: number | null,
-): Promise<string> {
-  for (let end = 0;; length = await from.read(answer.subarray(end))) {
-    end += length ?? 0;
-    const text = new TextDecoder().decode(answer.subarray(0, end));
-    const [line, rest] = text.split(/\r?\n/, 2);
-    const isOver = rest !== undefined;
-    if (isOver && /^HTTP\/\d(\.\d)? [1-5]\d\d( |$)/.test(line)) {
-      return safeLine(line);
-    }
-    const isHttp = !isOver && "HTTP/".startsWith(line.slice(0, 5));
-    if (isHttp && length && end < answer.length) continue;
-    let advice = `it says "${line.slice(0, 40)}"`;
-    const when = end ? "in the middle of its first line" : "without a byte";
-    if (isHttp) advice = `it closed the connection ${when}`;
-    if (isHttp && length) {
-      advice = `its first line does not end within ${end} bytes`;
-    }
-    // A record of TLS, an alert or a handshake: RFC 8446 5.1.
-    const isTls = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2));
-    if (isTls) advice = "it speaks TLS: add --tls";
-    // Not a plain Error: `fail` may take that for a failed lookup.
-    const problem = "the server does not speak HTTP on this port";
-    throw new SyntaxError(`${problem}; ${advice}`);
+/** Reads to the end of the status line (RFC 9112 4). */
+export async function readStatusLine(from: Reader): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  // What is no HTTP may have no lines.
+  const isOpen = () =>
+    !/\n|^.{8192}/s.test(text) && "HTTP/".startsWith(text.slice(0, 5));
+  for await (const chunk of chunks(from, { reuse: true })) {
+    text += decoder.decode(chunk, { stream: true });
+    if (!isOpen()) break;
   }
-}
-
-/** Notes why an address came no further. */
-function fail(row: Candidate, error: unknown): void {
-  const words = String(error);
-  const permission = permissionFor(parseAddress(row.address));
-  // The options here are not those of tcp_client.
-  const [, name] = /valid for \w+\("?([^")]*)/.exec(words) ?? [];
-  let reason = reasonFor(error, `connect to ${row.address}`, permission)
-    .replace(/; --server-name.*/, name ? `: ${name}` : "")
-    .replace(/signed by nobody.*/, SELF_SIGNED);
-  const timedOut = error instanceof Deno.errors.TimedOut;
-  const silent = timedOut && row.byName === DNS_SILENT;
-  if (silent || /^Error\b/.test(words) && /not resolve/.test(reason)) {
-    row.step = "resolve"; // the system came no further
-    // Linux and Windows tell "not now" from "no".
-    reason = silent || /temporary|os error 1100[23]\b/i.test(words)
-      ? "no name server answers, or only with an error (SERVFAIL or REFUSED); is there a network? An address in place of the name needs no DNS"
-      : "there is no such name, or it has no address; is it spelled right, and is there a network?";
-  } else if (timedOut || row.step === "tls" && !/certificate/.test(reason)) {
-    reason += `: ${STEPS[row.step][1]}`;
+  const [line, rest] = text.split(/\r?\n/, 2);
+  const isStatus = /^HTTP\/\d(\.\d)? [1-5]\d\d( |$)/.test(line);
+  if (isStatus && rest !== undefined) return safeLine(line);
+  const when = text ? "in the middle of its first line" : "without a byte";
+  let why = `it says "${line.slice(0, 40)}"`;
+  if (isOpen()) why = `it closed the connection ${when}`;
+  if (line.length >= 8192) {
+    why = "its first line does not end within 8192 bytes";
   }
-  Object.assign(row, { outcome: "failed", about: safeLine(reason) });
+  // A record of TLS, an alert or a handshake: RFC 8446 5.1.
+  const isTls = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2));
+  if (isTls) why = "it speaks TLS: add --tls";
+  // Not a plain Error, in which `reasonFor` would look for the system's words.
+  throw new SyntaxError(`the server does not speak HTTP on this port; ${why}`);
 }
 
 const SELF_SIGNED =
   "self-signed, or signed by an authority that is not trusted here; `deno run --cert FILE` trusts the one in FILE";
+const NO_NAME =
+  "there is no such name, or it has no address; is it spelled right, and is there a network?";
+const NO_NAME_SERVER =
+  "no name server answers, or only with an error (SERVFAIL or REFUSED); is there a network? An address in place of the name needs no DNS";
+
+/** Notes why an address came no further. */
+function fail(row: Candidate, error: Error): void {
+  const { message } = error;
+  const permission = permissionFor(parseAddress(row.address));
+  // The options here are not those of tcp_client.
+  const [, name] = /valid for \w+\("?([^")]*)/.exec(message) ?? [];
+  let reason = reasonFor(error, `connect to ${row.address}`, permission)
+    .replace(/; --server-name.*/, name ? `: ${name}` : "")
+    .replace(/signed by nobody.*/, SELF_SIGNED);
+  const isLate = error instanceof Deno.errors.TimedOut;
+  const isUnresolved = isLate && row.byName === NO_ANSWER ||
+    /not resolve/.test(reason);
+  if (row.step === "resolve+connect" && isUnresolved) {
+    row.step = "resolve"; // the system came no further
+    // Linux and Windows tell "not now" from "no".
+    const isTemporary = /temporary|os error 1100[23]\b/i.test(message);
+    reason = isLate || isTemporary ? NO_NAME_SERVER : NO_NAME;
+  } else if (isLate || row.step === "tls" && !/certificate/.test(reason)) {
+    reason += `: ${STEPS[row.step][1]}`;
+  }
+  Object.assign(row, { outcome: "failed", about: safeLine(reason) });
+}
 
 /** Says which step failed, and each reason once, with its addresses. */
 function failureOf(target: WebTarget, rows: Candidate[]) {
@@ -279,24 +266,21 @@ function failureOf(target: WebTarget, rows: Candidate[]) {
 export function drawProbe(found: Awaited<ReturnType<typeof probe>>): string {
   const { host, addresses, steps, status = "no answer" } = found;
   const [count, { byName }] = [addresses.length, addresses[0]];
-  let headline = `${host} has ${count} address${count > 1 ? "es" : ""}:`;
-  if (byName) headline = `${host} is connected to by name: ${byName}`;
-  else if (steps[0]?.name !== "resolve") {
-    headline = `${host} is an address, not a name:`;
-  }
+  let about = `has ${count} address${count > 1 ? "es" : ""}:`;
+  if (steps[0]?.name !== "resolve") about = "is an address, not a name:";
+  if (byName) about = `is connected to by name: ${byName}`;
   const width = Math.max(...addresses.map(({ address }) => address.length));
-  const rows = addresses.map(({ address, about, outcome, steps }) => {
-    const won = outcome === "won" && steps.length > 0 ? "  (it won)" : "";
-    return `  ${address.padEnd(width)}  ${about}${won}`;
-  });
+  const rows = addresses.map(({ address, about }) =>
+    `  ${address.padEnd(width)}  ${about}`
+  );
   const ways = [{ address: "", steps }, ...addresses]
     .filter(({ steps }) => steps.length > 0);
   // One scale for all, so that they can be compared.
   const scale = Math.max(...ways.map(({ steps }) => totalOf(steps)));
-  const bars = ways.map(({ address, steps }) =>
-    [address, ...drawSteps(steps, scale)].filter((line) => line !== "")
-  );
-  return [[headline, ...rows], ...bars, [status]]
+  const bars = ways.map((
+    { address, steps },
+  ) => [...address ? [address] : [], ...drawSteps(steps, scale)]);
+  return [[`${host} ${about}`, ...rows], ...bars, [status]]
     .map((lines) => `${lines.join("\n")}\n`).join("\n");
 }
 

@@ -39,9 +39,11 @@ let made = 0;
 class ObservedSocket {
   readonly number = ++made;
   #open = true;
-  #socket: Loose;
 
-  constructor(readonly type: SocketStep["type"] = "stream") {}
+  /** Tells that it is created, if that is a step of its own. */
+  constructor(readonly type: SocketStep["type"] = "stream", address?: Loose) {
+    if (address) this.perform(type, { address });
+  }
 
   /** Makes a call and tells of it; watches a socket that the call gives. */
   perform(method: string, given: Loose, work: () => Loose = () => {}): Loose {
@@ -69,16 +71,25 @@ class ObservedSocket {
   #tell(method: string, given: Loose, result: Loose, error: Loose): void {
     try {
       const [data, from] = Array.isArray(result) ? result : [given.data];
-      const count = Array.isArray(result) ? data.length : result ?? 0;
-      const moved = data?.subarray && result !== undefined;
+      const count = from ? data.length : result ?? 0;
       const isEnd = result === null;
-      const bytes = moved && !isEnd ? data.subarray(0, count) : undefined;
+      const hasMoved = data?.subarray && result !== undefined;
+      const bytes = hasMoved && !isEnd ? data.subarray(0, count) : undefined;
       // Each time anew: behind a proxy it becomes the client's.
       const other = from ?? given.to ?? result?.remoteAddr ??
-        this.#socket?.remoteAddr;
+        given.socket?.remoteAddr;
       const peer = other && addressOf(other).text;
       const local = result?.localAddr;
       const address = result?.addr ?? given.address ?? other;
+      let moved = given.to ? `to ${peer}` : "";
+      if (bytes) {
+        const way = /read|receive/.test(method) ? "from" : "to";
+        const start = new TextDecoder().decode(bytes.subarray(0, 16));
+        const quoted = JSON.stringify(start) + (count > 16 ? "…" : "");
+        moved = `${count} byte${
+          count === 1 ? "" : "s"
+        } ${way} ${peer}: ${quoted}`;
+      }
       const words: Record<string, unknown> = {
         ...given,
         ...(address && addressOf(address)),
@@ -88,22 +99,16 @@ class ObservedSocket {
         state: data === false ? "off" : "on",
         from: local ? `from ${addressOf(local).text} ` : "",
         accepted: peer ? `${peer} has connected` : "",
-        moved: given.to ? `to ${peer}` : "",
+        moved: isEnd ? "the end: the peer says no more" : moved,
         closed: peer ? `the connection to ${peer}` : "the socket",
       };
-      if (bytes) {
-        const way = /read|receive/.test(method) ? "from" : "to";
-        const unit = count === 1 ? "byte" : "bytes";
-        words.moved = `${count} ${unit} ${way} ${peer}: ${quote(bytes)}`;
-      }
-      if (isEnd) words.moved = "the end: the peer says no more";
       const fill = (template: string) =>
-        template.replace(/\{(\w+)\}/g, (_, name) => `${words[name]}`);
+        safeLine(template.replace(/\{(\w+)\}/g, (_, name) => `${words[name]}`));
       let [name, what, c, python] = SOCKET_CALLS.get(method)!.map(fill);
       if (error) {
         what = `${what} fails: ${safeLine(String(error))}`.trim();
-        c += ` = ${`-1 ${error.code ?? ""}`.trim()}`;
-      } else if (moved) c += ` = ${count}`;
+        c += error.code ? ` = -1 ${error.code}` : " = -1";
+      } else if (hasMoved) c += ` = ${count}`;
       if (what === "") return;
       const { number: socket, type } = observedSockets.get(result) ?? this;
       const [time, failed] = [performance.now(), error !== undefined];
@@ -117,31 +122,22 @@ class ObservedSocket {
   /** Lets every call on the socket, from now on, tell what it does. */
   #observe(socket: Loose): void {
     if (observedSockets.has(socket)) return;
-    this.#socket = socket;
     observedSockets.set(socket, this);
     // Not enumerable, so that a printed socket looks as it does.
-    const flags = { configurable: true, writable: true };
-    const replace = (name: PropertyKey, value: unknown) =>
-      Object.defineProperty(socket, name, { value, ...flags });
+    const own: PropertyDescriptorMap = socket.read ? streamsOf(socket) : {};
     for (const method of [...SOCKET_CALLS.keys(), Symbol.dispose]) {
       const real = socket[method];
       if (typeof real !== "function") continue;
       const name = typeof method === "string" ? method : "close";
-      replace(method, (...args: Loose[]) => {
+      const value = (...args: Loose[]) => {
         const [data, to] = args;
-        return this.perform(name, { data, to }, () => real.apply(socket, args));
-      });
+        const given = { socket, data, to };
+        return this.perform(name, given, () => real.apply(socket, args));
+      };
+      own[method] = { value, writable: true };
     }
-    const streams = socket.read ? streamsOf(socket) : {};
-    for (const [name, stream] of Object.entries(streams)) replace(name, stream);
+    Object.defineProperties(socket, own);
   }
-}
-
-/** The first bytes as text, safe on a terminal, in quotes. */
-function quote(bytes: Uint8Array): string {
-  const start = new TextDecoder().decode(bytes.subarray(0, 16))
-    .replaceAll("\n", "\\n").replaceAll("\r", "\\r");
-  return `"${safeLine(start)}"${bytes.length > 16 ? "…" : ""}`;
 }
 
 // Like Deno's streams, they read only when asked, and close the socket at the
@@ -168,15 +164,14 @@ function streamsOf(socket: Loose) {
     },
     cancel: close,
   });
-  return { readable, writable };
+  return { readable: { value: readable }, writable: { value: writable } };
 }
 
 /** Called in place of Deno's functions; each gets the real one first. */
 const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
   connect(real, options) {
-    const observed = new ObservedSocket();
     const to = { hostname: "127.0.0.1", ...options };
-    observed.perform("stream", { address: to });
+    const observed = new ObservedSocket("stream", to);
     return observed.perform("connect", { to }, () => real(options));
   },
 
@@ -188,7 +183,7 @@ const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
   /** The connection stays the same socket when it speaks TLS. */
   startTls(real, conn, options) {
     const observed = observedSockets.get(conn) ?? new ObservedSocket();
-    const given = { hostname: "127.0.0.1", ...options };
+    const given = { hostname: "127.0.0.1", ...options, socket: conn };
     return observed.perform("startTls", given, () => real(conn, options));
   },
 
@@ -197,8 +192,7 @@ const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
     const { transport, path, reuseAddress, tcpBacklog: most = 511 } = address;
     const isStream = !/^(udp|unixpacket)$/.test(transport);
     const type = isStream ? "stream" : "datagrams";
-    const observed = new ObservedSocket(type);
-    observed.perform(type, { address });
+    const observed = new ObservedSocket(type, address);
     // Deno sets it for a stream itself, for datagrams where it is told to.
     const reuses = isStream ? !path : reuseAddress;
     const isWindows = Deno.build.os === "windows";
@@ -223,7 +217,6 @@ function addressOf({ transport, path, hostname, port }: Loose) {
     return { text, python: JSON.stringify(path ?? ""), family: "AF_UNIX" };
   }
   const text = safeLine(formatAddress({ transport: "tcp", hostname, port }));
-  const python = safeLine(`("${hostname}", ${port})`);
   const family = hostname.includes(":") ? "AF_INET6" : "AF_INET";
-  return { text, python, family };
+  return { text, python: `("${hostname}", ${port})`, family };
 }

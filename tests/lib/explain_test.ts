@@ -279,7 +279,7 @@ const socket = Deno.listenDatagram({
 await socket.send(new TextEncoder().encode("\\x1b[2J\\u202e\\n"), socket.addr);
 socket.close();
 `);
-  assertStringIncludes(told, String.raw`"\x1b[2J\u202e\n"`);
+  assertStringIncludes(told, String.raw`"\u001b[2J\u202e\n"`);
 });
 
 Deno.test("explain changes nothing that a program can see when it looks at its sockets", async () => {
