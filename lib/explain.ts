@@ -13,24 +13,17 @@ export const explanation = { write: (text: string) => console.error(text) };
 function printStep({ time, name, what, c, python }: SocketStep): void {
   // An option takes no time: it belongs to the step before.
   const elapsed = name === "option" ? "" : `${time.toFixed(1)} ms`;
-  const isTerminal = Deno.stderr.isTerminal();
-  const width = isTerminal && Deno.consoleSize().columns || Infinity;
+  const columns = Deno.stderr.isTerminal() && Deno.consoleSize().columns;
   const told = [`${name.padEnd(10)} ${what}`, `C: ${c}`, `Python: ${python}`]
-    .map((line) => wrap(line, width - INDENT.length)).join("\n");
-  const indented = told.replaceAll("\n", `\n${INDENT}`);
-  explanation.write(`${elapsed.padStart(11)}  ${indented}`);
+    .map((line) => wrap(line, (columns || 10_000) - INDENT.length))
+    .join("\n").replaceAll("\n", `\n${INDENT}`);
+  explanation.write(`${elapsed.padStart(11)}  ${told}`);
 }
 
-/** Breaks a line that is too wide. */
+/** Breaks a line that is too wide; many letters from U+1100 on are two wide. */
 function wrap(line: string, width: number): string {
-  let [text, column] = ["", 0];
-  for (const character of line) {
-    const columns = character < "\u1100" ? 1 : 2; // from there on many are wide
-    column += columns;
-    if (column > width) [text, column] = [`${text}\n`, columns];
-    text += character;
-  }
-  return text;
+  const most = /[\u1100-\u{10ffff}]/u.test(line) ? width >> 1 : width;
+  return line.replace(RegExp(`.{${most}}(?=.)`, "gu"), "$&\n");
 }
 
 stepListeners.push(printStep);

@@ -5,7 +5,8 @@ import { formatAddress, type NetAddress, parseAddress } from "./address.ts";
 import { permissionFor } from "./address.ts";
 import { certificateName, dial } from "./tcp/connect.ts";
 import { reasonFor } from "./tcp/errors.ts";
-import { after, chunks, pause, type Reader, writeAll } from "./tcp/stream.ts";
+import { after, chunks, pause } from "./tcp/stream.ts";
+import { type Reader, writeAll, type Writer } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
 /** The server to ask, and for which page. */
@@ -14,7 +15,6 @@ export type WebTarget = NetAddress & { tls: boolean; path: string };
 /** The steps in order: what each tries, and what it means if nothing comes. */
 const STEPS = {
   "resolve": ["resolve", ""],
-  // The system does both.
   "resolve+connect": ["resolve and connect to", "no DNS, or a firewall?"],
   "connect": ["connect to", "a black hole: a firewall drops the packets"],
   "tls": ["shake hands over TLS with", "no TLS? Leave --tls out"],
@@ -25,7 +25,7 @@ type StepName = keyof typeof STEPS;
 /** A step that was taken; `start` counts from the beginning of the first. */
 type Step = { name: StepName; start: number; milliseconds: number };
 
-/** An address, or the name for the system to resolve, and how it did. */
+/** An address, or a name (`byName` says why) that the system has to resolve. */
 class Candidate {
   address: string;
   /** `late`: another one had won before. */
@@ -35,7 +35,6 @@ class Candidate {
   milliseconds?: number; // until it connected or failed
   steps: Step[] = []; // if `all` are tried
 
-  /** `byName` says why the system has to resolve the name. */
   constructor(target: NetAddress, readonly byName?: string) {
     this.address = formatAddress(target);
     this.step = byName ? "resolve+connect" : "connect";
@@ -85,10 +84,9 @@ export async function probe(
     if (all) way = rows[0].steps;
     const over = new AbortController();
     using _deadline = after(share, () => over.abort(late));
-    const connecting = connectToFirst(rows, over.signal);
-    const connected = await time(rows[0].step, connecting);
-    if (!connected) continue;
-    const { row, tcp } = connected;
+    const winner = await time(rows[0].step, race(rows, over.signal));
+    if (!winner) continue;
+    const { row, tcp } = winner;
     let conn: Deno.Conn = tcp;
     over.signal.addEventListener("abort", () => conn[Symbol.dispose]());
     try {
@@ -96,9 +94,7 @@ export async function probe(
         const secure = conn = await Deno.startTls(tcp, { hostname });
         await time("tls", secure.handshake());
       }
-      const asked = writeAll(conn, request);
-      const answer = asked.then(() => readStatusLine(conn));
-      const status = await time("first byte", answer);
+      const status = await time("first byte", askForStatus(conn, request));
       if (won) row.outcome = "late";
       if (all) row.about = won ? status : `${status}  (it won)`;
       won ??= { winner: row.address, status };
@@ -155,7 +151,7 @@ async function lookUp(name: string, options: Deno.ResolveDnsOptions) {
 
 // RFC 8305 5: the next address is tried 250 ms after the last, or as soon as
 // that has failed. Gives the first one that is connected.
-async function connectToFirst(rows: Candidate[], end: AbortSignal) {
+async function race(rows: Candidate[], end: AbortSignal) {
   const over = new AbortController();
   const signal = AbortSignal.any([end, over.signal]);
   const attempt = async (row: Candidate) => {
@@ -189,14 +185,15 @@ async function connectToFirst(rows: Candidate[], end: AbortSignal) {
   return tried.find((winner) => winner !== undefined);
 }
 
-/** Reads to the end of the status line (RFC 9112 4). */
-export async function readStatusLine(from: Reader): Promise<string> {
+/** Asks for a page's head, and reads its first line (RFC 9112 4). */
+export async function askForStatus(conn: Reader & Writer, request: Uint8Array) {
+  await writeAll(conn, request);
   const decoder = new TextDecoder();
   let text = "";
   // What is no HTTP may have no lines.
   const isOpen = () =>
     !/\n|^.{8192}/s.test(text) && "HTTP/".startsWith(text.slice(0, 5));
-  for await (const chunk of chunks(from, { reuse: true })) {
+  for await (const chunk of chunks(conn, { reuse: true })) {
     text += decoder.decode(chunk, { stream: true });
     if (!isOpen()) break;
   }
@@ -270,18 +267,18 @@ export function drawProbe(found: Awaited<ReturnType<typeof probe>>): string {
   if (steps[0]?.name !== "resolve") about = "is an address, not a name:";
   if (byName) about = `is connected to by name: ${byName}`;
   const width = Math.max(...addresses.map(({ address }) => address.length));
-  const rows = addresses.map(({ address, about }) =>
-    `  ${address.padEnd(width)}  ${about}`
-  );
-  const ways = [{ address: "", steps }, ...addresses]
-    .filter(({ steps }) => steps.length > 0);
+  const lines = [`${host} ${about}`];
+  for (const { address, about } of addresses) {
+    lines.push(`  ${address.padEnd(width)}  ${about}`);
+  }
+  const ways = [{ address: "", steps }, ...addresses];
   // One scale for all, so that they can be compared.
   const scale = Math.max(...ways.map(({ steps }) => totalOf(steps)));
-  const bars = ways.map((
-    { address, steps },
-  ) => [...address ? [address] : [], ...drawSteps(steps, scale)]);
-  return [[`${host} ${about}`, ...rows], ...bars, [status]]
-    .map((lines) => `${lines.join("\n")}\n`).join("\n");
+  for (const { address, steps } of ways) {
+    const title = address ? `\n${address}` : "";
+    if (steps.length > 0) lines.push(title, ...drawSteps(steps, scale));
+  }
+  return [...lines, "", status, ""].join("\n");
 }
 
 /** Draws each step as a bar, from its start, as long as it took; the total. */
@@ -290,12 +287,11 @@ export function drawSteps(steps: Step[], scale: number): string[] {
   const line = (name: string, bar: string, ms: number) =>
     name.padEnd(17) + bar.padEnd(most) + `${ms.toFixed(1)} ms`.padStart(13);
   const bars = steps.map(({ name, start, milliseconds }) => {
-    const length = Math.round(milliseconds / scale * most * 8);
-    const eighths = Math.max(1, length); // however short, it was there
+    // However short, it was there.
+    const eighths = Math.max(1, Math.round(milliseconds / scale * most * 8));
     const bar = "█".repeat(eighths >> 3) + " ▏▎▍▌▋▊▉".at(eighths & 7)!.trim();
-    const before = Math.round(start / scale * most);
-    const indent = Math.min(before, most - bar.length);
-    return line(name, " ".repeat(indent) + bar, milliseconds);
+    const end = Math.round(start / scale * most) + bar.length;
+    return line(name, bar.padStart(Math.min(end, most)), milliseconds);
   });
   return [...bars, line("total", "", totalOf(steps))];
 }

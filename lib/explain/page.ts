@@ -16,11 +16,10 @@ const FAREWELL = 2000;
 
 const token = crypto.getRandomValues(new Uint8Array(16)).toHex();
 const steps: unknown[] = [];
-/** When each open page was last answered, by the id that it gave itself. */
-const answered = new Map<string, number>();
 let count = 0;
-let underWay = 0; // answers
 let isEnding = false;
+/** Pages that do not know of the end, and other requests under way. */
+const waiting = new Set<string>();
 let change = Promise.withResolvers<void>();
 
 function wake(): void {
@@ -31,22 +30,17 @@ function wake(): void {
 /** Types a line into the chat; gives why it is not sent, if it is not. */
 let keyboard: ((line: string) => string) | undefined;
 
-/** Adds lines that are entered on the page to an input. */
+/** Adds lines that are entered on the page to an input, until that ends. */
 function typeInto(input: AsyncIterator<Uint8Array, void>) {
   const read = input.next.bind(input);
-  let isUsed = false;
   let entered: ReadableStreamDefaultController<Uint8Array>;
   const both = new ReadableStream({
     start: (controller) => void (entered = controller),
     async pull() {
       const { value } = await read();
-      // Where there is no input at all, the page is the only keyboard.
-      if (value) entered.enqueue(value);
-      else if (isUsed) {
-        keyboard = () => "the input has ended";
-        entered.close();
-      }
-      isUsed ||= value !== undefined;
+      if (value) return entered.enqueue(value);
+      keyboard = () => "the input has ended";
+      entered.close();
     },
   }, { highWaterMark: 0 }).getReader();
   input.next = () => both.read() as ReturnType<typeof read>;
@@ -71,23 +65,18 @@ stepListeners.push((step) => {
 });
 
 /** Waits for steps beyond those that a page has, and gives some of them. */
-async function newsFor(id: string, has: number) {
-  answered.delete(id);
+async function newsFor(has: number) {
   if (has === count && !isEnding) await change.promise;
   const lost = count - steps.length;
   const first = Math.max(has, lost);
   const some = steps.slice(first - lost).slice(0, STEPS_AT_A_TIME);
   const hasEnded = isEnding && first + some.length === count;
-  if (!hasEnded) answered.set(id, performance.now());
   const program = Deno.mainModule.replace(/.*\//, "");
-  const canType = keyboard !== undefined;
-  return { program, canType, hasEnded, first, steps: some };
+  return { program, canType: !!keyboard, hasEnded, first, steps: some };
 }
 
 /** Answers only the page that this server has given out. */
 async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
-  underWay++;
-  completed.catch(() => {}).finally(() => underWay--);
   const { url, method, headers } = request;
   const nonce = crypto.randomUUID();
   // No other page can make use of a response, and nothing else is loaded.
@@ -109,13 +98,18 @@ async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
   const isOurs = `http://${headers.get("host")}` === place;
   const asked = URL.parse(url);
   if (!isOurs || origin !== place || !asked) return reply(403);
-  const { line = "", id = "", has } = Object.fromEntries(asked.searchParams);
+  const { line = "", id = nonce, has } = Object.fromEntries(asked.searchParams);
+  let isLast = true;
+  waiting.add(id);
+  completed.catch(() => isLast = true)
+    .then(() => isLast && waiting.delete(id));
   switch (`${method} ${asked.pathname}`) {
     case `GET /${token}/`:
       return reply(200, html.replaceAll("{nonce}", nonce), "text/html");
     case `GET /${token}/steps`: {
-      const news = JSON.stringify(await newsFor(id, Number(has)));
-      return reply(200, news, "application/json");
+      const news = await newsFor(Number(has));
+      isLast = news.hasEnded;
+      return reply(200, JSON.stringify(news), "application/json");
     }
     case `POST /${token}/type`: {
       const reason = /(?!\t)\p{Cc}/u.test(line)
@@ -127,12 +121,13 @@ async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
   return reply(404);
 }
 
-function openServer() {
+function openServer(): string {
   const hostname = "127.0.0.1";
   try {
     const server = Deno.serve({ hostname, port: 0, onListen() {} }, respond);
     server.unref();
-    if (server.addr.hostname === hostname) return server;
+    const { addr } = server;
+    if (addr.hostname === hostname) return `http://${hostname}:${addr.port}`;
     throw new Error("DENO_SERVE_ADDRESS puts it elsewhere; unset that");
   } catch (error) {
     const attempt = `show the page on ${hostname}:0`;
@@ -142,7 +137,7 @@ function openServer() {
   }
 }
 
-const place = `http://127.0.0.1:${openServer().addr.port}`;
+const place = openServer();
 console.error(`See the sockets at ${place}/${token}/`);
 
 /** Disposed of at the end of the program: it tells each open page. */
@@ -151,9 +146,7 @@ export const page: AsyncDisposable = {
     isEnding = true;
     wake();
     const end = performance.now() + FAREWELL;
-    const isOpen = (time: number) => performance.now() < time + FAREWELL;
-    const isAwaited = () => underWay > 0 || answered.values().some(isOpen);
-    while (isAwaited() && performance.now() < end) await pause(10);
+    while (waiting.size > 0 && performance.now() < end) await pause(10);
   },
 };
 
