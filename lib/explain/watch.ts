@@ -47,13 +47,12 @@ class ObservedSocket {
 
   /** Makes a call and tells of it; watches a socket that the call gives. */
   perform(method: string, given: Loose, work: () => Loose = () => {}): Loose {
-    const closes = method === "close" && this.#open;
-    if (closes) this.#open = false;
     const tell = (result?: Loose, error?: Loose) => {
       if (method === "accept" && result) new ObservedSocket().#observe(result);
       else if (result?.close) this.#observe(result);
       // A socket closes once, and what waits on it then has not failed.
-      if (closes || this.#open) this.#tell(method, given, result, error);
+      if (this.#open) this.#tell(method, given, result, error);
+      if (method === "close") this.#open = false;
       return result;
     };
     const fail = (error: Loose) => {
@@ -72,8 +71,8 @@ class ObservedSocket {
     try {
       const [data, from] = Array.isArray(result) ? result : [given.data];
       const count = from ? data.length : result ?? 0;
-      const isEnd = result === null;
       const hasMoved = data?.subarray && result !== undefined;
+      const isEnd = result === null;
       const bytes = hasMoved && !isEnd ? data.subarray(0, count) : undefined;
       // Each time anew: behind a proxy it becomes the client's.
       const other = from ?? given.to ?? result?.remoteAddr ??
@@ -82,13 +81,13 @@ class ObservedSocket {
       const local = result?.localAddr;
       const address = result?.addr ?? given.address ?? other;
       let moved = given.to ? `to ${peer}` : "";
+      if (isEnd) moved = "the end: the peer says no more";
       if (bytes) {
-        const way = /read|receive/.test(method) ? "from" : "to";
         const start = new TextDecoder().decode(bytes.subarray(0, 16));
         const quoted = JSON.stringify(start) + (count > 16 ? "…" : "");
-        moved = `${count} byte${
-          count === 1 ? "" : "s"
-        } ${way} ${peer}: ${quoted}`;
+        const way = /read|receive/.test(method) ? "from" : "to";
+        const unit = count === 1 ? "byte" : "bytes";
+        moved = `${count} ${unit} ${way} ${peer}: ${quoted}`;
       }
       const words: Record<string, unknown> = {
         ...given,
@@ -99,7 +98,7 @@ class ObservedSocket {
         state: data === false ? "off" : "on",
         from: local ? `from ${addressOf(local).text} ` : "",
         accepted: peer ? `${peer} has connected` : "",
-        moved: isEnd ? "the end: the peer says no more" : moved,
+        moved,
         closed: peer ? `the connection to ${peer}` : "the socket",
       };
       const fill = (template: string) =>
@@ -194,9 +193,9 @@ const STAND_INS: Record<string, (real: Loose, ...given: Loose[]) => Loose> = {
     const type = isStream ? "stream" : "datagrams";
     const observed = new ObservedSocket(type, address);
     // Deno sets it for a stream itself, for datagrams where it is told to.
-    const reuses = isStream ? !path : reuseAddress;
-    const isWindows = Deno.build.os === "windows";
-    if (reuses && !isWindows) observed.perform("reuseAddress", {});
+    const reuses = Deno.build.os !== "windows" &&
+      (isStream ? !path : reuseAddress);
+    if (reuses) observed.perform("reuseAddress", {});
     const socket = observed.perform("bind", { address }, () => real(options));
     if (isStream) observed.perform("listen", { most });
     return socket;
