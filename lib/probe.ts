@@ -58,10 +58,10 @@ export async function probe(
   let way = steps;
 
   /** Adds a step to the way, even if it fails. */
-  async function time<T>(name: StepName, work: Promise<T>): Promise<T> {
+  async function time<T>(name: StepName, take: () => Promise<T>): Promise<T> {
     tell(`${name} ...`);
     const begin = performance.now();
-    return await work.finally(() => {
+    return await take().finally(() => {
       const milliseconds = performance.now() - begin;
       way.push({ name, start: totalOf(way), milliseconds });
     });
@@ -71,7 +71,7 @@ export async function probe(
   // If the name servers are silent, half of the time is left for the system.
   const addresses = isAddress
     ? [new Candidate(target)]
-    : await time("resolve", resolve(target, timeout / 2));
+    : await time("resolve", () => resolve(target, timeout / 2));
   if (addresses[0].byName === NOT_ASKED) steps.pop(); // it took no time
   tell(`connecting to ${addresses.map(({ address }) => address).join(", ")}`);
   // They race, or each has its share of the time for itself.
@@ -84,7 +84,7 @@ export async function probe(
     if (all) way = rows[0].steps;
     const over = new AbortController();
     using _deadline = after(share, () => over.abort(late));
-    const winner = await time(rows[0].step, race(rows, over.signal));
+    const winner = await time(rows[0].step, () => race(rows, over.signal));
     if (!winner) continue;
     const { row, tcp } = winner;
     let conn: Deno.Conn = tcp;
@@ -92,9 +92,9 @@ export async function probe(
     try {
       if (tls) {
         const secure = conn = await Deno.startTls(tcp, { hostname });
-        await time("tls", secure.handshake());
+        await time("tls", () => secure.handshake());
       }
-      const status = await time("first byte", askForStatus(conn, request));
+      const status = await time("first byte", () => ask(conn, request));
       if (won) row.outcome = "late";
       if (all) row.about = won ? status : `${status}  (it won)`;
       won ??= { winner: row.address, status };
@@ -185,8 +185,8 @@ async function race(rows: Candidate[], end: AbortSignal) {
   return tried.find((winner) => winner !== undefined);
 }
 
-/** Asks for a page's head, and reads its first line (RFC 9112 4). */
-export async function askForStatus(conn: Reader & Writer, request: Uint8Array) {
+/** Asks for a page's head, and gives its first line (RFC 9112 4). */
+export async function ask(conn: Reader & Writer, request: Uint8Array) {
   await writeAll(conn, request);
   const decoder = new TextDecoder();
   let text = "";
@@ -203,9 +203,7 @@ export async function askForStatus(conn: Reader & Writer, request: Uint8Array) {
   const when = text ? "in the middle of its first line" : "without a byte";
   let why = `it says "${line.slice(0, 40)}"`;
   if (isOpen()) why = `it closed the connection ${when}`;
-  if (line.length >= 8192) {
-    why = "its first line does not end within 8192 bytes";
-  }
+  if (line.length >= 8192) why = "line 1 does not end within 8192 bytes";
   // A record of TLS, an alert or a handshake: RFC 8446 5.1.
   const isTls = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2));
   if (isTls) why = "it speaks TLS: add --tls";

@@ -5,12 +5,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import {
-  askForStatus,
-  drawSteps,
-  probe,
-  type WebTarget,
-} from "../../lib/probe.ts";
+import { ask, drawSteps, probe, type WebTarget } from "../../lib/probe.ts";
 import { bytes, closedPort } from "../support/helpers.ts";
 import { needs } from "../support/system.ts";
 
@@ -204,23 +199,23 @@ async function readLine(reply: string, size = Infinity) {
     },
   };
   const write = (request: Uint8Array) => Promise.resolve(request.length);
-  return await askForStatus({ ...source, write }, bytes("a question"));
+  return await ask({ ...source, write }, bytes("a question"));
 }
 
 for (const size of [1, 2, 3, 5, 7, 100]) {
-  Deno.test(`askForStatus() gives the line when it comes in pieces of ${size}`, async () => {
+  Deno.test(`ask() gives the line when it comes in pieces of ${size}`, async () => {
     const reply = "HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n";
     assertEquals(await readLine(reply, size), "HTTP/1.1 301 Moved");
   });
 }
 
 for (const line of ["HTTP/1.0 200", "HTTP/1.1 200 ", "HTTP/2 503 x y"]) {
-  Deno.test(`askForStatus() takes the line when it is ${JSON.stringify(line)}`, async () => {
+  Deno.test(`ask() takes the line when it is ${JSON.stringify(line)}`, async () => {
     assertEquals(await readLine(`${line}\n`), line);
   });
 }
 
-Deno.test("askForStatus() takes the line when it is 8192 bytes with its end", async () => {
+Deno.test("ask() takes the line when it is 8192 bytes with its end", async () => {
   const line = "HTTP/1.1 200 ".padEnd(8191, "A");
   assertEquals(await readLine(`${line}\n`, 1000), line);
   await assertRejects(
@@ -245,7 +240,7 @@ for (
     ["\x15\x04", "does not speak HTTP"],
   ]
 ) {
-  Deno.test(`askForStatus() rejects when the answer is ${JSON.stringify(reply)}`, async () => {
+  Deno.test(`ask() rejects when the answer is ${JSON.stringify(reply)}`, async () => {
     await assertRejects(() => readLine(reply), Error, message);
     await assertRejects(() => readLine(reply, 1), Error);
   });
