@@ -11,15 +11,13 @@ import { stepListeners } from "./watch.ts";
 const KEPT_STEPS = 2000;
 const STEPS_AT_A_TIME = 200;
 const KEPT_BYTES = 1024;
-/** How long the end of the program waits for a page, in milliseconds. */
-const FAREWELL = 2000;
+/** How long the end of the program waits for pages, in milliseconds. */
+const FAREWELL = 500;
 
 const token = crypto.getRandomValues(new Uint8Array(16)).toHex();
 const steps: unknown[] = [];
 let count = 0;
-let isEnding = false;
-/** Pages that do not know of the end, and other requests under way. */
-const waiting = new Set<string>();
+let [isSeen, isEnding] = [false, false];
 let change = Promise.withResolvers<void>();
 
 function wake(): void {
@@ -69,15 +67,15 @@ async function newsFor(has: number) {
   if (has === count && !isEnding) await change.promise;
   const lost = count - steps.length;
   const first = Math.max(has, lost);
-  const some = steps.slice(first - lost).slice(0, STEPS_AT_A_TIME);
-  const hasEnded = isEnding && first + some.length === count;
+  const most = isEnding ? KEPT_STEPS : STEPS_AT_A_TIME;
+  const some = steps.slice(first - lost).slice(0, most);
   const program = Deno.mainModule.replace(/.*\//, "");
-  return { program, canType: !!keyboard, hasEnded, first, steps: some };
+  const canType = keyboard !== undefined;
+  return { program, canType, hasEnded: isEnding, first, steps: some };
 }
 
 /** Answers only the page that this server has given out. */
-async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
-  const { url, method, headers } = request;
+async function respond({ url, method, headers }: Request) {
   const nonce = crypto.randomUUID();
   // No other page can make use of a response, and nothing else is loaded.
   const reply = (status: number, text = "", type = "text/plain") =>
@@ -98,18 +96,14 @@ async function respond(request: Request, { completed }: Deno.ServeHandlerInfo) {
   const isOurs = `http://${headers.get("host")}` === place;
   const asked = URL.parse(url);
   if (!isOurs || origin !== place || !asked) return reply(403);
-  const { line = "", id = nonce, has } = Object.fromEntries(asked.searchParams);
-  let isLast = true;
-  waiting.add(id);
-  completed.catch(() => isLast = true)
-    .then(() => isLast && waiting.delete(id));
+  isSeen = true;
+  const { line = "", has } = Object.fromEntries(asked.searchParams);
   switch (`${method} ${asked.pathname}`) {
     case `GET /${token}/`:
       return reply(200, html.replaceAll("{nonce}", nonce), "text/html");
     case `GET /${token}/steps`: {
-      const news = await newsFor(Number(has));
-      isLast = news.hasEnded;
-      return reply(200, JSON.stringify(news), "application/json");
+      const news = JSON.stringify(await newsFor(Number(has)));
+      return reply(200, news, "application/json");
     }
     case `POST /${token}/type`: {
       const reason = /(?!\t)\p{Cc}/u.test(line)
@@ -145,8 +139,7 @@ export const page: AsyncDisposable = {
   async [Symbol.asyncDispose]() {
     isEnding = true;
     wake();
-    const end = performance.now() + FAREWELL;
-    while (waiting.size > 0 && performance.now() < end) await pause(10);
+    if (isSeen) await pause(FAREWELL);
   },
 };
 
