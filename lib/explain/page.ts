@@ -71,7 +71,8 @@ async function newsFor(has: number) {
   const some = steps.slice(first - lost).slice(0, most);
   const program = Deno.mainModule.replace(/.*\//, "");
   const canType = keyboard !== undefined;
-  return { program, canType, hasEnded: isEnding, first, steps: some };
+  const news = { program, canType, hasEnded: isEnding, first, steps: some };
+  return JSON.stringify(news);
 }
 
 /** Answers only the page that this server has given out. */
@@ -101,10 +102,8 @@ async function respond({ url, method, headers }: Request) {
   switch (`${method} ${asked.pathname}`) {
     case `GET /${token}/`:
       return reply(200, html.replaceAll("{nonce}", nonce), "text/html");
-    case `GET /${token}/steps`: {
-      const news = JSON.stringify(await newsFor(Number(has)));
-      return reply(200, news, "application/json");
-    }
+    case `GET /${token}/steps`:
+      return reply(200, await newsFor(Number(has)), "application/json");
     case `POST /${token}/type`: {
       const reason = /(?!\t)\p{Cc}/u.test(line)
         ? "it holds control characters"
