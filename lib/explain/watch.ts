@@ -133,7 +133,7 @@ class ObservedSocket {
         const given = { socket, data, to };
         return this.perform(name, given, () => real.apply(socket, args));
       };
-      own[method] = { value, writable: true };
+      own[method] = { value, writable: true, configurable: true };
     }
     Object.defineProperties(socket, own);
   }
