@@ -5,8 +5,7 @@ import { formatAddress, type NetAddress, parseAddress } from "./address.ts";
 import { permissionFor } from "./address.ts";
 import { certificateName, dial } from "./tcp/connect.ts";
 import { reasonFor } from "./tcp/errors.ts";
-import { after, chunks, pause } from "./tcp/stream.ts";
-import { type Reader, writeAll, type Writer } from "./tcp/stream.ts";
+import { after, pause, writeAll } from "./tcp/stream.ts";
 import { safeLine } from "./text.ts";
 
 /** The server to ask, and for which page. */
@@ -186,24 +185,25 @@ async function race(rows: Candidate[], end: AbortSignal) {
 }
 
 /** Asks for a page's head, and gives its first line (RFC 9112 4). */
-export async function ask(conn: Reader & Writer, request: Uint8Array) {
+export async function ask(conn: Deno.Conn, request: Uint8Array) {
   await writeAll(conn, request);
-  const decoder = new TextDecoder();
-  let text = "";
+  const answer = new Uint8Array(8192);
+  let [text, end] = ["", 0];
   // What is no HTTP may have no lines.
-  const isOpen = () =>
-    !/\n|^.{8192}/s.test(text) && "HTTP/".startsWith(text.slice(0, 5));
-  for await (const chunk of chunks(conn, { reuse: true })) {
-    text += decoder.decode(chunk, { stream: true });
-    if (!isOpen()) break;
+  const isOpen = () => !/\n/.test(text) && "HTTP/".startsWith(text.slice(0, 5));
+  while (isOpen()) {
+    const length = await conn.read(answer.subarray(end));
+    if (!length) break; // the end, or no more room
+    end += length;
+    text = new TextDecoder().decode(answer.subarray(0, end));
   }
   const [line, rest] = text.split(/\r?\n/, 2);
   const isStatus = /^HTTP\/\d(\.\d)? [1-5]\d\d( |$)/.test(line);
   if (isStatus && rest !== undefined) return safeLine(line);
   const when = text ? "in the middle of its first line" : "without a byte";
-  let why = `it says "${line.slice(0, 40)}"`;
-  if (isOpen()) why = `it closed the connection ${when}`;
-  if (line.length >= 8192) why = "line 1 does not end within 8192 bytes";
+  let why = `it closed the connection ${when}`;
+  if (end === 8192) why = "its first line does not end within 8192 bytes";
+  if (!isOpen()) why = `it says "${line.slice(0, 40)}"`;
   // A record of TLS, an alert or a handshake: RFC 8446 5.1.
   const isTls = ["\x15\x03", "\x16\x03"].includes(line.slice(0, 2));
   if (isTls) why = "it speaks TLS: add --tls";

@@ -199,7 +199,8 @@ async function readLine(reply: string, size = Infinity) {
     },
   };
   const write = (request: Uint8Array) => Promise.resolve(request.length);
-  return await ask({ ...source, write }, bytes("a question"));
+  const conn = { ...source, write } as unknown as Deno.Conn;
+  return await ask(conn, bytes("a question"));
 }
 
 for (const size of [1, 2, 3, 5, 7, 100]) {
@@ -219,7 +220,7 @@ Deno.test("ask() takes the line when it is 8192 bytes with its end", async () =>
   const line = "HTTP/1.1 200 ".padEnd(8191, "A");
   assertEquals(await readLine(`${line}\n`, 1000), line);
   await assertRejects(
-    () => readLine(`${line.repeat(2)}\n`, 1000),
+    () => readLine(`${line}A\n`, 1000),
     Error,
     "does not end within 8192 bytes",
   );
