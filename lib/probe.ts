@@ -213,17 +213,12 @@ export async function ask(conn: Deno.Conn, request: Uint8Array) {
 
 const SELF_SIGNED =
   "self-signed, or signed by an authority that is not trusted here; `deno run --cert FILE` trusts the one in FILE";
-const NO_NAME =
-  "there is no such name, or it has no address; is it spelled right, and is there a network?";
-const NO_NAME_SERVER =
-  "no name server answers, or only with an error (SERVFAIL or REFUSED); is there a network? An address in place of the name needs no DNS";
 
 /** Notes why an address came no further. */
 function fail(row: Candidate, error: Error): void {
-  const { message } = error;
   const permission = permissionFor(parseAddress(row.address));
   // The options here are not those of tcp_client.
-  const [, name] = /valid for \w+\("?([^")]*)/.exec(message) ?? [];
+  const [, name] = /valid for \w+\("?([^")]*)/.exec(error.message) ?? [];
   let reason = reasonFor(error, `connect to ${row.address}`, permission)
     .replace(/; --server-name.*/, name ? `: ${name}` : "")
     .replace(/signed by nobody.*/, SELF_SIGNED);
@@ -233,8 +228,10 @@ function fail(row: Candidate, error: Error): void {
   if (row.step === "resolve+connect" && isUnresolved) {
     row.step = "resolve"; // the system came no further
     // Linux and Windows tell "not now" from "no".
-    const isTemporary = /temporary|os error 1100[23]\b/i.test(message);
-    reason = isLate || isTemporary ? NO_NAME_SERVER : NO_NAME;
+    const isTemporary = /temporary|os error 1100[23]\b/i.test(error.message);
+    reason = isLate || isTemporary
+      ? "no name server answers, or only with an error (SERVFAIL or REFUSED); is there a network? An address in place of the name needs no DNS"
+      : "there is no such name, or it has no address; is it spelled right, and is there a network?";
   } else if (isLate || row.step === "tls" && !/certificate/.test(reason)) {
     reason += `: ${STEPS[row.step][1]}`;
   }

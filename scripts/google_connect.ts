@@ -52,8 +52,7 @@ Examples:
     const target = usage(() => targetOf(place, options));
     const tell = (step: string) => log.debug("step", step);
     const found = await probe(target, options, tell);
-    const isDrawn = options.all || !found.error;
-    const drawing = isDrawn ? drawProbe(found) : "";
+    const drawing = options.all || !found.error ? drawProbe(found) : "";
     const report = options.json ? `${safeJson(found)}\n` : drawing;
     await print(new TextEncoder().encode(report));
     if (found.error) throw new Error(found.error.message);

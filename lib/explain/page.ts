@@ -17,7 +17,7 @@ const FAREWELL = 500;
 const token = crypto.getRandomValues(new Uint8Array(16)).toHex();
 const steps: unknown[] = [];
 let count = 0;
-let [isSeen, isEnding] = [false, false];
+let [isSeen, hasEnded] = [false, false];
 let change = Promise.withResolvers<void>();
 
 function wake(): void {
@@ -64,14 +64,13 @@ stepListeners.push((step) => {
 
 /** Waits for steps beyond those that a page has, and gives some of them. */
 async function newsFor(has: number) {
-  if (has === count && !isEnding) await change.promise;
+  if (has === count && !hasEnded) await change.promise;
   const lost = count - steps.length;
   const first = Math.max(has, lost);
-  const most = isEnding ? KEPT_STEPS : STEPS_AT_A_TIME;
+  const most = hasEnded ? KEPT_STEPS : STEPS_AT_A_TIME;
   const some = steps.slice(first - lost).slice(0, most);
   const program = Deno.mainModule.replace(/.*\//, "");
-  const canType = keyboard !== undefined;
-  const news = { program, canType, hasEnded: isEnding, first, steps: some };
+  const news = { program, canType: !!keyboard, hasEnded, first, steps: some };
   return JSON.stringify(news);
 }
 
@@ -136,14 +135,14 @@ console.error(`See the sockets at ${place}/${token}/`);
 /** Disposed of at the end of the program: it tells each open page. */
 export const page: AsyncDisposable = {
   async [Symbol.asyncDispose]() {
-    isEnding = true;
+    hasEnded = true;
     wake();
     if (isSeen) await pause(FAREWELL);
   },
 };
 
 addEventListener("beforeunload", (event) => {
-  if (isEnding) return;
+  if (hasEnded) return;
   event.preventDefault(); // goes on until it is done
   page[Symbol.asyncDispose]();
 });
