@@ -127,8 +127,7 @@ async function resolve(target: WebTarget, timeout: number) {
   const found = await lookUp(target.hostname, { nameServer })
     .catch(() => lookUp(target.hostname, { signal }))
     .catch((error) => {
-      const isAsked = !(error instanceof Deno.errors.NotCapable);
-      byName = isAsked ? NO_ANSWER : NOT_ASKED;
+      byName = error instanceof Deno.errors.NotCapable ? NOT_ASKED : NO_ANSWER;
       return [];
     });
   const rows = found.map((hostname) => new Candidate({ ...target, hostname }));

@@ -11,8 +11,6 @@ import { stepListeners } from "./watch.ts";
 const KEPT_STEPS = 2000;
 const STEPS_AT_A_TIME = 200;
 const KEPT_BYTES = 1024;
-/** How long the end of the program waits for pages, in milliseconds. */
-const FAREWELL = 500;
 
 const token = crypto.getRandomValues(new Uint8Array(16)).toHex();
 const steps: unknown[] = [];
@@ -132,12 +130,12 @@ function openServer(): string {
 const place = openServer();
 console.error(`See the sockets at ${place}/${token}/`);
 
-/** Disposed of at the end of the program: it tells each open page. */
+/** Disposed of at the end of the program: open pages may fetch the rest. */
 export const page: AsyncDisposable = {
   async [Symbol.asyncDispose]() {
     hasEnded = true;
     wake();
-    if (isSeen) await pause(FAREWELL);
+    if (isSeen) await pause(500);
   },
 };
 
