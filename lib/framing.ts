@@ -64,7 +64,7 @@ export interface FrameDecoder {
 }
 
 const NOTHING = new Uint8Array(0);
-const CODES = { comma: 0x2c, zero: 0x30, colon: 0x3a };
+const [COMMA, ZERO, COLON] = [0x2c, 0x30, 0x3a];
 const MISMATCH = "do both sides use the same framing?";
 
 /** A frame is longer than its limit, or would be. */
@@ -87,10 +87,8 @@ interface FramingRules {
   most?: number;
   /** Whether the end of the stream ends a message, too. */
   endEnds?: boolean;
-  /** Writes what stands before a message, and gives where that ends. */
-  head?(length: number, buffer: Uint8Array, start: number): number;
-  /** Writes what stands after it. */
-  tail?(message: Uint8Array, buffer: Uint8Array, start: number): number;
+  /** Writes a message as `encodeInto` does, whatever its length. */
+  write(message: Uint8Array, buffer: Uint8Array, start: number): number;
   /** Finds a frame; its first `searched` bytes were searched before. */
   find(bytes: Uint8Array, from: number, limit: number, searched: number): Found;
 }
@@ -98,14 +96,18 @@ interface FramingRules {
 /** Where a message lies, and the next frame; past the bytes if incomplete. */
 type Found = Record<"start" | "end" | "next", number>;
 
-const RULES_BY_NAME: Record<string, FramingRules> = {
-  raw: { find: (bytes, from) => found(from, bytes.length - from) },
+const RULES = new Map(Object.entries<FramingRules>({
+  raw: {
+    write: put,
+    find: (bytes, from) => found(from, bytes.length - from),
+  },
   lines: {
     endEnds: true,
-    tail(message, buffer, end) {
+    write(message, buffer, start) {
       if (message.includes(FEED)) {
         throw new Deno.errors.InvalidData("A line cannot hold a line feed");
       }
+      let end = put(message, buffer, start);
       // A line that itself ends in CR keeps it only before a CRLF.
       if (message[message.length - 1] === RETURN) buffer[end++] = RETURN;
       buffer[end] = FEED;
@@ -129,12 +131,11 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
   u32le: integerPrefix(1, 2 ** 8, 2 ** 16, 2 ** 24),
   // https://protobuf.dev/programming-guides/encoding/#varints
   varint: {
-    head(length, buffer, start) {
-      for (; length >= 0x80; length = Math.floor(length / 0x80)) {
-        buffer[start++] = length % 0x80 | 0x80;
-      }
+    write(message, buffer, start) {
+      let { length } = message;
+      for (; length >= 0x80; length /= 0x80) buffer[start++] = length | 0x80;
       buffer[start] = length;
-      return start + 1;
+      return put(message, buffer, start + 1);
     },
     find(bytes, from, limit) {
       let length = 0;
@@ -150,27 +151,24 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
   },
   // https://cr.yp.to/proto/netstrings.txt
   netstring: {
-    head(length, buffer, start) {
-      for (const character of `${length}:`) {
+    write(message, buffer, start) {
+      for (const character of `${message.length}:`) {
         buffer[start++] = character.charCodeAt(0);
       }
-      return start;
-    },
-    tail(_, buffer, end) {
-      buffer[end] = CODES.comma;
+      const end = put(message, buffer, start);
+      buffer[end] = COMMA;
       return end + 1;
     },
     find(bytes, from, limit) {
-      const { comma, zero, colon } = CODES;
       let length = 0;
       for (let i = from; i < bytes.length; i++) {
-        if (bytes[i] === colon && i > from) {
+        if (bytes[i] === COLON && i > from) {
           const frame = found(i + 1, length, 1);
-          const last = bytes[frame.end] ?? comma; // or it is still to come
-          checkForm(last === comma, "there is no comma after its payload");
+          const last = bytes[frame.end] ?? COMMA; // or it is still to come
+          checkForm(last === COMMA, "there is no comma after its payload");
           return frame;
         }
-        const digit = bytes[i] - zero;
+        const digit = bytes[i] - ZERO;
         // No digit follows a leading zero.
         const isDigit = digit >= 0 && digit <= 9 && (length > 0 || i === from);
         checkForm(isDigit, "a netstring starts with its length and a colon");
@@ -180,16 +178,16 @@ const RULES_BY_NAME: Record<string, FramingRules> = {
       return found(from, bytes.length - from + 1);
     },
   },
-};
+}));
 
 /** A length before the message; `weights` says what each byte of it counts. */
 function integerPrefix(...weights: number[]): FramingRules {
   const width = weights.length;
   return {
     most: 256 ** width - 1,
-    head(length, buffer, start) {
-      for (const weight of weights) buffer[start++] = length / weight;
-      return start;
+    write(message, buffer, start) {
+      for (const weight of weights) buffer[start++] = message.length / weight;
+      return put(message, buffer, start);
     },
     find(bytes, from, limit) {
       if (from + width > bytes.length) return found(from, width);
@@ -204,14 +202,22 @@ function integerPrefix(...weights: number[]): FramingRules {
 /** A message is cut into blocks of this length; the last one is padded. */
 function blocksOf(size: number): FramingRules {
   return {
-    tail({ length }, buffer, start) {
-      const end = start - length + Math.ceil(length / size || 1) * size;
+    write(message, buffer, start) {
+      const end = start + Math.ceil(message.length / size || 1) * size;
+      const middle = put(message, buffer, start);
       // Most blocks are full: then the call would cost as much as all the rest.
-      if (start < end) buffer.fill(0, start, end);
+      if (middle < end) buffer.fill(0, middle, end);
       return end;
     },
     find: (_, from) => found(from, size),
   };
+}
+
+/** Copies a message, if there is room for it; gives where it ends. */
+function put(message: Uint8Array, buffer: Uint8Array, start: number): number {
+  const end = start + message.length;
+  if (end <= buffer.length) buffer.set(message, start);
+  return end;
 }
 
 function found(start: number, length: number, after = 0): Found {
@@ -258,27 +264,23 @@ export function parseFraming(
     throw new RangeError(`Not a number of bytes: ${maxFrameLength}`);
   }
   const size = Number(/^fixed:(\d+)$/.exec(name)?.[1]);
+  const rules = size > 0 ? blocksOf(size) : RULES.get(name);
+  if (!rules) {
+    const names = [...RULES.keys()].join(", ");
+    throw new SyntaxError(
+      `Cannot parse framing "${name}": it must be one of ${names}, or fixed:N with a block length from 1`,
+    );
+  }
   if (size > maxFrameLength) {
     throw new RangeError(
       `Cannot parse framing "${name}": its blocks are longer than a message may be, the limit is ${maxFrameLength} bytes`,
     );
   }
-  if (!(size > 0) && !Object.hasOwn(RULES_BY_NAME, name)) {
-    const names = Object.keys(RULES_BY_NAME).join(", ");
-    throw new SyntaxError(
-      `Cannot parse framing "${name}": it must be one of ${names}, or fixed:N with a block length from 1`,
-    );
-  }
-  const rules = RULES_BY_NAME[name] ?? blocksOf(size);
   const { most = Infinity } = rules;
   const limit = name === "raw" ? most : Math.min(most, maxFrameLength);
   function encodeInto(payload: Uint8Array, buffer: Uint8Array, start: number) {
-    const { length } = payload;
-    checkLength(length, limit);
-    const middle = rules.head?.(length, buffer, start) ?? start;
-    const end = middle + length;
-    if (end <= buffer.length) buffer.set(payload, middle);
-    return rules.tail?.(payload, buffer, end) ?? end;
+    checkLength(payload.length, limit);
+    return rules.write(payload, buffer, start);
   }
   return {
     name,
@@ -289,44 +291,38 @@ export function parseFraming(
       return frame;
     },
     encodeInto,
-    createDecoder: () => new RulesDecoder(rules, limit),
+    createDecoder: () => decoderOf(rules, limit),
   };
 }
 
-class RulesDecoder implements FrameDecoder {
+function decoderOf(rules: FramingRules, limit: number): FrameDecoder {
   // A frame whose end has not come, and its length at least. Of the chunks
   // `02 h | i 00` (u8) the first leaves `02 h` and 3; the second completes it.
-  #kept = NOTHING;
-  #need = 0;
-  #failure: unknown;
+  let [kept, need] = [NOTHING, 0];
+  let failure: unknown;
 
-  constructor(readonly rules: FramingRules, readonly limit: number) {}
-
-  *push(chunk: Uint8Array): Generator<Uint8Array, void> {
-    const { rules, limit } = this;
+  function* push(chunk: Uint8Array): Generator<Uint8Array, void> {
     try {
-      if (this.#failure !== undefined) throw this.#failure;
-      while (this.#kept.length > 0 && chunk.length > 0) { // complete it
-        let { buffer, length } = this.#kept;
-        const part = chunk.subarray(0, this.#need - length);
+      if (failure !== undefined) throw failure;
+      while (kept.length > 0 && chunk.length > 0) { // complete it
+        let { buffer, length } = kept;
+        const part = chunk.subarray(0, need - length);
         const have = length + part.length;
         // Memory grows with what has come, not with what was announced.
-        const size = Math.min(2 * have, this.#need);
+        const size = Math.min(2 * have, need);
         if (have > buffer.byteLength) buffer = buffer.transfer(size);
         const bytes = new Uint8Array(buffer, 0, have);
         bytes.set(part, length);
         const { start, end, next } = rules.find(bytes, 0, limit, length);
         chunk = chunk.subarray(Math.min(next, have) - length);
-        this.#kept = next > have ? bytes : NOTHING;
-        this.#need = next;
+        [kept, need] = [next > have ? bytes : NOTHING, next];
         if (next <= have) yield bytes.subarray(start, end);
       }
       const { buffer, byteOffset, length } = chunk;
       for (let from = 0; from < length;) { // give views on the chunk
         const { start, end, next } = rules.find(chunk, from, limit, 0);
         if (next > length) {
-          this.#kept = chunk.slice(from);
-          this.#need = next - from;
+          [kept, need] = [chunk.slice(from), next - from];
           return;
         }
         // The same as `subarray`, in two thirds of the time.
@@ -334,20 +330,22 @@ class RulesDecoder implements FrameDecoder {
         from = next;
       }
     } catch (error) {
-      throw this.#failure = error;
+      throw failure = error;
     }
   }
 
-  finish(): Iterable<Uint8Array> {
-    const { length } = this.#kept;
-    if (length === 0 || this.#failure !== undefined) return this.push(NOTHING);
-    if (this.rules.endEnds) return this.push(Uint8Array.of(FEED));
-    const { start, next } = this.rules.find(this.#kept, 0, this.limit, length);
+  function finish(): Iterable<Uint8Array> {
+    const { length } = kept;
+    if (length === 0 || failure !== undefined) return push(NOTHING);
+    if (rules.endEnds) return push(Uint8Array.of(FEED));
+    const { start, next } = rules.find(kept, 0, limit, length);
     const [have, want] = [length - start, next - start];
-    throw this.#failure = new Deno.errors.UnexpectedEof(
+    throw failure = new Deno.errors.UnexpectedEof(
       `The stream ended inside a frame: after ${have} of ${want} bytes; ${MISMATCH}`,
     );
   }
+
+  return { push, finish };
 }
 
 /**
@@ -376,15 +374,11 @@ export function decodeFrames(
   const decoder = framing.createDecoder();
   let frames: IteratorObject<Uint8Array, void> | undefined;
   const generator = async function* (): AsyncGenerator<Uint8Array, void> {
-    try {
-      for await (const chunk of source) {
-        frames = Iterator.from(decoder.push(chunk));
-        for (const frame of frames) yield frame;
-      }
-      yield* decoder.finish();
-    } finally {
-      frames = undefined;
+    for await (const chunk of source) {
+      frames = Iterator.from(decoder.push(chunk));
+      for (const frame of frames) yield frame;
     }
+    yield* decoder.finish();
   }();
   const next = generator.next.bind(generator);
   // A generator suspends at each frame. Only the first frame of a chunk goes

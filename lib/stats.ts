@@ -29,13 +29,7 @@ const MARK = 0x4e554d31; // NUM1
 /** What the first 20 bytes of a numbered datagram say, as above. */
 export type Header = Record<"run" | "sequence" | "total" | "time", number>;
 
-/**
- * Writes a header.
- *
- * @param datagram The datagram; the header goes to its start.
- * @param header What to write.
- * @param time When it is sent, in microseconds; now, if not given.
- */
+/** Writes a header to the start of a datagram that is sent now, or at `time`. */
 export function writeHeader(
   datagram: Uint8Array,
   { run, sequence, total }: Omit<Header, "time">,
@@ -46,12 +40,7 @@ export function writeHeader(
   numbers.forEach((number, i) => view.setUint32(4 * i, number));
 }
 
-/**
- * Reads the header of a datagram.
- *
- * @param datagram The datagram.
- * @returns The header; `undefined` if the datagram has none.
- */
+/** Reads the header of a datagram; gives `undefined` if it has none. */
 export function readHeader(datagram: Uint8Array): Header | undefined {
   if (datagram.length < HEADER_LENGTH || numberAt(datagram, 0) !== MARK) return;
   const [run, sequence] = [numberAt(datagram, 4), numberAt(datagram, 8)];
@@ -93,7 +82,7 @@ class Run {
   last = 0;
   #total = Infinity;
   #highest = -1;
-  #delay = 0;
+  #delay = NaN;
   /** At `sequence % length`: 1 + the last sequence that came for that place. */
   #came = new Uint32Array(KNOWN_NUMBERS);
 
@@ -116,16 +105,13 @@ class Run {
     // It came before, or is too far back to tell.
     if (this.#came[place] > sequence) return void this.duplicated++;
     this.#came[place] = sequence + 1;
+    this.received++;
     if (sequence < this.#highest) this.reordered++;
     else this.#highest = sequence;
-    // In microseconds, and off by as much as the clocks differ.
+    // In microseconds, of two clocks that start again at 2 ** 32, or 0.
     const delay = 1000 * arrival - time;
-    if (this.received++ > 0) {
-      const change = delay - this.#delay;
-      // A clock of 32 bits starts again: the nearest time is meant.
-      const nearest = change - 2 ** 32 * Math.round(change / 2 ** 32);
-      this.jitter += (Math.abs(nearest) / 1000 - this.jitter) / 16;
-    }
+    const change = Math.abs(delay - this.#delay | 0);
+    this.jitter += (change / 1000 - this.jitter) / 16;
     this.#delay = delay;
   }
 
@@ -161,11 +147,7 @@ export class Statistics {
   /** The last datagram's: most are of the same run as the one before. */
   #last: Run | undefined;
 
-  /**
-   * Counts a datagram that came at a time in milliseconds.
-   *
-   * @returns Its header, if it has one.
-   */
+  /** Counts one that came at a time in milliseconds; gives its header. */
   record(
     datagram: Uint8Array,
     sender: string,
@@ -182,12 +164,10 @@ export class Statistics {
   /** Finds a run or makes it; where there are too many, new ones share one. */
   #find(sender: string, run: number | undefined, arrival: number): Run {
     const most = run === undefined ? MOST_APART / 2 : MOST_APART;
-    let key = `${sender} ${run}`;
-    if (this.#runs.size >= most && !this.#runs.has(key)) {
-      [key, sender, run] = ["others", "others", undefined];
-    }
+    const isNew = !this.#runs.has(`${sender} ${run}`);
+    if (isNew && this.#runs.size >= most) [sender, run] = ["others", undefined];
     const make = () => new Run(sender, run, arrival);
-    return this.#runs.getOrInsertComputed(key, make);
+    return this.#runs.getOrInsertComputed(`${sender} ${run}`, make);
   }
 
   /** The senders, in the order of their first datagrams. */

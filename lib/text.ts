@@ -13,15 +13,8 @@
 const UNSAFE =
   /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
-function hexOf(character: string, digits: number): string {
-  return character.codePointAt(0)!.toString(16).padStart(digits, "0");
-}
-
 /**
- * Makes text safe as a part of one line: a name, a message, a log entry.
- *
- * @param text Anything that a peer sent.
- * @returns The text with every control character shown, line ends too.
+ * Makes text safe as a part of one line: every control is shown, line ends too.
  *
  * @example
  * ```ts
@@ -32,18 +25,15 @@ function hexOf(character: string, digits: number): string {
  */
 export function safeLine(text: string): string {
   return text.replace(UNSAFE, (character) => {
-    const hex = hexOf(character, 2);
-    if (hex.length > 4) return `\\u{${hex}}`;
-    return hex.length > 2 ? `\\u${hexOf(character, 4)}` : `\\x${hex}`;
+    const hex = character.codePointAt(0)!.toString(16).padStart(2, "0");
+    if (hex.length === 2) return `\\x${hex}`;
+    return hex.length > 4 ? `\\u{${hex}}` : unicodeEscape(character);
   });
 }
 
 /**
  * Writes a value as JSON on one line that is safe for a terminal. It still
  * means the same: JSON's own escapes stand for what is unsafe in it.
- *
- * @param value Anything that JSON can hold.
- * @returns The JSON text.
  *
  * @example
  * ```ts
@@ -54,9 +44,12 @@ export function safeLine(text: string): string {
  */
 export function safeJson(value: unknown): string {
   // JSON names a character beyond U+FFFF by its two halves.
-  const escaped = (text: string) =>
-    text.replace(/[^]/g, (half) => `\\u${hexOf(half, 4)}`);
+  const escaped = (text: string) => text.replace(/[^]/g, unicodeEscape);
   return JSON.stringify(value).replace(UNSAFE, escaped);
+}
+
+function unicodeEscape(half: string): string {
+  return `\\u${half.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 /**
@@ -81,12 +74,7 @@ export class SafeTextDecoder {
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #held = "";
 
-  /**
-   * Takes the next bytes.
-   *
-   * @param chunk The bytes, as they came.
-   * @returns What can be printed of them now.
-   */
+  /** Takes the next bytes; gives what can be printed now. */
   push(chunk: Uint8Array): string {
     const decoded = this.#decoder.decode(chunk, { stream: true });
     const text = (this.#held + decoded).replaceAll("\r\n", "\n");
@@ -94,11 +82,7 @@ export class SafeTextDecoder {
     return safeLines(text.slice(0, text.length - this.#held.length));
   }
 
-  /**
-   * Ends the stream.
-   *
-   * @returns What was held back: half a character, or a carriage return.
-   */
+  /** Gives what was held back: half a character, or a carriage return. */
   finish(): string {
     return safeLines(this.#held + this.#decoder.decode());
   }
@@ -110,11 +94,8 @@ function safeLines(text: string): string {
 }
 
 /**
- * Shows bytes in rows of sixteen: offset, hexadecimal, and as ASCII.
- *
- * @param bytes What to show.
- * @param offset The offset of the first byte.
- * @returns The rows, each ended by a line feed; none for no bytes.
+ * Shows bytes in rows of sixteen: offset, from that of the first byte on, then
+ * hexadecimal, then ASCII. Each row ends with a line feed.
  *
  * @example
  * ```ts
