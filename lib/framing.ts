@@ -34,11 +34,7 @@ export interface Framing {
    * @throws {Deno.errors.InvalidData} If the framing cannot carry it.
    */
   encode(payload: Uint8Array): Uint8Array<ArrayBuffer>;
-  /**
-   * Writes that form into a buffer, for one write of many messages.
-   *
-   * @returns Where the form ends; if that is past the buffer, it had no room.
-   */
+  /** Writes that form; gives its end, which is past a buffer without room. */
   encodeInto(payload: Uint8Array, buffer: Uint8Array, start: number): number;
   /** Starts reading one stream. */
   createDecoder(): FrameDecoder;
@@ -47,9 +43,8 @@ export interface Framing {
 /** Reads one stream of frames. After it has thrown, it only throws again. */
 export interface FrameDecoder {
   /**
-   * Gives the frames that these bytes complete, up to a bad one. Take them
-   * before the next push. A frame that lies whole in the chunk is a view on it,
-   * and changes if the chunk does.
+   * Gives the frames that these bytes complete, up to a bad one; take them
+   * before the next push. One that lies whole in the chunk is a view on it.
    *
    * @throws {FrameTooLongError} If a frame is over the limit.
    * @throws {Deno.errors.InvalidData} If the bytes are not of this framing.
@@ -226,7 +221,7 @@ function found(start: number, length: number, after = 0): Found {
 }
 
 function checkLength(length: number, limit: number): void {
-  if (length > limit) throw new FrameTooLongError(length, limit);
+  if (!(length <= limit)) throw new FrameTooLongError(length, limit);
 }
 
 function checkForm(isRight: boolean, reason: string): void {
@@ -239,10 +234,8 @@ function checkForm(isRight: boolean, reason: string): void {
  *
  * @param name As on this page, from `lines` to `raw`; `fixed:N` for any N.
  * @param options `maxFrameLength`: the most bytes (65,536); `raw` has no limit.
- * @returns The framing.
  * @throws {SyntaxError} If there is no framing of this name.
- * @throws {RangeError} If the limit is not a whole number of bytes, or less
- * than a `fixed:N` block.
+ * @throws {RangeError} If a `fixed:N` block is longer than the limit.
  *
  * @example
  * ```ts
@@ -260,12 +253,9 @@ export function parseFraming(
   options: { maxFrameLength?: number } = {},
 ): Framing {
   const { maxFrameLength = DEFAULT_MAX_FRAME_LENGTH } = options;
-  if (!Number.isSafeInteger(maxFrameLength) || maxFrameLength < 0) {
-    throw new RangeError(`Not a number of bytes: ${maxFrameLength}`);
-  }
   const size = Number(/^fixed:(\d+)$/.exec(name)?.[1]);
-  const rules = size > 0 ? blocksOf(size) : RULES.get(name);
-  if (!rules) {
+  const rules = RULES.get(name) ?? blocksOf(size);
+  if (!(size > 0) && !RULES.has(name)) {
     const names = [...RULES.keys()].join(", ");
     throw new SyntaxError(
       `Cannot parse framing "${name}": it must be one of ${names}, or fixed:N with a block length from 1`,
@@ -291,21 +281,24 @@ export function parseFraming(
       return frame;
     },
     encodeInto,
-    createDecoder: () => decoderOf(rules, limit),
+    createDecoder: () => new RulesDecoder(rules, limit),
   };
 }
 
-function decoderOf(rules: FramingRules, limit: number): FrameDecoder {
-  // A frame whose end has not come, and its length at least. Of the chunks
-  // `02 h | i 00` (u8) the first leaves `02 h` and 3; the second completes it.
-  let [kept, need] = [NOTHING, 0];
-  let failure: unknown;
+class RulesDecoder implements FrameDecoder {
+  /** A frame whose end has not come: of `02 h | i 00` (u8) first `02 h`. */
+  #kept = NOTHING;
+  #failure: unknown;
 
-  function* push(chunk: Uint8Array): Generator<Uint8Array, void> {
+  constructor(readonly rules: FramingRules, readonly limit: number) {}
+
+  *push(chunk: Uint8Array): Generator<Uint8Array, void> {
+    const { rules, limit } = this;
     try {
-      if (failure !== undefined) throw failure;
-      while (kept.length > 0 && chunk.length > 0) { // complete it
-        let { buffer, length } = kept;
+      if (this.#failure !== undefined) throw this.#failure;
+      while (this.#kept.length > 0 && chunk.length > 0) { // complete it
+        let { buffer, length } = this.#kept;
+        const need = rules.find(this.#kept, 0, limit, length).next;
         const part = chunk.subarray(0, need - length);
         const have = length + part.length;
         // Memory grows with what has come, not with what was announced.
@@ -315,37 +308,32 @@ function decoderOf(rules: FramingRules, limit: number): FrameDecoder {
         bytes.set(part, length);
         const { start, end, next } = rules.find(bytes, 0, limit, length);
         chunk = chunk.subarray(Math.min(next, have) - length);
-        [kept, need] = [next > have ? bytes : NOTHING, next];
-        if (next <= have) yield bytes.subarray(start, end);
+        this.#kept = next > have ? bytes : NOTHING;
+        if (next <= have) yield new Uint8Array(buffer, start, end - start);
       }
       const { buffer, byteOffset, length } = chunk;
       for (let from = 0; from < length;) { // give views on the chunk
         const { start, end, next } = rules.find(chunk, from, limit, 0);
-        if (next > length) {
-          [kept, need] = [chunk.slice(from), next - from];
-          return;
-        }
+        if (next > length) return void (this.#kept = chunk.slice(from));
         // The same as `subarray`, in two thirds of the time.
         yield new Uint8Array(buffer, byteOffset + start, end - start);
         from = next;
       }
     } catch (error) {
-      throw failure = error;
+      throw this.#failure = error;
     }
   }
 
-  function finish(): Iterable<Uint8Array> {
-    const { length } = kept;
-    if (length === 0 || failure !== undefined) return push(NOTHING);
-    if (rules.endEnds) return push(Uint8Array.of(FEED));
-    const { start, next } = rules.find(kept, 0, limit, length);
+  finish(): Iterable<Uint8Array> {
+    const { length } = this.#kept;
+    if (length === 0 || this.#failure !== undefined) return this.push(NOTHING);
+    if (this.rules.endEnds) return this.push(Uint8Array.of(FEED));
+    const { start, next } = this.rules.find(this.#kept, 0, this.limit, length);
     const [have, want] = [length - start, next - start];
-    throw failure = new Deno.errors.UnexpectedEof(
+    throw this.#failure = new Deno.errors.UnexpectedEof(
       `The stream ended inside a frame: after ${have} of ${want} bytes; ${MISMATCH}`,
     );
   }
-
-  return { push, finish };
 }
 
 /**
@@ -353,8 +341,7 @@ function decoderOf(rules: FramingRules, limit: number): FrameDecoder {
  * taken. So you can answer on the same socket; a `TransformStream` reads ahead.
  *
  * @param source Chunks of bytes: `conn.readable`, standard input, an array.
- * @param framing What marks the frames.
- * @returns The frames, in order; throws what a decoder throws.
+ * @throws What a decoder throws.
  *
  * @example
  * ```ts
@@ -375,8 +362,7 @@ export function decodeFrames(
   let frames: IteratorObject<Uint8Array, void> | undefined;
   const generator = async function* (): AsyncGenerator<Uint8Array, void> {
     for await (const chunk of source) {
-      frames = Iterator.from(decoder.push(chunk));
-      for (const frame of frames) yield frame;
+      yield* frames = Iterator.from(decoder.push(chunk));
     }
     yield* decoder.finish();
   }();
