@@ -45,8 +45,7 @@ export function readHeader(datagram: Uint8Array): Header | undefined {
   if (datagram.length < HEADER_LENGTH || numberAt(datagram, 0) !== MARK) return;
   const [run, sequence] = [numberAt(datagram, 4), numberAt(datagram, 8)];
   const [total, time] = [numberAt(datagram, 12), numberAt(datagram, 16)];
-  const possible = total === 0 || sequence < total || sequence === STOPPED;
-  return possible ? { run, sequence, total, time } : undefined;
+  return { run, sequence, total, time };
 }
 
 /** A DataView for each datagram would take 65 ns more. */
@@ -79,6 +78,7 @@ class Run {
   reordered = 0;
   jitter = 0;
   bytes = 0;
+  first = Infinity;
   last = 0;
   #total = Infinity;
   #highest = -1;
@@ -86,14 +86,11 @@ class Run {
   /** At `sequence % length`: 1 + the last sequence that came for that place. */
   #came = new Uint32Array(KNOWN_NUMBERS);
 
-  constructor(
-    readonly sender: string,
-    readonly run: number | undefined,
-    readonly first: number,
-  ) {}
+  constructor(readonly sender: string, readonly run?: number) {}
 
   /** Counts one datagram, in the same time whatever its number. */
   record(header: Header | undefined, bytes: number, arrival: number): void {
+    this.first = Math.min(this.first, arrival);
     this.last = arrival;
     this.bytes += bytes;
     if (!header || this.run === undefined) return void this.received++;
@@ -155,19 +152,19 @@ export class Statistics {
   ): Header | undefined {
     const header = readHeader(datagram);
     if (this.#last?.sender !== sender || this.#last.run !== header?.run) {
-      this.#last = this.#find(sender, header?.run, arrival);
+      this.#last = this.#find(sender, header?.run);
     }
     this.#last.record(header, datagram.length, arrival);
     return header;
   }
 
   /** Finds a run or makes it; where there are too many, new ones share one. */
-  #find(sender: string, run: number | undefined, arrival: number): Run {
+  #find(sender: string, run?: number): Run {
     const most = run === undefined ? MOST_APART / 2 : MOST_APART;
     const isNew = !this.#runs.has(`${sender} ${run}`);
     if (isNew && this.#runs.size >= most) [sender, run] = ["others", undefined];
-    const make = () => new Run(sender, run, arrival);
-    return this.#runs.getOrInsertComputed(`${sender} ${run}`, make);
+    const key = `${sender} ${run}`;
+    return this.#runs.getOrInsertComputed(key, () => new Run(sender, run));
   }
 
   /** The senders, in the order of their first datagrams. */
@@ -176,11 +173,8 @@ export class Statistics {
   }
 
   /**
-   * Says what became of the datagrams. Those after the last that came are lost
-   * as soon as they would have come at the pace of the others.
-   *
-   * @param now The time, in milliseconds.
-   * @param sender Whose datagrams; everybody's, if not given.
+   * Says what became of all datagrams, or a sender's, by now, in milliseconds.
+   * Those after the last that came are lost once they were due, at its pace.
    */
   report(now: number = performance.now(), sender?: string): Report {
     const runs = [...this.#runs.values()]

@@ -20,7 +20,7 @@ import { refuse, size, toggle, usage } from "../lib/command/options.ts";
 import { Output, printDatagram } from "../lib/command/output.ts";
 import { resolveName } from "../lib/tcp/connect.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
-import { EchoGuard } from "../lib/udp/echo_guard.ts";
+import { echoGuard } from "../lib/udp/echo_guard.ts";
 import { peerFilter } from "../lib/tcp/peer_filter.ts";
 
 const OPTIONS = {
@@ -96,7 +96,7 @@ Examples:
     if (reception) view.body = reception.record;
     if (reception) view.isShown = !output.terminal;
 
-    const guard = new EchoGuard(socket.address);
+    const objectionTo = echoGuard(socket.address);
     const signal = AbortSignal.any([stop, output.failed]);
     let [received, from] = [0, ""];
     let last: Deno.NetAddr | undefined;
@@ -114,7 +114,7 @@ Examples:
       }
       const body = view.body(payload, from);
       if (!body) continue;
-      const objection = echo && !cut && guard.objection(payload, peer);
+      const objection = echo && !cut && objectionTo(payload, peer);
       if (cut) {
         const text =
           `The datagram from ${from} is longer than ${maxSize} bytes: its end is lost (--max-size)`;

@@ -24,6 +24,8 @@ import { after, openInput } from "../lib/tcp/stream.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { paceOf, seriesOf } from "../lib/udp/series.ts";
 
+const intervalOf = (text: string) => text === "0" ? 0 : duration(text);
+
 const OPTIONS = {
   count: option("N", "send each message N times", integer(1, STOPPED)),
   interval: option("DURATION", "between two datagrams (0)", intervalOf, 0),
@@ -66,6 +68,8 @@ Examples:
       "port 0 is only for listening": named.port === 0,
       "--raw is for standard input": options.raw &&
         (texts[0] ?? options.count) !== undefined,
+      [`--size must be ${HEADER_LENGTH} or more with --number`]: number &&
+        options.size! < HEADER_LENGTH,
     });
     const own = usage(() => parseUdpAddress(bind, { hostname: "", port: 0 }));
     // Both must be of one version of IP; a name may have addresses of either.
@@ -169,10 +173,5 @@ Examples:
     );
   },
 };
-
-/** A duration, or none. */
-function intervalOf(value: string): number {
-  return /^0(ms|s|m|h)?$/.test(value) ? 0 : duration(value);
-}
 
 if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

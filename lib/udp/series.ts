@@ -10,14 +10,11 @@ export function seriesOf(
   version: number, // of IP
 ): { total: number; datagrams: AsyncIterable<Uint8Array> } {
   const limit = version === 6 ? 65_527 : 65_507; // 65,535 less their headers
-  const isRead = texts.length === 0 && (raw || (count ?? size) === undefined);
-  if (texts.length === 0 && !isRead) [texts, size] = [[""], size ?? 64];
+  const isMadeUp = texts.length === 0 && !raw && (count ?? size) !== undefined;
+  if (isMadeUp) [texts, size] = [[""], size ?? 64];
 
   function datagramOf(message: Uint8Array): Uint8Array {
     const length = size ?? header + message.length;
-    if (length < header) {
-      throw new RangeError(`--size must be ${header} or more with --number`);
-    }
     if (length > limit) {
       throw new RangeError(
         `Cannot send a datagram of ${length} bytes: over IPv${version} it holds at most ${limit}`,
@@ -35,7 +32,7 @@ export function seriesOf(
 
   async function* datagrams() {
     for (let i = 0; i < total; i++) yield made[i % made.length];
-    if (!isRead) return;
+    if (total > 0) return;
     const input = await open();
     const buffer = new Uint8Array(limit - header);
     let rest = new Uint8Array(0);
@@ -63,19 +60,17 @@ export function paceOf(interval: number, signal: AbortSignal) {
   const start = performance.now();
   let [turns, last] = [0, -Infinity];
   return async () => {
+    const number = turns++;
+    // At full speed, signals and answers get in now and then.
+    if (interval === 0 && number % 32 > 0) return;
+    await turn();
     // Delays do not add up: what is late follows, at four times the pace.
-    const due = Math.max(start + interval * turns++, last + interval / 4);
-    // At full speed, this lets signals and answers in.
-    if (interval === 0 && turns % 32 === 0) await turn();
+    const due = Math.max(start + interval * number, last + interval / 4);
     const left = () => due - performance.now();
     // Deno's timers are late by up to 2.5 ms, on Windows by 14.
-    const early = left() - 2.5;
-    if (early > 0) await pause(early, signal);
-    // Exact to the microsecond, but it stops the whole process: 1 ms at most.
-    while (left() > 0 && !signal.aborted) {
-      Atomics.wait(never, 0, 0, Math.min(left(), 1));
-      await turn();
-    }
+    if (left() > 2.5) await pause(left() - 2.5, signal);
+    // Exact to the microsecond, but it stops the process, for 4 ms at most.
+    if (left() > 0 && !signal.aborted) Atomics.wait(never, 0, 0, left());
     last = performance.now();
   };
 }

@@ -1,6 +1,6 @@
 /** Echoes answer people, and not one another. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { EchoGuard } from "../../lib/udp/echo_guard.ts";
+import { echoGuard } from "../../lib/udp/echo_guard.ts";
 import { bytes } from "../support/helpers.ts";
 
 const PEER: Deno.NetAddr = {
@@ -15,8 +15,8 @@ const OWN: Deno.NetAddr = {
 };
 
 for (const port of [7, 13, 17, 19]) {
-  Deno.test(`objection() is raised to port ${port}`, () => {
-    const objection = new EchoGuard(OWN).objection(bytes("x"), {
+  Deno.test(`echoGuard() objects to port ${port}`, () => {
+    const objection = echoGuard(OWN)(bytes("x"), {
       ...PEER,
       port,
     });
@@ -31,65 +31,68 @@ const OWN_ADDRESSES: [string, string][] = [
   ["::", "::ffff:127.0.0.1"],
 ];
 for (const [bound, hostname] of OWN_ADDRESSES) {
-  Deno.test(`objection() is raised to itself at ${hostname}, bound to ${bound}`, () => {
-    const guard = new EchoGuard({ ...OWN, hostname: bound });
+  Deno.test(`echoGuard() objects to itself at ${hostname}, bound to ${bound}`, () => {
+    const guard = echoGuard({ ...OWN, hostname: bound });
     const self = { ...OWN, hostname };
-    assertEquals(guard.objection(bytes("x"), self), "it is its own address");
+    assertEquals(guard(bytes("x"), self), "it is its own address");
     // Another port is somebody else.
-    assertEquals(guard.objection(bytes("x"), { ...self, port: 9 }), undefined);
+    assertEquals(guard(bytes("x"), { ...self, port: 9 }), undefined);
   });
 }
 
-Deno.test("objection() is not raised to a peer with the same port elsewhere", () => {
-  const guard = new EchoGuard({ ...OWN, hostname: "0.0.0.0" });
-  assertEquals(guard.objection(bytes("x"), { ...PEER, port: 8080 }), undefined);
+Deno.test("echoGuard() lets pass a peer with the same port elsewhere", () => {
+  const guard = echoGuard({ ...OWN, hostname: "0.0.0.0" });
+  assertEquals(guard(bytes("x"), { ...PEER, port: 8080 }), undefined);
 });
 
-Deno.test("objection() is raised to one of 33 equal datagrams", () => {
-  const guard = new EchoGuard(OWN);
+Deno.test("echoGuard() objects to one of 33 equal datagrams", () => {
+  const guard = echoGuard(OWN);
   const answered = Array.from(
     { length: 99 },
-    () => guard.objection(bytes("ping"), PEER) === undefined,
+    () => guard(bytes("ping"), PEER) === undefined,
   );
   const refused = answered.flatMap((answer, i) => answer ? [] : [i]);
   assertEquals(refused, [32, 65, 98]);
 });
 
-Deno.test("objection() is never raised to a peer that does not repeat itself", () => {
-  const guard = new EchoGuard(OWN);
+Deno.test("echoGuard() lets pass a peer that does not repeat itself", () => {
+  const guard = echoGuard(OWN);
   for (let i = 0; i < 20_000; i++) {
-    assertEquals(guard.objection(bytes(`ping ${i}`), PEER), undefined);
+    assertEquals(guard(bytes(`ping ${i}`), PEER), undefined);
   }
 });
 
 /** Lets datagrams bounce between an echo and a peer; gives how many came. */
-function bounce(balls: Uint8Array[], other?: EchoGuard): number {
-  const guard = new EchoGuard(OWN);
+function bounce(
+  balls: Uint8Array[],
+  other?: ReturnType<typeof echoGuard>,
+): number {
+  const guard = echoGuard(OWN);
   let came = 0;
   while (balls.length > 0) {
     assert(came < 1_000_000, "it never ends");
     came += balls.length;
     balls = balls.filter((ball) =>
-      guard.objection(ball, PEER) === undefined &&
-      other?.objection(ball, OWN) === undefined
+      guard(ball, PEER) === undefined &&
+      other?.(ball, OWN) === undefined
     );
   }
   return came;
 }
 
-Deno.test("EchoGuard ends a loop with another", () => {
-  assertEquals(bounce([bytes("ping")], new EchoGuard(PEER)), 33);
+Deno.test("echoGuard() ends a loop with another", () => {
+  assertEquals(bounce([bytes("ping")], echoGuard(PEER)), 33);
 });
 
-Deno.test("EchoGuard ends a loop with an echo that has no guard", () => {
+Deno.test("echoGuard() ends a loop with an echo that has no guard", () => {
   assertEquals(bounce([bytes("ping")]), 33);
 });
 
-Deno.test("EchoGuard ends a loop of equal datagrams", () => {
+Deno.test("echoGuard() ends a loop of equal datagrams", () => {
   assertEquals(bounce(Array(50).fill(bytes("ping"))), 50 * 33);
 });
 
-Deno.test("EchoGuard ends a loop of as many datagrams as buffers may hold", () => {
+Deno.test("echoGuard() ends a loop of as many datagrams as buffers may hold", () => {
   const balls = Array.from({ length: 2000 }, (_, i) => bytes(`${i}`));
   assertEquals(bounce(balls), 2000 * 33);
 });
