@@ -78,10 +78,8 @@ export const DEFAULT_MAX_FRAME_LENGTH = 65_536;
 
 /** The rules of one framing. */
 interface FramingRules {
-  /** Longest message that it can carry, in bytes. */
-  most?: number;
-  /** Whether the end of the stream ends a message, too. */
-  endEnds?: boolean;
+  most?: number; // bytes in a message, if its form has a limit
+  endEnds?: boolean; // the end of the stream ends a message, too
   /** Writes a message as `encodeInto` does, whatever its length. */
   write(message: Uint8Array, buffer: Uint8Array, start: number): number;
   /** Finds a frame; its first `searched` bytes were searched before. */
@@ -147,10 +145,9 @@ const RULES = new Map(Object.entries<FramingRules>({
   // https://cr.yp.to/proto/netstrings.txt
   netstring: {
     write(message, buffer, start) {
-      for (const character of `${message.length}:`) {
-        buffer[start++] = character.charCodeAt(0);
-      }
-      const end = put(message, buffer, start);
+      for (const digit of `${message.length}`) buffer[start++] = ZERO + +digit;
+      buffer[start] = COLON;
+      const end = put(message, buffer, start + 1);
       buffer[end] = COMMA;
       return end + 1;
     },

@@ -1,6 +1,5 @@
 /**
- * What became of numbered datagrams: lost, duplicated, reordered, delayed
- * unevenly.
+ * What became of numbered datagrams: lost, duplicated, reordered, delayed.
  *
  * A numbered datagram starts with 20 bytes, all numbers unsigned and the most
  * significant byte first:
@@ -8,13 +7,12 @@
  *     |  0 .. 3  |  4 .. 7  |  8 .. 11 | 12 .. 15 | 16 .. 19 | 20 ...
  *     |   NUM1   |    run   | sequence |   total  |   time   | payload
  *
- * `NUM1` is the mark (4e 55 4d 31) of a numbered datagram. `run` is a random
- * number, which tells a sender's second run from its first.
- * `sequence` counts from 0. `total` is how many there will be, 0 if the sender
- * does not know: without it, nobody could tell that the last ones were lost.
- * `time` is the sender's clock in microseconds, which starts again at 0 every
- * 71 minutes. A sender that is stopped early says so with one more datagram,
- * whose sequence is 2^32 - 1 and whose total is how many it has sent.
+ * `NUM1` is the mark (4e 55 4d 31). `run` is a random number, which tells a
+ * sender's second run from its first. `sequence` counts from 0. `total` is how
+ * many there will be, 0 if the sender does not know: it tells that the last were
+ * lost. `time` is the sender's clock in microseconds, from 0 again every 71
+ * minutes. A sender that is stopped early says so with one more datagram, whose
+ * sequence is 2^32 - 1 and whose total is how many it has sent.
  *
  * @module
  */

@@ -6,8 +6,7 @@
  *     deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
  *     deno run --unstable-net --allow-net=0.0.0.0:0,127.0.0.1:8080 scripts/udp_sender.ts 127.0.0.1:8080 "Hello, my name is Henry"
  *
- * Whether anybody listens shows only if somebody answers (`--wait`). It is bound
- * to any free port of every interface (`0.0.0.0:0`) unless `--bind` says another.
+ * Whether anybody listens shows only if somebody answers (`--wait`).
  *
  * @module
  */

@@ -7,7 +7,7 @@ import { HEADER_LENGTH, type Report, Statistics, STOPPED } from "../stats.ts";
 export class Reception implements Disposable {
   #statistics = new Statistics();
   /** How many datagrams came 0-1 µs after another, 1-2 µs, 2-4 µs and so on. */
-  #gaps = new Float64Array(33);
+  #gaps = new Float64Array(64);
   #arrival = NaN;
 
   constructor(readonly log: Pick<Log, "info">) {}
@@ -17,9 +17,8 @@ export class Reception implements Disposable {
     const now = performance.now();
     const header = this.#statistics.record(payload, from, now);
     if (header?.sequence === STOPPED) return undefined;
-    // Above 35 minutes all are in one range.
-    const gap = Math.min(1000 * (now - this.#arrival), 2 ** 32 - 1);
-    if (gap >= 0) this.#gaps[32 - Math.clz32(gap)]++;
+    const microseconds = 1000 * (now - this.#arrival);
+    this.#gaps[Math.max(0, 1 + Math.floor(Math.log2(microseconds)))]++;
     this.#arrival = now;
     return header ? payload.subarray(HEADER_LENGTH) : payload;
   };
