@@ -145,9 +145,9 @@ const RULES = new Map(Object.entries<FramingRules>({
   // https://cr.yp.to/proto/netstrings.txt
   netstring: {
     write(message, buffer, start) {
-      for (const digit of `${message.length}`) buffer[start++] = ZERO + +digit;
-      buffer[start] = COLON;
-      const end = put(message, buffer, start + 1);
+      const head = `${message.length}:`;
+      for (const sign of head) buffer[start++] = sign.charCodeAt(0);
+      const end = put(message, buffer, start);
       buffer[end] = COMMA;
       return end + 1;
     },

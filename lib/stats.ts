@@ -143,16 +143,12 @@ export class Statistics {
   #last: Run | undefined;
 
   /** Counts one that came at a time in milliseconds; gives its header. */
-  record(
-    datagram: Uint8Array,
-    sender: string,
-    arrival: number,
-  ): Header | undefined {
+  record(datagram: Uint8Array, sender: string, at: number): Header | undefined {
     const header = readHeader(datagram);
     if (this.#last?.sender !== sender || this.#last.run !== header?.run) {
       this.#last = this.#find(sender, header?.run);
     }
-    this.#last.record(header, datagram.length, arrival);
+    this.#last.record(header, datagram.length, at);
     return header;
   }
 

@@ -79,18 +79,13 @@ export class SafeTextDecoder {
     const decoded = this.#decoder.decode(chunk, { stream: true });
     const text = (this.#held + decoded).replaceAll("\r\n", "\n");
     this.#held = text.endsWith("\r") ? "\r" : "";
-    return safeLines(text.slice(0, text.length - this.#held.length));
+    return text.replace(/\r$/, "").replace(/[^\n\t]+/g, (run) => safeLine(run));
   }
 
   /** Gives what was held back: half a character, or a carriage return. */
   finish(): string {
-    return safeLines(this.#held + this.#decoder.decode());
+    return safeLine(this.#held + this.#decoder.decode());
   }
-}
-
-/** Makes text safe, but keeps line feeds and tabs. */
-function safeLines(text: string): string {
-  return text.replace(/[^\n\t]+/g, (run) => safeLine(run));
 }
 
 /**

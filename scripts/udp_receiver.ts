@@ -91,7 +91,7 @@ Examples:
 
     // On request: on a terminal the figures take the place of the datagrams.
     using reception = options.stats
-      ? new (await import("../lib/udp/report.ts")).Reception(log)
+      ? new (await import("../lib/udp/report.ts")).Reception()
       : undefined;
     if (reception) view.body = reception.record;
     if (reception) view.isShown = !output.terminal;

@@ -60,15 +60,13 @@ Examples:
 `,
   async run({ options, positionals, log }) {
     const [place = "127.0.0.1:8080", ...texts] = positionals;
-    const { bind = "0", number, wait = 5000, replies } = options;
+    const { raw, count, number, bind = "0", wait = 5000, replies } = options;
     const advice = "; the address comes before the messages";
     const named = usage(() => parseUdpAddress(place), advice);
     refuse({
       "port 0 is only for listening": named.port === 0,
-      "--raw is for standard input": options.raw &&
-        (texts[0] ?? options.count) !== undefined,
-      [`--size must be ${HEADER_LENGTH} or more with --number`]: number &&
-        options.size! < HEADER_LENGTH,
+      "--raw is for standard input": raw && (texts[0] ?? count) !== undefined,
+      "--size must be 20 or more with --number": number && options.size! < 20,
     });
     const own = usage(() => parseUdpAddress(bind, { hostname: "", port: 0 }));
     // Both must be of one version of IP; a name may have addresses of either.

@@ -1,6 +1,6 @@
 // `Reception`: counts what a receiver gets, and reports it at the end.
 import { format } from "@std/fmt/bytes";
-import type { Log } from "../command/log.ts";
+import { log } from "../command/log.ts";
 import { HEADER_LENGTH, type Report, Statistics, STOPPED } from "../stats.ts";
 
 /** Counts what comes, and says what became of it when it is disposed of. */
@@ -9,8 +9,6 @@ export class Reception implements Disposable {
   /** How many datagrams came 0-1 µs after another, 1-2 µs, 2-4 µs and so on. */
   #gaps = new Float64Array(64);
   #arrival = NaN;
-
-  constructor(readonly log: Pick<Log, "info">) {}
 
   /** Takes a datagram; gives what follows its number, unless it only ends a run. */
   record = (payload: Uint8Array, from: string): Uint8Array | undefined => {
@@ -31,17 +29,17 @@ export class Reception implements Disposable {
       const report = this.#statistics.report(now, peer);
       const [event, name] = peer ? ["sender", `${peer}: `] : ["stats", ""];
       const text = name + describeReport(report);
-      this.log.info(event, text, { peer, ...report });
+      log.info(event, text, { peer, ...report });
     }
     const most = Math.max(...this.#gaps);
-    if (most > 0) this.log.info("gaps", "Times between two datagrams:");
+    if (most > 0) log.info("gaps", "Times between two datagrams:");
     for (const [i, count] of this.#gaps.entries()) {
       if (count === 0) continue;
       const [from, to] = [Math.floor(2 ** (i - 1)), 2 ** i];
       const range = `${from / 1000} ms - ${to / 1000} ms`.padEnd(20);
       const bar = "█".repeat(Math.ceil(40 * count / most));
       const line = `${range} ${`${count}`.padStart(6)} ${bar}`;
-      this.log.info("gap", line, { from, to, count });
+      log.info("gap", line, { from, to, count });
     }
   }
 }

@@ -57,16 +57,15 @@ export function seriesOf(
 /** Gives a function that waits for the next turn at an even pace. */
 export function paceOf(interval: number, signal: AbortSignal) {
   const never = new Int32Array(new SharedArrayBuffer(4));
-  const start = performance.now();
-  let [turns, last] = [0, -Infinity];
+  let [turns, due, last] = [0, performance.now(), -Infinity];
   return async () => {
-    const number = turns++;
     // At full speed, signals and answers get in now and then.
-    if (interval === 0 && number % 32 > 0) return;
+    if (interval === 0 && turns++ % 32 > 0) return;
     await turn();
     // Delays do not add up: what is late follows, at four times the pace.
-    const due = Math.max(start + interval * number, last + interval / 4);
-    const left = () => due - performance.now();
+    const next = Math.max(due, last + interval / 4);
+    due += interval;
+    const left = () => next - performance.now();
     // Deno's timers are late by up to 2.5 ms, on Windows by 14.
     if (left() > 2.5) await pause(left() - 2.5, signal);
     // Exact to the microsecond, but it stops the process, for 4 ms at most.

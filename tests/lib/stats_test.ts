@@ -9,7 +9,7 @@ import {
   STOPPED,
   writeHeader,
 } from "../../lib/stats.ts";
-import type { Log } from "../../lib/command/log.ts";
+import { log } from "../../lib/command/log.ts";
 import { describeReport, Reception } from "../../lib/udp/report.ts";
 import { bytes } from "../support/helpers.ts";
 
@@ -350,11 +350,12 @@ Deno.test("describeReport() is one line with all that counts", () => {
 /** What a receiver tells of these times between two datagrams, in milliseconds. */
 function gapsOf(times: number[]): Record<string, unknown>[] {
   const told: Record<string, unknown>[] = [];
-  const info: Log["info"] = (event, line, details) =>
-    void (event === "gap" && told.push({ line, ...details }));
+  const { info } = log;
   const { now } = performance;
   try {
-    using reception = new Reception({ info });
+    log.info = (event, line, details) =>
+      void (event === "gap" && told.push({ line, ...details }));
+    using reception = new Reception();
     // Between two of them the clock stands nowhere.
     for (const clock of times.flatMap((time) => [NaN, 0, time])) {
       performance.now = () => clock;
@@ -362,6 +363,7 @@ function gapsOf(times: number[]): Record<string, unknown>[] {
     }
   } finally {
     performance.now = now;
+    log.info = info;
   }
   return told;
 }
