@@ -28,10 +28,8 @@ export interface Framing {
   /** Longest message that it carries, in bytes; `Infinity` for `raw`. */
   readonly maxFrameLength: number;
   /**
-   * Puts a message into the form that it has on the wire.
-   *
-   * @throws {FrameTooLongError} If the message is over the limit.
-   * @throws {Deno.errors.InvalidData} If the framing cannot carry it.
+   * Puts a message into the form that it has on the wire. Throws a
+   * FrameTooLongError, or InvalidData if the framing cannot carry it.
    */
   encode(payload: Uint8Array): Uint8Array<ArrayBuffer>;
   /** Writes that form; gives its end, which is past a buffer without room. */
@@ -45,16 +43,10 @@ export interface FrameDecoder {
   /**
    * Gives the frames that these bytes complete, up to a bad one; take them
    * before the next push. One that lies whole in the chunk is a view on it.
-   *
-   * @throws {FrameTooLongError} If a frame is over the limit.
-   * @throws {Deno.errors.InvalidData} If the bytes are not of this framing.
+   * Throws a FrameTooLongError, or InvalidData if the framing is another.
    */
   push(chunk: Uint8Array): Iterable<Uint8Array>;
-  /**
-   * Ends the stream; a last frame may end with it.
-   *
-   * @throws {Deno.errors.UnexpectedEof} If it ends inside a frame.
-   */
+  /** Ends the stream, perhaps a frame, too; throws UnexpectedEof inside one. */
   finish(): Iterable<Uint8Array>;
 }
 
@@ -76,7 +68,6 @@ export class FrameTooLongError extends RangeError {
 /** Longest message unless another limit is given, in bytes. */
 export const DEFAULT_MAX_FRAME_LENGTH = 65_536;
 
-/** The rules of one framing. */
 interface FramingRules {
   most?: number; // bytes in a message, if its form has a limit
   endEnds?: boolean; // the end of the stream ends a message, too
@@ -90,10 +81,7 @@ interface FramingRules {
 type Found = Record<"start" | "end" | "next", number>;
 
 const RULES = new Map(Object.entries<FramingRules>({
-  raw: {
-    write: put,
-    find: (bytes, from) => found(from, bytes.length - from),
-  },
+  raw: { write: put, find: (bytes, from) => found(from, bytes.length - from) },
   lines: {
     endEnds: true,
     write(message, buffer, start) {
@@ -326,9 +314,10 @@ class RulesDecoder implements FrameDecoder {
     if (length === 0 || this.#failure !== undefined) return this.push(NOTHING);
     if (this.rules.endEnds) return this.push(Uint8Array.of(FEED));
     const { start, next } = this.rules.find(this.#kept, 0, this.limit, length);
-    const [have, want] = [length - start, next - start];
     throw this.#failure = new Deno.errors.UnexpectedEof(
-      `The stream ended inside a frame: after ${have} of ${want} bytes; ${MISMATCH}`,
+      `The stream ended inside a frame: after ${length - start} of ${
+        next - start
+      } bytes; ${MISMATCH}`,
     );
   }
 }

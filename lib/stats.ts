@@ -53,13 +53,11 @@ function numberAt(bytes: Uint8Array, start: number): number {
 }
 
 /**
- * What became of the datagrams, of one sender or of all.
- *
- * `received` counts different datagrams, unnumbered ones too; `duplicated` more
- * copies of them; `reordered` those that came after a higher number (RFC 4737).
- * `jitter` is that of the worst run (RFC 3550 6.4.1), in milliseconds. `bytes`
- * are those of all that came, headers and copies too; `seconds` is the time
- * from the first datagram to the last.
+ * What became of the datagrams. `received` counts different ones, unnumbered
+ * too; `duplicated` more copies of them; `reordered` those that came after a
+ * higher number (RFC 4737). `jitter` is that of the worst run, in milliseconds
+ * (RFC 3550 6.4.1). `bytes` are those of all that came, headers and copies too;
+ * `seconds` is the time from the first datagram to the last.
  */
 export type Report =
   & Record<"received" | "lost" | "duplicated" | "reordered", number>
@@ -175,8 +173,7 @@ export class Statistics {
       .filter((run) => run.sender === (sender ?? run.sender));
     const sum = (count: (run: Run) => number) =>
       runs.reduce((total, run) => total + count(run), 0);
-    const first = Math.min(...runs.map(({ first }) => first));
-    const last = Math.max(...runs.map(({ last }) => last));
+    const times = runs.flatMap(({ first, last }) => [first, last]);
     return {
       received: sum(({ received }) => received),
       lost: sum((run) => run.lost(now)),
@@ -185,7 +182,7 @@ export class Statistics {
       jitter: Math.max(0, ...runs.map(({ jitter }) => jitter)),
       unnumbered: sum(({ run, received }) => run === undefined ? received : 0),
       bytes: sum(({ bytes }) => bytes),
-      seconds: Math.max(0, last - first) / 1000,
+      seconds: Math.max(0, Math.max(...times) - Math.min(...times)) / 1000,
     };
   }
 }

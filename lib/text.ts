@@ -89,8 +89,7 @@ export class SafeTextDecoder {
 }
 
 /**
- * Shows bytes in rows of sixteen: offset, from that of the first byte on, then
- * hexadecimal, then ASCII. Each row ends with a line feed.
+ * Shows bytes in rows of sixteen, from `offset` on: hexadecimal, then ASCII.
  *
  * @example
  * ```ts

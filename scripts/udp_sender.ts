@@ -119,10 +119,9 @@ Examples:
       const isDue = paceOf(options.interval, end);
 
       // On request: how far it is, where a person watches.
+      const howFar = () => `${sent} of ${total} sent, ${format(bytes)}`;
       using _line = total > 0 && !answers && Deno.stderr.isTerminal()
-        ? (await import("../lib/command/progress.ts")).progressLine(
-          () => `${sent} of ${total} sent, ${format(bytes)}`,
-        )
+        ? (await import("../lib/command/progress.ts")).progressLine(howFar)
         : undefined;
 
       for await (const datagram of datagrams) {

@@ -1,9 +1,8 @@
-// `Reception`: counts what a receiver gets, and reports it at the end.
+// `Reception`: counts what a receiver gets, and reports it when disposed of.
 import { format } from "@std/fmt/bytes";
 import { log } from "../command/log.ts";
 import { HEADER_LENGTH, type Report, Statistics, STOPPED } from "../stats.ts";
 
-/** Counts what comes, and says what became of it when it is disposed of. */
 export class Reception implements Disposable {
   #statistics = new Statistics();
   /** How many datagrams came 0-1 µs after another, 1-2 µs, 2-4 µs and so on. */
@@ -28,8 +27,7 @@ export class Reception implements Disposable {
     for (const peer of [undefined, ...senders.length > 1 ? senders : []]) {
       const report = this.#statistics.report(now, peer);
       const [event, name] = peer ? ["sender", `${peer}: `] : ["stats", ""];
-      const text = name + describeReport(report);
-      log.info(event, text, { peer, ...report });
+      log.info(event, name + describeReport(report), { peer, ...report });
     }
     const most = Math.max(...this.#gaps);
     if (most > 0) log.info("gaps", "Times between two datagrams:");
