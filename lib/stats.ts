@@ -64,8 +64,7 @@ export type Report =
   & Record<"jitter" | "unnumbered" | "bytes" | "seconds", number>;
 
 const KNOWN_NUMBERS = 16_384; // in 64 KiB for each run
-/** Most runs counted apart; half of them may be without numbers. */
-const MOST_APART = 256;
+const MOST_APART = 256; // runs; half of them may be without numbers
 
 /** One run of one sender, or what it sent without numbers. */
 class Run {

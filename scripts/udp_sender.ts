@@ -6,8 +6,6 @@
  *     deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
  *     deno run --unstable-net --allow-net=0.0.0.0:0,127.0.0.1:8080 scripts/udp_sender.ts 127.0.0.1:8080 "Hello, my name is Henry"
  *
- * Whether anybody listens shows only if somebody answers (`--wait`).
- *
  * @module
  */
 import { format } from "@std/fmt/bytes";
@@ -100,7 +98,6 @@ Examples:
     const answers = answered && printAnswers(over.signal);
     if (answers) answers.catch(() => over.abort());
 
-    /** Prints what comes back, whoever sent it. */
     async function printAnswers(signal: AbortSignal): Promise<void> {
       for await (const { payload, peer } of socket.receive({ signal })) {
         const about = { peer: formatAddress(peer), bytes: payload.length };

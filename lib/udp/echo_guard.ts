@@ -2,10 +2,9 @@
 const ANSWERS = 32;
 const REMEMBERED = 4096; // different datagrams
 
-// A peer that echoes looks like a person who repeats "hello". So of equal
-// datagrams of one peer 32 are answered, and then one is not, which ends a loop;
-// a peer that is no echo misses one answer in 33. The function says why one must
-// not be answered, or notes that it is.
+// An echo looks like a person who repeats "hello". So of equal datagrams of one
+// peer 32 are answered, and then one is not, which ends a loop. The function that
+// it gives says why one must not be answered, or notes that it is.
 export function echoGuard(own: Deno.NetAddr) {
   // How often each was answered, the least recent first.
   const answered = new Map<string, number>();
