@@ -46,7 +46,7 @@ export interface FrameDecoder {
    * Throws a FrameTooLongError, or InvalidData if the framing is another.
    */
   push(chunk: Uint8Array): Iterable<Uint8Array>;
-  /** Ends the stream, perhaps a frame, too; throws UnexpectedEof inside one. */
+  /** Gives what the end completes; throws UnexpectedEof inside a frame. */
   finish(): Iterable<Uint8Array>;
 }
 
@@ -206,7 +206,7 @@ function found(start: number, length: number, after = 0): Found {
 }
 
 function checkLength(length: number, limit: number): void {
-  if (!(length <= limit)) throw new FrameTooLongError(length, limit);
+  if (!(length <= limit)) throw new FrameTooLongError(length, limit); // or NaN
 }
 
 function checkForm(isRight: boolean, reason: string): void {
@@ -314,10 +314,9 @@ class RulesDecoder implements FrameDecoder {
     if (length === 0 || this.#failure !== undefined) return this.push(NOTHING);
     if (this.rules.endEnds) return this.push(Uint8Array.of(FEED));
     const { start, next } = this.rules.find(this.#kept, 0, this.limit, length);
+    const [have, want] = [length - start, next - start];
     throw this.#failure = new Deno.errors.UnexpectedEof(
-      `The stream ended inside a frame: after ${length - start} of ${
-        next - start
-      } bytes; ${MISMATCH}`,
+      `The stream ended inside a frame: after ${have} of ${want} bytes; ${MISMATCH}`,
     );
   }
 }

@@ -100,7 +100,7 @@ class Run {
     this.received++;
     if (sequence < this.#highest) this.reordered++;
     else this.#highest = sequence;
-    // In microseconds, of two clocks that start again at 2 ** 32, or 0.
+    // In microseconds; the sender's clock starts again at 2 ** 32, hence `| 0`.
     const delay = 1000 * arrival - time;
     const change = Math.abs(delay - this.#delay | 0);
     this.jitter += (change / 1000 - this.jitter) / 16;
