@@ -51,7 +51,7 @@ export interface FrameDecoder {
 }
 
 const NOTHING = new Uint8Array(0);
-const [COMMA, ZERO, COLON] = [0x2c, 0x30, 0x3a];
+const CODES = { comma: 0x2c, zero: 0x30, colon: 0x3a };
 const MISMATCH = "do both sides use the same framing?";
 
 /** A frame is longer than its limit, or would be. */
@@ -136,19 +136,20 @@ const RULES = new Map(Object.entries<FramingRules>({
       const head = `${message.length}:`;
       for (const sign of head) buffer[start++] = sign.charCodeAt(0);
       const end = put(message, buffer, start);
-      buffer[end] = COMMA;
+      buffer[end] = CODES.comma;
       return end + 1;
     },
     find(bytes, from, limit) {
+      const { comma, zero, colon } = CODES;
       let length = 0;
       for (let i = from; i < bytes.length; i++) {
-        if (bytes[i] === COLON && i > from) {
+        if (bytes[i] === colon && i > from) {
           const frame = found(i + 1, length, 1);
-          const last = bytes[frame.end] ?? COMMA; // or it is still to come
-          checkForm(last === COMMA, "there is no comma after its payload");
+          const last = bytes[frame.end] ?? comma; // or it is still to come
+          checkForm(last === comma, "there is no comma after its payload");
           return frame;
         }
-        const digit = bytes[i] - ZERO;
+        const digit = bytes[i] - zero;
         // No digit follows a leading zero.
         const isDigit = digit >= 0 && digit <= 9 && (length > 0 || i === from);
         checkForm(isDigit, "a netstring starts with its length and a colon");
