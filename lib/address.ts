@@ -22,10 +22,6 @@ export type Address = NetAddress | { transport: "unix"; path: string };
 
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
 const HOST_NAME = /^(?!.*\.\.|.{254})\w(?:[\w.-]*[\w.])?$/;
-/** An address of socat: kind of socket, perhaps its role, place, options. */
-const SOCAT_ADDRESS =
-  /^(tcp|tls|udp|ssl|openssl|unix)[46]?(?:-[a-z-]+)?:(?!\/\/)([^,]+)/i;
-const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
 
 /**
  * Reads an address.
@@ -34,10 +30,8 @@ const INTERNATIONAL_NAME = /^[\w.\x80-\uffff-]+$/;
  * its ASCII form (RFC 5891), an IPv6 address its one shortest form (RFC 5952),
  * and one that stands for an IPv4 address (`::ffff:127.0.0.1`) that address.
  *
- * @param text The address, as a person types it.
  * @param defaults What the text may leave out: a host (127.0.0.1), a transport
  * (tcp), and a port; without a port here the text must name one.
- * @returns The address.
  * @throws {SyntaxError} If the text is not an address; the message says why.
  *
  * @example
@@ -58,16 +52,14 @@ export function parseAddress(
     if (!mistake) return;
     throw new SyntaxError(`Cannot parse address "${text}": ${why}`);
   };
-  refuse(text === "unix:", 'the path is missing, as in "unix:/tmp/socket"');
   const [, path] = /^unix:(.*)$/s.exec(text) ?? [];
+  refuse(path === "", 'the path is missing, as in "unix:/tmp/socket"');
   if (path) return { transport: "unix", path };
-  const own = fromElsewhere(text);
-  refuse(own, `as an address it is ${own}`);
-  const [, scheme = defaults.transport ?? "tcp", rest] =
-    /^(?:(\w+):\/\/)?(.*)$/s.exec(text)!;
+  const [, scheme = defaults.transport ?? "tcp", rest] = /^(?:(.*):\/\/)?(.*)$/s
+    .exec(text)!;
   const transport = scheme.toLowerCase() as NetAddress["transport"];
   const schemes = "the scheme must be tcp://, tls://, udp:// or unix:";
-  const isKnown = /^(tcp|tls|udp)$/.test(transport) && !rest.includes("://");
+  const isKnown = /^(tcp|tls|udp)$/.test(transport);
   refuse(!isKnown, `${schemes}; or write "host:port" alone`);
   refuse(rest === "", "it names no host and no port");
   const parts = HOST_PORT.exec(/^\d+$/.test(rest) ? `:${rest}` : rest);
@@ -83,7 +75,7 @@ export function parseAddress(
   const wrong = name
     ? `"${name}" is neither a host name nor an IPv4 address, four numbers from 0 to 255`
     : `"${ipv6}" is not an IPv6 address, as in "[fe80::1%eth0]:1234"`;
-  refuse(hostname === undefined, wrong);
+  refuse(!hostname, wrong);
   return { transport, hostname: hostname!, port };
 }
 
@@ -92,9 +84,6 @@ export function parseAddress(
  *
  * Takes what Deno's sockets have as `localAddr` and `remoteAddr` too. A plain
  * TCP address has no scheme; an IPv4-mapped IPv6 address is shown as IPv4.
- *
- * @param address The address.
- * @returns `host:port`, `[v6]:port`, `tls://…`, `udp://…` or `unix:…`.
  *
  * @example
  * ```ts
@@ -108,10 +97,9 @@ export function parseAddress(
  * ```
  */
 export function formatAddress(address: Address | Deno.Addr): string {
-  // The client's end of a unix socket mostly has no path.
   if (!("hostname" in address)) {
-    const { path } = address as { path?: string | null };
-    return `unix:${path ?? ""}`;
+    // The client's end of a unix socket mostly has no path.
+    return `unix:${(address as { path?: string }).path ?? ""}`;
   }
   // A host of the name "unix" needs the scheme, or it would read as a path.
   const plain = address.transport === "tcp" && address.hostname !== "unix";
@@ -120,14 +108,11 @@ export function formatAddress(address: Address | Deno.Addr): string {
 }
 
 /**
- * Names the flags that Deno needs to listen on an address or to reach it.
+ * Names the flags that Deno needs to listen on an address or to reach it, and
+ * others, as they stand on a command line.
  *
  * Deno compares the text of the host, so `localhost` does not cover
  * `127.0.0.1`; a unix socket is a file as well, to be read and written.
- *
- * @param address The address.
- * @param others More addresses for the same flag.
- * @returns The flags, as they stand on a command line.
  *
  * @example
  * ```ts
@@ -153,20 +138,6 @@ export function permissionFor(
   return `--allow-net=${places.join()}`;
 }
 
-/** Gives our form of a path, a page's URL, or an address of socat. */
-function fromElsewhere(text: string): string | undefined {
-  if (/^[.~]{0,2}\//.test(text)) return `unix:${text}`;
-  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
-  const [tls, usual] = url?.protocol === "https:" ? ["tls://", 443] : ["", 80];
-  if (url) return `${tls}${url.hostname}:${url.port || usual}`;
-  const [, kind, place] = SOCAT_ADDRESS.exec(text) ?? [];
-  // "tcp:80" and "udp-listen:53" are hosts and their ports.
-  if (!place || /^[^:]*:\d*$/.test(text)) return undefined;
-  if (/^unix/i.test(kind)) return `unix:${place}`;
-  const scheme = { tcp: "", udp: "udp://" }[kind.toLowerCase()] ?? "tls://";
-  return scheme + place;
-}
-
 function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
   const host = /^::ffff:/i.test(hostname) && canonicalIp(hostname) || hostname;
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
@@ -174,7 +145,7 @@ function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
 
 /** Gives the ASCII form of a name, or an IPv4 address; else nothing. */
 function asciiName(name: string): string | undefined {
-  if (!INTERNATIONAL_NAME.test(name)) return undefined;
+  if (!/^[\w.\x80-\uffff-]+$/.test(name)) return undefined;
   const ascii = URL.parse(`http://${name}`)?.hostname ?? "";
   // "127.1", "0x7f000001" and "010.0.0.1" are IPv4 too: too surprising.
   const isSurprising = /^[\d.]+$/.test(ascii) && ascii !== name;

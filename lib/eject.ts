@@ -5,8 +5,10 @@
 // and nothing is imported under another name or as a namespace.
 import config from "../deno.json" with { type: "json" };
 
-/** `// On request:` and the lines after it, up to a blank or an outer one. */
-const ON_REQUEST = /^( *)\/\/ On request:.*\n(?:\1.*\S.*\n)*/gm;
+// `// On request:` and the lines after it, up to a blank or an outer one; inside
+// of something, the blank lines around them, too.
+const ON_REQUEST =
+  /(?:^\n(?= ))?^( *)\/\/ On request:.*\n(?:\1.*\S.*\n)*(?:(?<=^ .*\n)\n)?/gm;
 /** The name of an option, where it is made. */
 const OPTION = /\w+(?=: (?:\{$|(?:option|toggle|list)\())/gm;
 /** In the examples: copies need no such folder. */
@@ -18,80 +20,72 @@ const NAMED_IMPORT =
   /^ *(?:import|export|const) (type )?\{([^}:]*)\} (?:from|= await import\((?=\s*"\.))\s*"([^"]+)",?\s*\)?;\n/gm;
 /** A declaration with its comments, up to the next line in column 0. */
 const DECLARATION =
-  /^(?:\/.*\n(?: \*.*\n)*)*(?:async |abstract )*(?:function\*?|class|interface|type|const|let) (\w+).*\n(?:(?:[ )}\]].*)?\n)*/gm;
+  /^(?:\/(?!.* -+$).*\n(?: \*.*\n)*)*(?:async |abstract )*(?:function\*?|class|interface|type|const|let) (\w+).*\n(?:(?:[ )}\]].*)?\n)*/gm;
 const DOCUMENTATION = /^( *)\/\*\*[^]*?\*\/\n/gm;
-const COMMENT_LINE = /^ *(?:\/[/*]|\*).*\n/gm;
+/** What stands above a module, and above one of which nothing is left. */
+const HEADING = /^\/\/ (\S+) -+$/gm;
+const EMPTY_MODULE = /^\/\/ \S+ -+\n\s*(?=\/\/ \S+ -+$)/gm;
 
 /** Puts a script and what it imports into one text. */
 export async function eject(script: URL): Promise<string> {
-  const modules = new Map<string, { head: string; text: string }>();
-  /** Imports from modules that are not ours, `node:readline` for one; by name. */
-  const imports = new Map<string, string>();
+  const heads = new Map<string, string>();
+  /** From modules that are not ours, `node:readline` for one. */
+  const imports = new Set<string>();
   const leftOut = new Set<string>();
 
-  /** Takes in a module, after all that it imports. */
-  async function take(url: string): Promise<void> {
+  /** Gives a module, after all that it imports. */
+  async function take(url: string): Promise<string> {
     const name = url.replace(/.*\/(?=(lib|scripts)\/)/, "");
-    if (modules.has(name)) return;
-    const file = (await Deno.readTextFile(new URL(url)))
-      .replaceAll("\r\n", "\n");
-    const onRequest = file.match(ON_REQUEST)?.join("") ?? "";
-    for (const name of onRequest.match(OPTION) ?? []) {
-      leftOut.add(`--${name.replace(/[A-Z]/g, "-$&").toLowerCase()}`);
-    }
-    const source = file.replace(ON_REQUEST, "").replace(SCRIPTS_FOLDER, "");
+    if (heads.has(name)) return "";
+    const file = await Deno.readTextFile(new URL(url));
+    const whole = file.replaceAll("\r\n", "\n").replace(SCRIPTS_FOLDER, "");
+    const source = whole.replace(ON_REQUEST, (paragraph) => {
+      for (const name of paragraph.match(OPTION) ?? []) {
+        leftOut.add(`--${name.replace(/[A-Z]/g, "-$&").toLowerCase()}`);
+      }
+      return "";
+    });
     const [head] = MODULE_HEAD.exec(source)!;
-    for (const [, type = "", list, from] of source.matchAll(NAMED_IMPORT)) {
+    heads.set(name, head);
+    let code = "";
+    for (const [, type = "", names, from] of source.matchAll(NAMED_IMPORT)) {
       const isPath = from.startsWith(".");
       const { href } = new URL(isPath ? from : import.meta.resolve(from), url);
-      const isOurs = href.startsWith("file:");
-      if (isOurs) await take(href);
-      for (const words of isOurs ? [] : list.match(/\w[^,]*\b/g) ?? []) {
-        const line = `import ${type}{ ${words} } from "${href}";\n`;
-        imports.set(words.split(" ").at(-1)!, line);
-      }
+      if (href.startsWith("file:")) code += await take(href);
+      else imports.add(`import ${type}{${names}} from "${href}";\n`);
     }
     const text = source.slice(head.length).replace(NAMED_IMPORT, "");
-    modules.set(name, { head, text: shorten(text) });
+    const heading = `// ${name} `.padEnd(80, "-");
+    return `${code}\n${heading}\n${shorten(text).trim()}\n`;
   }
 
-  await take(script.href);
+  let code = await take(script.href);
+  code = [...imports, code].join("");
   // Once unused functions are gone, what only they used is unused too.
-  let [before, code] = ["", ""];
-  do {
+  for (let before = ""; before !== code;) {
     before = code;
     const unused = await unusedIn(code);
     const keep = (all: string, name: string) => unused.has(name) ? "" : all;
-    for (const name of unused) imports.delete(name);
-    for (const module of modules.values()) {
-      module.text = module.text.replace(DECLARATION, keep).trim() + "\n";
-    }
-    const texts = modules.values().map(({ text }) => text);
-    code = [...imports.values(), ...texts].join("");
-  } while (code !== before);
-  const used = [...modules].filter(([, { text }]) => text !== "\n");
-  const parts = used.map(([name, { text }]) =>
-    `\n${`// ${name} `.padEnd(80, "-")}\n${text}`
-  );
-  const body = [...imports.values(), ...parts].join("");
-  const lines = (await deno(body, "fmt", "--quiet")).split("\n");
-  const [name, { head }] = used.at(-1)!;
-  const top = `${head}\
+    code = code.replace(DECLARATION, keep);
+  }
+  const body = await deno(code.replace(EMPTY_MODULE, ""), "fmt", "--quiet");
+  const found = [...body.matchAll(HEADING)];
+  const [, name] = found.at(-1)!;
+  const top = `${heads.get(name)}\
 // SPDX-License-Identifier: ${config.license}
 // Copyright (c) 2026 the socket scripts authors
-//
 // Ejected from ${name} of ${config.name} ${config.version}.
 ${leftOut.size > 0 ? `// Not in it: ${[...leftOut].join(" ")}.\n` : ""}\
 // What is below, and on which line it begins:
-//`.split("\n");
-  const contents = used.map(([name, { head }]) => {
-    const start = lines.findIndex((line) => line.startsWith(`// ${name} -`));
-    // Above are its head, this table and an empty line; the first line is 1.
-    const line = `${top.length + used.length + 1 + start + 1}`.padStart(5);
-    return `// ${line} ${name}: ${firstSentence(head)}`
+`;
+  const above = top.split("\n").length + found.length;
+  const contents = found.map(({ 1: name, index }) => {
+    const line = above + body.slice(0, index).split("\n").length;
+    const about = firstSentence(heads.get(name)!);
+    return `// ${`${line}`.padStart(5)} ${name}: ${about}`
       .trimEnd().replace(/^(?=.{81})(.{1,78}) .*/, "$1 …");
   });
-  return [...top, ...contents, "", ...lines].join("\n");
+  return [top + contents.join("\n"), "", body].join("\n");
 }
 
 /** The names that are declared and not used. */
@@ -101,10 +95,9 @@ async function unusedIn(code: string): Promise<Set<string>> {
   const names: string[] = JSON.parse(found).diagnostics
     .map(({ message }: { message: string }) => message.split("`")[1]);
   // The linter skips types.
-  const bare = code.replace(COMMENT_LINE, "");
-  const types = bare.matchAll(/^(?:interface|type) (\w+)/gm)
+  const types = code.matchAll(/^(?:interface|type) (\w+)/gm)
     .map(([, name]) => name)
-    .filter((name) => bare.split(RegExp(`\\b${name}\\b`)).length === 2);
+    .filter((name) => code.split(RegExp(`\\b${name}\\b`)).length === 2);
   return new Set([...names, ...types]);
 }
 

@@ -11,7 +11,7 @@
  *
  * @module
  */
-import { type Command, runCommand } from "../lib/command/command.ts";
+import { type Command, log, runCommand } from "../lib/command/command.ts";
 import { refuse, toggle } from "../lib/command/options.ts";
 import { eject } from "../lib/eject.ts";
 import { describeError } from "../lib/tcp/errors.ts";
@@ -38,7 +38,7 @@ Examples:
   deno task eject --force udp_sender udp_receiver /tmp
   deno task eject --force google_connect /tmp
 `,
-  async run({ options: { force }, positionals, log }) {
+  async run({ options: { force }, positionals }) {
     const names = [...new Set(positionals.slice(0, -1).map(scriptName))];
     const wanted = "a script and a folder, as in tcp_server ../elsewhere";
     refuse({ [`it takes ${wanted}`]: names.length === 0 });

@@ -9,7 +9,7 @@
  * @module
  */
 import { type NetAddress, parseAddress } from "../lib/address.ts";
-import { type Command, runCommand } from "../lib/command/command.ts";
+import { type Command, log, runCommand } from "../lib/command/command.ts";
 import { duration, option, toggle } from "../lib/command/options.ts";
 import { refuse, usage } from "../lib/command/options.ts";
 import { print } from "../lib/command/output.ts";
@@ -48,7 +48,7 @@ Examples:
   deno run --allow-net scripts/google_connect.ts --tls example.com
   deno run --allow-net scripts/google_connect.ts --all --json --timeout 5s
 `,
-  async run({ options, positionals: [place = "www.google.com"], log }) {
+  async run({ options, positionals: [place = "www.google.com"] }) {
     const target = usage(() => targetOf(place, options));
     const tell = (step: string) => log.debug("step", step);
     const found = await probe(target, options, tell);

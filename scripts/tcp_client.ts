@@ -13,7 +13,7 @@
  */
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
-import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { FRAMING_OPTIONS, framingFrom } from "../lib/command/options.ts";
 import { PIPE_OPTIONS } from "../lib/command/options.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
@@ -69,7 +69,7 @@ Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --check --retry 5
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
 `,
-  async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
+  async run({ options, positionals: [place = "127.0.0.1:1234"] }) {
     const { ca, serverName, check, replies } = options;
     const framing = framingFrom(options);
     const lines = () => messagesOf(options.send, framing, options.crlf);
@@ -103,9 +103,12 @@ Examples:
       onRetry: ({ message }) => log.info("retry", `${message}; trying again`),
     }).catch((error) => {
       if (stop.aborted) throw new Error(`Cannot connect to ${where}: stopped`);
+
+      // On request: what to type in another terminal.
       if (error instanceof Deno.errors.ConnectionRefused) {
-        hint(log, "tcp_server", "nc -l 1234");
+        hint("tcp_server", "nc -l 1234");
       }
+
       throw error;
     });
     const elapsed = (performance.now() - start).toFixed(1);

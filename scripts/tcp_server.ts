@@ -11,7 +11,7 @@
  */
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
-import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { ClientLog } from "../lib/command/clients.ts";
 import { duration, framingFrom, integer } from "../lib/command/options.ts";
 import { FRAMING_OPTIONS, natsAddress, oneOf } from "../lib/command/options.ts";
@@ -49,12 +49,12 @@ const OPTIONS = {
   relayCreds: option("FILE", "credentials for NATS", String),
   from: list("ADDRESS|CIDR", "serve these peers only; may be repeated"),
   proxyProtocol: toggle("expect a PROXY header, and believe it"),
+  idleTimeout: option("DURATION", "close a silent connection", duration),
 
   ...FRAMING_OPTIONS,
   once: toggle("serve one client, then exit"),
   maxConnections: option("N", "connections at a time (1000)", integer(1), 1000),
   backlog: option("N", "clients that may wait (4096)", integer(1, 65_535)),
-  idleTimeout: option("DURATION", "close a silent connection", duration),
   grace: option("DURATION", "time to finish at a stop (5s)", duration, 5000),
   reusePort: toggle("share the port with other processes (Linux)"),
   cert: option("FILE", "certificate, PEM", String),
@@ -77,7 +77,7 @@ Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts --mode chat
   deno run --allow-net=0.0.0.0:1234 scripts/tcp_server.ts 0.0.0.0:1234 -m room
 `,
-  async run({ options, positionals: [place = "127.0.0.1:1234"], log }) {
+  async run({ options, positionals: [place = "127.0.0.1:1234"] }) {
     const { mode, grace, greeting: text } = options;
     const framing = framingFrom(options, mode === "room" ? "lines" : "raw");
     const address = usage(() => parseAddress(place));
@@ -101,7 +101,6 @@ Examples:
         /^(discard|chargen|forward)$/.test(mode),
       [`--mode room takes no ${framing.name}, in which names could be forged`]:
         mode === "room" && /^(raw|fixed:\d+)$/.test(framing.name),
-      // A name and some words have to fit into it.
       "--mode room needs messages of 64 bytes or more": mode === "room" &&
         framing.maxFrameLength < 64,
       "--mode chat takes no --max-connections, it is with one client at a time":
@@ -134,20 +133,16 @@ Examples:
       chargen: generateCharacters,
     };
 
-    // On request: each connection goes on to another one.
+    // On request: two more modes, and who is let in.
     if (mode === "forward") {
       const { forwardTo } = await import("../lib/modes/forward.ts");
       modes.forward = usage(() => forwardTo(options.to));
     }
-
-    // On request: standard input and output, as the client has them.
     if (mode === "pipe") {
       const { pipe } = await import("../lib/modes/pipe.ts");
       modes.pipe = (conn) => pipe(conn, framing, { ...options, stop });
       serving.once ||= !options.noStdin;
     }
-
-    // On request: not everyone is let in.
     if (options.from.length > 0 || options.proxyProtocol) {
       const { openGate } = await import("../lib/command/gate.ts");
       serving.admit = openGate(options, transport, clients);
@@ -161,8 +156,14 @@ Examples:
     const stop = stopSignal(grace + 1000, transport === "unix");
     // The system has chosen a port for 0, or one of a name's addresses.
     Object.assign(address, listener.addr, { transport: address.transport });
-    clients.listening(formatAddress(address), mode, framing.name);
-    hint(log, "tcp_client", "nc 127.0.0.1 1234");
+    const where = formatAddress(address);
+    const about = { address: where, mode, framing: framing.name };
+    const what = framing.name === "raw" ? mode : `${mode}, ${framing.name}`;
+    log.info("listening", `Listening on ${where} (${what})`, about);
+
+    // On request: what to type in another terminal.
+    hint("tcp_client", "nc 127.0.0.1 1234");
+
     stop.addEventListener("abort", () => clients.stopping(grace));
 
     await using prompt = mode === "chat" ? await openPrompt() : undefined;

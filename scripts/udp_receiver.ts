@@ -14,7 +14,7 @@
  */
 import { formatAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
-import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, size, toggle, usage } from "../lib/command/options.ts";
 import { Output, printDatagram } from "../lib/command/output.ts";
@@ -58,7 +58,7 @@ Examples:
   deno run --unstable-net --allow-net scripts/udp_receiver.ts :8080 --count 9
   deno run --unstable-net --allow-net scripts/udp_receiver.ts --echo --hex
 `,
-  async run({ options, positionals: [place = "127.0.0.1:8080"], log }) {
+  async run({ options, positionals: [place = "127.0.0.1:8080"] }) {
     const { echo, hex, maxSize, timeout } = options;
     const range = `--max-size must be 1 to 65535, not ${maxSize}`;
     refuse({ [range]: maxSize < 1 || maxSize > 65_535 });
@@ -81,7 +81,7 @@ Examples:
     log.info("listening", `Listening on ${where}`, { address: where });
 
     // On request: what to type in another terminal.
-    hint(log, "udp_sender", "nc -u 127.0.0.1 8080");
+    hint("udp_sender", "nc -u 127.0.0.1 8080");
 
     const output = new Output();
     const view = {

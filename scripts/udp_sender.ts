@@ -11,7 +11,7 @@
 import { format } from "@std/fmt/bytes";
 import { formatAddress, type NetAddress } from "../lib/address.ts";
 import type { Command } from "../lib/command/command.ts";
-import { hint, runCommand, stopSignal } from "../lib/command/command.ts";
+import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, option, refuse } from "../lib/command/options.ts";
 import { size, toggle, usage } from "../lib/command/options.ts";
 import { print, shownDatagram } from "../lib/command/output.ts";
@@ -56,7 +56,7 @@ Examples:
   deno run --unstable-net --allow-net scripts/udp_sender.ts --number --count 20
   echo hi | deno run --unstable-net --allow-net scripts/udp_sender.ts --wait 1s
 `,
-  async run({ options, positionals, log }) {
+  async run({ options, positionals }) {
     const [place = "127.0.0.1:8080", ...texts] = positionals;
     const { raw, count, number, bind = "0", wait = 5000, replies } = options;
     const advice = "; the address comes before the messages";
@@ -86,7 +86,9 @@ Examples:
       seriesOf(texts, options, header, () => openInput(end), version)
     );
     if (total === 0 && Deno.stdin.isTerminal()) {
-      hint(log, "udp_receiver", "nc -u -l 8080");
+      // On request: what to type in another terminal.
+      hint("udp_receiver", "nc -u -l 8080");
+
       const isWindows = Deno.build.os === "windows";
       const keys = isWindows ? "Ctrl-Z and Enter end" : "Ctrl-D ends";
       log.info("typing", `Each line is a datagram; ${keys} the input`);

@@ -4,26 +4,11 @@ import { describeError, reasonFor } from "../tcp/errors.ts";
 import { log } from "./log.ts";
 import { OutputError } from "./output.ts";
 
-/** Clients that may come in floods, by their fate: they are only counted. */
-const FLOODS: Record<string, string> = {
-  refused: "client",
-  dropped: "unserved client",
-  answered: "health check",
-  ignored: "health check",
-};
-
 /** Logs that a client comes or goes, or why it cannot stay. */
 export class ClientLog {
   #served = new Set<Deno.Conn>();
   #counted = new WeakSet<Deno.Conn>();
-  #counts: Record<string, number> = {};
-
-  /** Tells where clients can come to. */
-  listening(address: string, mode: string, framing: string): void {
-    const what = framing === "raw" ? mode : `${mode}, ${framing}`;
-    const about = { address, mode, framing };
-    log.info("listening", `Listening on ${address} (${what})`, about);
-  }
+  #counts = new Map<string, number>();
 
   tell(event: string, conn: Deno.Conn, more = "", details = {}): void {
     if (log.quiet || this.#counted.has(conn)) return;
@@ -31,14 +16,16 @@ export class ClientLog {
     log.info(event, `${peer} ${event}${more}`, { peer, ...details });
   }
 
-  /** Tells of the first, second, fourth ...; the rest are only counted. */
-  count(fate: string, conn: Deno.Conn, reason: string, event = fate): void {
-    const count = this.#counts[fate] = 1 + (this.#counts[fate] ?? 0);
+  /** Tells of the first, second, fourth ...: they may come in floods. */
+  count(what: string, conn: Deno.Conn, reason: string): void {
+    const count = 1 + (this.#counts.get(what) ?? 0);
+    this.#counts.set(what, count);
+    const fate = what.split(" ").at(-1)!;
     // One that is dropped is mostly the only one.
     const isAlone = count === 1 && fate === "dropped";
     const more = isAlone ? reason : `${reason} (${count} ${fate} so far)`;
     const isTold = Number.isInteger(Math.log2(count));
-    if (isTold) this.tell(event, conn, `: ${more}`, { reason, [fate]: count });
+    if (isTold) this.tell(fate, conn, `: ${more}`, { reason, count });
     this.#counted.add(conn);
   }
 
@@ -56,7 +43,9 @@ export class ClientLog {
     if (error instanceof OutputError) throw error; // its screen is gone
     const reason = reasonFor(error);
     if (!conn) return log.error(`Cannot accept a connection: ${reason}`);
-    if (!this.#served.delete(conn)) return this.count("dropped", conn, reason);
+    if (!this.#served.delete(conn)) {
+      return this.count("unserved clients were dropped", conn, reason);
+    }
     if (only) throw describeError(error, `serve ${clientName(conn)}`, "");
     this.tell("dropped", conn, `: ${reason}`, { reason });
   }
@@ -70,10 +59,8 @@ export class ClientLog {
 
   /** Tells how many there were of those that are only counted. */
   [Symbol.dispose](): void {
-    for (const [fate, count] of Object.entries(this.#counts)) {
-      const were = count === 1 ? " was" : "s were";
-      const total = `${count} ${FLOODS[fate]}${were} ${fate}`;
-      log.info(fate, total, { [fate]: count });
+    for (const [what, count] of this.#counts) {
+      if (count > 1) log.info("total", `${count} ${what}`, { count });
     }
   }
 }

@@ -1,6 +1,7 @@
 // What every script runs in: its options, help, signals, exit code, and each of
 // its errors as one line.
-import { type Log, log } from "./log.ts";
+import { log } from "./log.ts";
+export { log } from "./log.ts";
 import { flagOf, oneOf, parseOptions } from "./options.ts";
 import type { OptionTable, Values } from "./options.ts";
 import { refuse, toggle, UsageError } from "./options.ts";
@@ -39,9 +40,7 @@ export interface Command<T extends OptionTable> {
   /** What comes after the options in the help: permission, examples. */
   epilogue: string;
   /** Does the work; throws {@linkcode UsageError} for a wrong command line. */
-  run(
-    given: { options: Values<T>; positionals: string[]; log: Log },
-  ): Promise<void>;
+  run(given: { options: Values<T>; positionals: string[] }): Promise<void>;
 }
 
 /** Gives the exit code: 0 done, 1 the network failed, 2 wrong command line. */
@@ -84,7 +83,7 @@ export async function runCommand<T extends OptionTable>(
       ? (await import("../explain/page.ts")).page
       : undefined;
 
-    await command.run({ options, positionals, log });
+    await command.run({ options, positionals });
     return 0;
   } catch (error) {
     if (error instanceof StopRequest) return 0;
@@ -93,11 +92,7 @@ export async function runCommand<T extends OptionTable>(
     const wrong = error instanceof UsageError;
 
     // On request: what people type from habit is called something else here.
-    if (wrong) {
-      const { habitOf } = await import("./habits.ts");
-      const habit = habitOf(error.cause);
-      if (habit) error.message = `there is no option ${error.cause}; ${habit}`;
-    }
+    if (wrong) (await import("./habits.ts")).advise(error);
 
     const { message } = error as Error;
     const advice = wrong ? " (--help says what there is)" : "";
@@ -156,7 +151,7 @@ export function stopSignal(grace = 5000, hangUp = false): AbortSignal {
 }
 
 /** On a first start (no arguments) says what to type in another terminal. */
-export function hint(log: Log, peer: string, foreign: string): void {
+export function hint(peer: string, foreign: string): void {
   if (Deno.args.length > 0 || !Deno.stderr.isTerminal()) return;
   const { href } = new URL(`file://${Deno.cwd()}/`);
   const script = Deno.mainModule.replace(href, "")

@@ -25,14 +25,13 @@ export function openGate(
   const isWanted = usage(() => peerFilter(from));
   // A load balancer's health check is answered, but it is nobody to talk to.
   const isAnswered = !once && /^(echo|greet|discard|chargen)$/.test(mode);
+  const checks = `health checks were ${isAnswered ? "answered" : "ignored"}`;
 
   return async (conn: Deno.Conn): Promise<boolean> => {
     let reason = "--from does not let it in";
     try {
       if (proxyProtocol && !await readProxyHeader(conn)) {
-        reason = "it is a health check";
-        if (isAnswered) clients.count("answered", conn, reason, "connected");
-        else clients.count("ignored", conn, reason);
+        clients.count(checks, conn, "it is a health check");
         return isAnswered;
       }
       const { remoteAddr } = conn; // the client's by now
@@ -42,7 +41,7 @@ export function openGate(
       if (!(error instanceof ProxyError)) throw error;
       reason = error.message;
     }
-    clients.count("refused", conn, reason);
+    clients.count("clients were refused", conn, reason);
     return false;
   };
 }

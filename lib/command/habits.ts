@@ -1,5 +1,5 @@
-// `habitOf`: what people type from habit with nc, ncat or socat (or for Deno),
-// and what it is called here.
+// `advise`: what people type from habit with nc, ncat or socat (or for Deno),
+// or by mistake, and what it is called here.
 
 const HABITS: Record<string, string> = {
   "-l --listen":
@@ -38,8 +38,45 @@ const HABITS: Record<string, string> = {
     "what Deno is to allow stands before the script's name",
 };
 
-/** What an option of another tool is called here; nothing for other words. */
-export function habitOf(given: unknown): string | undefined {
-  return Object.entries(HABITS)
-    .find(([names]) => names.split(" ").some((name) => name === given))?.[1];
+// An address of socat: kind of socket, perhaps its role, place, options. But
+// `tcp:80` is a host and a port.
+const SOCAT_ADDRESS =
+  /^(tcp|tls|udp|ssl|openssl|unix)[46]?(?:-[a-z-]+)?:(?!\/\/|\d*$)([^,]+)/i;
+
+/** Adds to an error what was probably meant by an option or an address. */
+export function advise(error: Error): void {
+  const { given, flags, message } = Object(error.cause);
+  if (given) {
+    const habit = Object.entries(HABITS)
+      .find(([names]) => names.split(" ").includes(given))?.[1];
+    const near = nearest(given, flags);
+    error.message += habit ? `; ${habit}` : near && `; did you mean ${near}?`;
+  }
+  const [start, text] = /^Cannot parse address "(.*)": /s.exec(message) ?? [];
+  const own = text && fromElsewhere(text);
+  if (own) {
+    const advice = `${start}as an address it is ${own}`;
+    error.message = error.message.replace(message, () => advice);
+  }
+}
+
+/** The flag with nearly the same letters, if any. */
+function nearest(given: string, flags: string[]): string {
+  const lacking = (word: string, other: string) =>
+    [...other].reduce((rest, one) => rest.replace(one, ""), word).length;
+  const isNear = (flag: string) =>
+    lacking(flag, given) + lacking(given, flag) <= given.length / 3;
+  return flags.find(isNear) ?? "";
+}
+
+/** Gives our form of a path, a page's URL, or an address of socat. */
+function fromElsewhere(text: string): string | undefined {
+  if (/^[.~]{0,2}\//.test(text)) return `unix:${text}`;
+  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
+  const [tls, usual] = url?.protocol === "https:" ? ["tls://", 443] : ["", 80];
+  if (url) return `${tls}${url.hostname}:${url.port || usual}`;
+  const [, kind, place] = SOCAT_ADDRESS.exec(text) ?? [];
+  if (!place) return undefined;
+  const schemes = { tcp: "", udp: "udp://", unix: "unix:" };
+  return (schemes[kind.toLowerCase() as "tcp"] ?? "tls://") + place;
 }

@@ -37,8 +37,6 @@ export const log = {
   },
 };
 
-export type Log = typeof log;
-
 function writeLine(level: string, event: string, text: string, more?: Details) {
   const time = new Date().toISOString();
   const line = log.json
@@ -64,10 +62,8 @@ let unread: Promise<void> | undefined;
 /** Never waits: nobody may read it, a terminal may be stopped (Ctrl-S). */
 function writeToStandardError(text: string): void {
   if (waitingLog.length > 65_536) lostLines++;
-  else {
-    waitingLog += text;
-    logWriting ??= writeLog();
-  }
+  else waitingLog += text;
+  logWriting ??= writeLog();
 }
 
 async function writeLog(): Promise<void> {
@@ -75,12 +71,11 @@ async function writeLog(): Promise<void> {
     patiently(() => Deno.stderr.write(bytes));
   while (waitingLog !== "") {
     const bytes = new TextEncoder().encode(waitingLog);
-    waitingLog = "";
-    await writeAll({ write }, bytes).catch(() => {}); // nobody is left
-    if (lostLines === 0 || waitingLog !== "") continue;
     const text = `${lostLines} lines of this log are lost, nobody read it`;
-    writeLine("error", "error", text, { lost: lostLines });
+    waitingLog = "";
+    if (lostLines > 0) log.error(text, { lost: lostLines });
     lostLines = 0;
+    await writeAll({ write }, bytes).catch(() => {}); // nobody is left
   }
   logWriting = undefined;
 }

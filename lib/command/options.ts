@@ -2,8 +2,7 @@
 // and how a command line is read.
 import { parseArgs } from "@std/cli/parse-args";
 import { type NetAddress, parseAddress } from "../address.ts";
-import { DEFAULT_MAX_FRAME_LENGTH, type Framing } from "../framing.ts";
-import { parseFraming } from "../framing.ts";
+import { type Framing, parseFraming } from "../framing.ts";
 
 /** An option of a command: `--name VALUE`, or a switch without a value. */
 export interface Option<Value> {
@@ -25,7 +24,7 @@ export type Values<T extends OptionTable> = {
   [Name in keyof T]: ReturnType<T[Name]["read"]>;
 };
 
-/** The command line is wrong; the cause, if any, is an unknown option. */
+/** The command line is wrong; the cause, if any, tells what was meant. */
 export class UsageError extends Error {}
 
 /** Runs a parser and rethrows its error as a {@linkcode UsageError}. */
@@ -33,7 +32,8 @@ export function usage<Value>(parse: () => Value, after = "", before = "") {
   try {
     return parse();
   } catch (error) {
-    throw new UsageError(before + (error as Error).message + after);
+    const message = before + (error as Error).message + after;
+    throw new UsageError(message, { cause: error });
   }
 }
 
@@ -122,7 +122,7 @@ function mustBe(wanted: string, value: string): never {
 /** Where one message ends and the next begins. */
 export const FRAMING_OPTIONS = {
   framing: option("FRAMING", "see below (raw)", String, undefined, "f"),
-  maxFrame: option("SIZE", "longest message (64k)", size),
+  maxFrame: option("SIZE", "longest message (64k)", size, 65_536),
 };
 
 /** How standard input is sent and how what comes is printed. */
@@ -134,14 +134,13 @@ export const PIPE_OPTIONS = {
 
 /** Finds the framing that is asked for; refuses what does not go with it. */
 export function framingFrom(
-  values: { framing?: string; maxFrame?: number; crlf?: boolean },
+  values: { framing?: string; maxFrame: number; crlf?: boolean },
   fallback = "raw",
 ): Framing {
-  const { framing: name = fallback, crlf } = values;
-  const { maxFrame: maxFrameLength = DEFAULT_MAX_FRAME_LENGTH } = values;
-  const isUsual = maxFrameLength === DEFAULT_MAX_FRAME_LENGTH;
+  const { framing: name = fallback, maxFrame: maxFrameLength, crlf } = values;
   refuse({
-    "--max-frame needs a --framing": name === "raw" && !isUsual,
+    "--max-frame needs a --framing": name === "raw" &&
+      maxFrameLength !== 65_536,
     "--crlf goes with raw and lines only": crlf && !/^(raw|lines)$/.test(name),
   });
   return usage(() => parseFraming(name, { maxFrameLength }));
@@ -149,7 +148,7 @@ export function framingFrom(
 
 /** From `maxFrame` to `--max-frame`. */
 export function flagOf(name: string): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  return `--${name.replace(/[A-Z]/g, "-$&").toLowerCase()}`;
 }
 
 /** Reads a command line by a table of options; the rest is positional. */
@@ -170,10 +169,8 @@ export function parseOptions<T extends OptionTable>(
     );
     if (given === undefined) words.push(word);
     else if (name === undefined) {
-      const near = nearest(given, names.map(flagOf));
-      const advice = near ? `; did you mean ${near}?` : "";
-      const message = `there is no option ${given}${advice}`;
-      throw new UsageError(message, { cause: given });
+      const cause = { given, flags: names.map(flagOf) };
+      throw new UsageError(`there is no option ${given}`, { cause });
     } else if (table[name].value === undefined) {
       // `-qv` is two switches, `--explain=page` one.
       if (tail && !sign) rest.unshift(`-${tail}`);
@@ -192,13 +189,4 @@ export function parseOptions<T extends OptionTable>(
     return [name, usage(read, "", `${flagOf(name)} `)];
   }));
   return { values: values as Values<T>, positionals: positionals as string[] };
-}
-
-/** The flag that was probably meant: it has nearly the same letters. */
-function nearest(given: string, flags: string[]): string | undefined {
-  const lacking = (word: string, other: string) =>
-    [...other].reduce((rest, one) => rest.replace(one, ""), word).length;
-  return flags.find((flag) =>
-    lacking(flag, given) + lacking(given, flag) <= given.length / 3
-  );
 }

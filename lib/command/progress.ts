@@ -6,9 +6,8 @@ import { log } from "./log.ts";
 
 const ERASE_PROGRESS = "\r\x1b[K";
 
-/** Shows a line again and again in one place, if standard error is a terminal. */
+/** Shows a line again and again in one place of a terminal. */
 export function progressLine(describe: () => string): Disposable {
-  if (!Deno.stderr.isTerminal()) return { [Symbol.dispose]() {} };
   const timer = setInterval(() => {
     // Cut to one row: of a longer line only the last row would be erased.
     const most = (Deno.consoleSize().columns || Infinity) - 1;
@@ -26,7 +25,6 @@ export function progressLine(describe: () => string): Disposable {
 export function showProgress(conn: Deno.Conn, onlyAtEnd = false): Disposable {
   const start = performance.now();
   const input = fstatSync(0);
-  const { stdin } = Deno;
   const counts = { sent: 0, received: 0, read: 0 };
 
   /** Makes the same call, but counted. */
@@ -43,23 +41,23 @@ export function showProgress(conn: Deno.Conn, onlyAtEnd = false): Disposable {
 
   conn.read = counted("received", conn.read.bind(conn));
   conn.write = counted("sent", conn.write.bind(conn));
-  stdin.read = counted("read", stdin.read.bind(stdin));
+  Deno.stdin.read = counted("read", Deno.stdin.read.bind(Deno.stdin));
 
   function describe(): string {
     const { sent, received, read } = counts;
     const seconds = (performance.now() - start) / 1000;
     const rate = (bytes: number) => `${format(bytes / (seconds || 1))}/s`;
     const percent = Math.floor(100 * read / input.size);
-    const share = `${percent} % of ${format(input.size)}, `;
-    const isShare = input.isFile() && read > 0;
-    return [
-      `sent ${format(sent)} (${isShare ? share : ""}${rate(sent)})`,
-      `received ${format(received)} (${rate(received)})`,
-      `in ${seconds.toFixed(1)} s`,
-    ].join(", ");
+    const share = input.isFile() && read > 0
+      ? `${percent} % of ${format(input.size)}, `
+      : "";
+    return `sent ${format(sent)} (${share}${rate(sent)}), ` +
+      `received ${format(received)} (${rate(received)}), ` +
+      `in ${seconds.toFixed(1)} s`;
   }
 
-  const line = onlyAtEnd ? undefined : progressLine(describe);
+  const isDrawn = !onlyAtEnd && Deno.stderr.isTerminal();
+  const line = isDrawn ? progressLine(describe) : undefined;
   return {
     [Symbol.dispose]() {
       line?.[Symbol.dispose]();

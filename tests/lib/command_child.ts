@@ -20,6 +20,7 @@ import {
   toggle,
   UsageError,
 } from "../../lib/command/options.ts";
+import { log } from "../../lib/command/log.ts";
 import { OutputError } from "../../lib/command/output.ts";
 
 const { BrokenPipe, ConnectionRefused } = Deno.errors;
@@ -68,7 +69,7 @@ export const command: Command<typeof OPTIONS> = {
   options: OPTIONS,
   headings: { mode: "What it does", once: "When it ends" },
   epilogue: "\nExamples:\n  example.ts closed\n",
-  run({ positionals: [fault = ""], log }) {
+  run({ positionals: [fault = ""] }) {
     log.info("started", "at work", { fault });
     log.debug("detail", "to be exact");
     if (Object.hasOwn(FAULTS, fault)) {

@@ -1,8 +1,9 @@
 /** The log: which line is written when, always one line, and JSON that a program can read. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { type Log, log } from "../../lib/command/log.ts";
+import { log } from "../../lib/command/log.ts";
 import { within } from "../support/helpers.ts";
 
+type Log = typeof log;
 type LogOptions = Partial<Pick<Log, "quiet" | "verbose" | "json">>;
 
 const PLAIN = { quiet: false, verbose: false, json: false };
