@@ -53,39 +53,36 @@ Examples:
     }
     const copies = await Promise.all(names.map(async (name) => {
       const path = `${folder}/${name}.ts`;
+      const failed = cannot(`write ${path}`, `--allow-write=${folder}`);
       const found = await Deno.lstat(path).catch(() => undefined);
       if (found?.isDirectory) throw new Error(`${path} is a folder`);
       if (found && !force) {
         throw new Error(`${path} is there already; --force writes over it`);
       }
+      // What cannot be written cannot be replaced, either.
+      if (found?.isFile) {
+        (await Deno.open(path, { write: true }).catch(failed)).close();
+      }
       const needed = "--allow-read --allow-run=deno";
       const text = await eject(new URL(`${name}.ts`, import.meta.url))
         .catch(cannot(`put ${name}.ts into one file`, needed));
-      const failed = cannot(`write ${path}`, `--allow-write=${folder}`);
-      return { name, path, found, text, failed };
+      return { name, path, text, failed };
     }));
-    // All of them, or none: each is written aside and then moved to its place.
-    // If one cannot be moved, those before it are moved back.
-    await using undo = new AsyncDisposableStack();
-    const [{ failed }] = copies;
-    const aside = await Deno.makeTempDir({ dir: folder }).catch(failed);
-    undo.defer(() => Deno.remove(aside, { recursive: true }));
-    for (const { name, text, failed } of copies) {
-      await Deno.writeTextFile(`${aside}/${name}.new`, text, { mode: 0o755 })
-        .catch(failed);
-    }
-    for (const { name, path, found, failed } of copies) {
-      const moves = found ? [[path, `${aside}/${name}.old`]] : [];
-      for (const [from, to] of [...moves, [`${aside}/${name}.new`, path]]) {
-        await Deno.rename(from, to).catch(failed);
-        undo.defer(() => Deno.rename(to, from));
+    // All are written aside before one of them takes its place.
+    const aside = await Deno.makeTempDir({ dir: folder })
+      .catch(copies[0].failed);
+    try {
+      for (const { name, text, failed } of copies) {
+        await Deno.writeTextFile(`${aside}/${name}`, text, { mode: 0o755 })
+          .catch(failed);
       }
-    }
-    undo.move(); // there is nothing to undo any more
-    await Deno.remove(aside, { recursive: true });
-    for (const { path, text } of copies) {
-      const lines = text.split("\n").length - 1;
-      log.info("written", `Wrote ${path}, ${lines} lines`, { path, lines });
+      for (const { name, path, text, failed } of copies) {
+        await Deno.rename(`${aside}/${name}`, path).catch(failed);
+        const lines = text.split("\n").length - 1;
+        log.info("written", `Wrote ${path}, ${lines} lines`, { path, lines });
+      }
+    } finally {
+      await Deno.remove(aside, { recursive: true });
     }
   },
 };

@@ -17,7 +17,7 @@ export class ClientLog {
   }
 
   /** Tells of the first, second, fourth ...: they may come in floods. */
-  count(what: string, conn: Deno.Conn, reason: string): void {
+  count(what: string, conn: Deno.Conn, reason: string, event?: string): void {
     const count = 1 + (this.#counts.get(what) ?? 0);
     this.#counts.set(what, count);
     const fate = what.split(" ").at(-1)!;
@@ -25,7 +25,8 @@ export class ClientLog {
     const isAlone = count === 1 && fate === "dropped";
     const more = isAlone ? reason : `${reason} (${count} ${fate} so far)`;
     const isTold = Number.isInteger(Math.log2(count));
-    if (isTold) this.tell(fate, conn, `: ${more}`, { reason, count });
+    const details = { reason, [fate]: count };
+    if (isTold) this.tell(event ?? fate, conn, `: ${more}`, details);
     this.#counted.add(conn);
   }
 

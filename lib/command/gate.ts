@@ -25,13 +25,14 @@ export function openGate(
   const isWanted = usage(() => peerFilter(from));
   // A load balancer's health check is answered, but it is nobody to talk to.
   const isAnswered = !once && /^(echo|greet|discard|chargen)$/.test(mode);
-  const checks = `health checks were ${isAnswered ? "answered" : "ignored"}`;
+  const [fate, event] = isAnswered ? ["answered", "connected"] : ["ignored"];
 
   return async (conn: Deno.Conn): Promise<boolean> => {
     let reason = "--from does not let it in";
     try {
       if (proxyProtocol && !await readProxyHeader(conn)) {
-        clients.count(checks, conn, "it is a health check");
+        reason = "it is a health check";
+        clients.count(`health checks were ${fate}`, conn, reason, event);
         return isAnswered;
       }
       const { remoteAddr } = conn; // the client's by now

@@ -673,7 +673,7 @@ const NOBODY = `127.0.0.1:${closedPort()}`;
 
 /** Arguments, exit code, what the one line says, permissions. */
 const BAD: [string[], number, string, string[]?][] = [
-  [["--snd", "x"], 2, "did you mean --send?"],
+  [["--snd", "x"], 2, COPIES ? "no option --" : "did you mean --send?"],
   [["--send"], 2, "--send needs a value"],
   [["127.0.0.1:0"], 2, "port 0 is only for listening"],
   [["127.0.0.1:70000"], 2, "the port must be 0 to 65535, not 70000"],

@@ -97,16 +97,19 @@ for (const mode of ["echo", "room", "discard", "chat"]) {
   );
 }
 
-Deno.test("tcp_server.ts --once exits with 1 when its client is silent too long", async () => {
-  const args = ["--once", "--idle-timeout", "200ms"];
-  const [server, port] = await serverWith(args);
-  await using _ = server;
-  using conn = await Deno.connect({ port });
-  assertEquals(await within(readToEnd(conn)), new Uint8Array(0));
-  const { code, stderr } = await server.ended();
-  assertMatch(stderr, /: Cannot serve \S+: it was silent too long\n$/);
-  assertEquals(code, 1);
-});
+onRequest(
+  "tcp_server.ts --once exits with 1 when its client is silent too long",
+  async () => {
+    const args = ["--once", "--idle-timeout", "200ms"];
+    const [server, port] = await serverWith(args);
+    await using _ = server;
+    using conn = await Deno.connect({ port });
+    assertEquals(await within(readToEnd(conn)), new Uint8Array(0));
+    const { code, stderr } = await server.ended();
+    assertMatch(stderr, /: Cannot serve \S+: it was silent too long\n$/);
+    assertEquals(code, 1);
+  },
+);
 
 onRequest(
   "tcp_server.ts --once -m forward exits with 1 when its target cannot be reached",

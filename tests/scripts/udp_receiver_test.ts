@@ -426,7 +426,11 @@ const FAILURES: [string[], number, string][] = [
   [["127.0.0.1"], 2, "the port is missing"],
   [["127.0.0.1:99999"], 2, "0 to 65535"],
   [["tcp://127.0.0.1:0"], 2, "must be udp://"],
-  [["127.0.0.1:0", "--ech"], 2, "did you mean --echo?"],
+  [
+    ["127.0.0.1:0", "--ech"],
+    2,
+    COPIES ? "no option --" : "did you mean --echo?",
+  ],
   [["127.0.0.1:0", "--max-size", "0"], 2, "--max-size must be 1 to 65535"],
   [["127.0.0.1:0", "--max-size", "64k"], 2, "--max-size must be 1 to 65535"],
   [["127.0.0.1:0", "--count", "0"], 2, "--count must be a whole number"],
