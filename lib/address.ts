@@ -89,11 +89,8 @@ export function parseAddress(
  * ```ts
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(formatAddress(parseAddress("[::1]:80")), "[::1]:80");
- * assertEquals(
- *   formatAddress({ transport: "udp", hostname: "::ffff:10.0.0.1", port: 53 }),
- *   "udp://10.0.0.1:53",
- * );
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * assertEquals(formatAddress(listener.addr), `127.0.0.1:${listener.addr.port}`);
  * ```
  */
 export function formatAddress(address: Address | Deno.Addr): string {
@@ -118,10 +115,7 @@ export function formatAddress(address: Address | Deno.Addr): string {
  * ```ts
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(
- *   permissionFor({ transport: "tls", hostname: "example.com", port: 443 }),
- *   "--allow-net=example.com:443",
- * );
+ * assertEquals(permissionFor(parseAddress("tls://[::1]:80")), "--allow-net=[::1]:80");
  * ```
  */
 export function permissionFor(

@@ -86,10 +86,6 @@ Examples:
       "--replies 0 waits until all is sent, and with --no-stdin nothing is":
         replies === 0 && options.noStdin && send.length === 0,
     });
-
-    // On request: it goes with the option.
-    refuse({ "--check sends and shows nothing": check && options.progress });
-
     const where = formatAddress(address);
     const stop = stopSignal(6000);
 

@@ -27,8 +27,13 @@ export const log = {
     if (log.verbose) writeLine("debug", event, message, details);
   },
 
-  /** Puts text on standard error; a prompt puts it above what is typed. */
-  write: writeToStandardError,
+  // Puts text on standard error; a prompt puts it above what is typed. Never
+  // waits: nobody may read it, a terminal may be stopped (Ctrl-S).
+  write(text: string): void {
+    if (waitingLog.length > 65_536) lostLines++;
+    else waitingLog += text;
+    logWriting ??= writeLog();
+  },
 
   /** Waits, but not long, until what was written so far has been read. */
   async finish(): Promise<void> {
@@ -59,22 +64,14 @@ let logWriting: Promise<void> | undefined;
 /** A write that was waited for in vain: once is enough. */
 let unread: Promise<void> | undefined;
 
-/** Never waits: nobody may read it, a terminal may be stopped (Ctrl-S). */
-function writeToStandardError(text: string): void {
-  if (waitingLog.length > 65_536) lostLines++;
-  else waitingLog += text;
-  logWriting ??= writeLog();
-}
-
 async function writeLog(): Promise<void> {
   const write = (bytes: Uint8Array) =>
     patiently(() => Deno.stderr.write(bytes));
   while (waitingLog !== "") {
-    const bytes = new TextEncoder().encode(waitingLog);
-    const text = `${lostLines} lines of this log are lost, nobody read it`;
-    waitingLog = "";
-    if (lostLines > 0) log.error(text, { lost: lostLines });
-    lostLines = 0;
+    const [bytes, lost] = [new TextEncoder().encode(waitingLog), lostLines];
+    [waitingLog, lostLines] = ["", 0];
+    const text = `${lost} lines of this log are lost, nobody read it`;
+    if (lost > 0) log.error(text, { lost });
     await writeAll({ write }, bytes).catch(() => {}); // nobody is left
   }
   logWriting = undefined;

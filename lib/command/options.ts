@@ -137,13 +137,12 @@ export function framingFrom(
   values: { framing?: string; maxFrame: number; crlf?: boolean },
   fallback = "raw",
 ): Framing {
-  const { framing: name = fallback, maxFrame: maxFrameLength, crlf } = values;
+  const { framing: name = fallback, maxFrame, crlf } = values;
   refuse({
-    "--max-frame needs a --framing": name === "raw" &&
-      maxFrameLength !== 65_536,
+    "--max-frame needs a --framing": name === "raw" && maxFrame !== 65_536,
     "--crlf goes with raw and lines only": crlf && !/^(raw|lines)$/.test(name),
   });
-  return usage(() => parseFraming(name, { maxFrameLength }));
+  return usage(() => parseFraming(name, { maxFrameLength: maxFrame }));
 }
 
 /** From `maxFrame` to `--max-frame`. */
