@@ -6,9 +6,6 @@
  *     deno task eject tcp_server ../elsewhere
  *     ../elsewhere/tcp_server.ts
  *
- * The file holds the modules that the script imports, one after the other,
- * without what is loaded on request or what `deno lint` finds unused.
- *
  * @module
  */
 import { type Command, log, runCommand } from "../lib/command/command.ts";
@@ -39,9 +36,15 @@ Examples:
   deno task eject --force google_connect /tmp
 `,
   async run({ options: { force }, positionals }) {
-    const names = [...new Set(positionals.slice(0, -1).map(scriptName))];
-    const wanted = "a script and a folder, as in tcp_server ../elsewhere";
-    refuse({ [`it takes ${wanted}`]: names.length === 0 });
+    const names = positionals.slice(0, -1)
+      .map((given) => given.replace(/^(\.\/)?scripts\/|\.ts$/g, ""));
+    const unknown = names.find((name) => !SCRIPTS.includes(name));
+    refuse({
+      "it takes a script and a folder, as in tcp_server ../elsewhere":
+        names.length === 0,
+      [`there is no script ${unknown}; there are ${SCRIPTS.join(", ")}`]:
+        unknown,
+    });
     const folder = positionals.at(-1)!.replace(/(?<=.)[/\\]+$/, "");
     const absent = "there is no such folder; make it first";
     const { isDirectory } = await Deno.stat(folder)
@@ -51,7 +54,8 @@ Examples:
     if (await Deno.realPath(folder) === originals) {
       throw new Error(`${folder} has the originals; name another folder`);
     }
-    const copies = await Promise.all(names.map(async (name) => {
+    const copies = [];
+    for (const name of new Set(names)) {
       const path = `${folder}/${name}.ts`;
       const failed = cannot(`write ${path}`, `--allow-write=${folder}`);
       const found = await Deno.lstat(path).catch(() => undefined);
@@ -66,8 +70,8 @@ Examples:
       const needed = "--allow-read --allow-run=deno";
       const text = await eject(new URL(`${name}.ts`, import.meta.url))
         .catch(cannot(`put ${name}.ts into one file`, needed));
-      return { name, path, text, failed };
-    }));
+      copies.push({ name, path, text, failed });
+    }
     // All are written aside before one of them takes its place.
     const aside = await Deno.makeTempDir({ dir: folder })
       .catch(copies[0].failed);
@@ -86,14 +90,6 @@ Examples:
     }
   },
 };
-
-/** Takes `tcp_server.ts` and `scripts/tcp_server.ts`, too. */
-function scriptName(given: string): string {
-  const name = given.replace(/^(\.\/)?scripts\//, "").replace(/\.ts$/, "");
-  const wrong = `there is no script ${given}; there are ${SCRIPTS.join(", ")}`;
-  refuse({ [wrong]: !SCRIPTS.includes(name) });
-  return name;
-}
 
 /** Makes a handler that says what was tried when it failed. */
 function cannot(attempt: string, permission: string, absent?: string) {

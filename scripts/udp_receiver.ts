@@ -34,7 +34,7 @@ const OPTIONS = {
   from: list("ADDRESS|CIDR", "hear this peer only; may be repeated"),
 
   // On request: not in a copy, either.
-  join: list("GROUP[@INTERFACE-IP]", "hear this group; may be repeated"),
+  join: list("GROUP[@INTERFACE]", "hear this group; may be repeated"),
 
   count: option("N", "leave after N datagrams", integer(1)),
   timeout: option("DURATION", "leave after this much silence", duration),

@@ -105,14 +105,11 @@ export async function runCommand<T extends OptionTable>(
 
 function helpText(command: Command<OptionTable>, table: OptionTable): string {
   const { name, summary, positionals, headings, options } = command;
-  const own = Object.entries(options);
-  const lefts = own.map(([name, { short, value = "" }]) =>
-    `  ${short ? `-${short}` : "  "} ${flagOf(name)} ${value}`.trimEnd()
-  );
-  const width = Math.max(...lefts.map(({ length }) => length)) + 2;
-  const rows = own.map(([name, { help }], i) => {
+  const rows = Object.entries(options).map(([name, option]) => {
+    const { short, value = "", help } = option;
     const heading = headings[name] ? `${headings[name]}:\n` : "";
-    return `${heading}${lefts[i].padEnd(width)}${help}\n`;
+    const left = `  ${short ? `-${short}` : "  "} ${flagOf(name)} ${value}`;
+    return `${heading}${left.padEnd(30)}${help}\n`;
   });
   const common = Object.entries(table)
     .filter(([name]) => !(name in options)).map(([, { help }]) => help);
@@ -157,7 +154,5 @@ export function hint(peer: string, foreign: string): void {
   const script = Deno.mainModule.replace(href, "")
     .replace(/\w+\.ts$/, `${peer}.ts`);
   const command = `deno run --allow-net ${decodeURI(script)}`;
-  // There is no nc on Windows.
-  const other = Deno.build.os === "windows" ? "" : ` (or ${foreign})`;
-  log.info("hint", `In another terminal: ${command}${other}`);
+  log.info("hint", `In another terminal: ${command} (or ${foreign})`);
 }

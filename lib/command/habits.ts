@@ -2,8 +2,7 @@
 // or by mistake, and what it is called here.
 
 const HABITS: Record<string, string> = {
-  "-l --listen":
-    "tcp_server.ts and udp_receiver.ts listen without it; tcp_server.ts --mode pipe does what `nc -l` does",
+  "-l --listen": "tcp_server.ts (--mode pipe) and udp_receiver.ts listen",
   "-k --keep-open": "serving one client after the other is the default",
   "-u --udp": "udp_sender.ts and udp_receiver.ts speak UDP without it",
   "-z": "tcp_client.ts has --check",
@@ -17,8 +16,7 @@ const HABITS: Record<string, string> = {
   "-x --hex-dump": "--hex shows the bytes; proxies are not offered",
   "-o --output": "send standard output to a file, as in > FILE",
   "-e -c --exec --sh-exec": "no program is started for a client",
-  "-p --port":
-    "the port of the peer belongs to the address, as in 127.0.0.1:1234",
+  "-p --port": "the port belongs to the address, as in 127.0.0.1:1234",
   "-s --source --bind": "only udp_sender.ts has that, as --bind",
   "-4 -6": "the address tells: 127.0.0.1:1234 or [::1]:1234",
   "-n --nodns": "an address in numbers is never looked up",

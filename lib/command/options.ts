@@ -161,12 +161,11 @@ export function parseOptions<T extends OptionTable>(
   const rest = [...args];
   while (rest.length > 0 && rest[0] !== "--") {
     const word = rest.shift()!;
-    const [, given, sign, tail] = /^(--[^=]*|-[^-])(=?)(.*)$/su.exec(word) ??
-      [];
+    const [, given, sign, tail] = /^(--[^=]*|-[^-]|)(=?)(.*)$/su.exec(word)!;
     const name = names.find((name) =>
       given === flagOf(name) || given === `-${table[name].short}`
     );
-    if (given === undefined) words.push(word);
+    if (given === "") words.push(word);
     else if (name === undefined) {
       const cause = { given, flags: names.map(flagOf) };
       throw new UsageError(`there is no option ${given}`, { cause });

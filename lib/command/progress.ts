@@ -56,13 +56,12 @@ export function showProgress(conn: Deno.Conn, onlyAtEnd = false): Disposable {
       `in ${seconds.toFixed(1)} s`;
   }
 
+  const shown = new DisposableStack();
+  shown.defer(() => {
+    if (log.json) log.info("progress", describe(), counts);
+    else log.write(`${describe()}\n`);
+  });
   const isDrawn = !onlyAtEnd && Deno.stderr.isTerminal();
-  const line = isDrawn ? progressLine(describe) : undefined;
-  return {
-    [Symbol.dispose]() {
-      line?.[Symbol.dispose]();
-      if (log.json) log.info("progress", describe(), counts);
-      else log.write(`${describe()}\n`);
-    },
-  };
+  if (isDrawn) shown.use(progressLine(describe));
+  return shown;
 }

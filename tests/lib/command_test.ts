@@ -147,14 +147,14 @@ const HELP = `Shows what a command is.
 Usage: example.ts [options] [FAULT] [WORD]
 
 What it does:
-  -m --mode MODE       echo or chat (echo)
-     --max-frame SIZE  longest message
-  -c --count N         how many (1)
-     --text TEXT       may be repeated
-     --even N          an even number
+  -m --mode MODE              echo or chat (echo)
+     --max-frame SIZE         longest message
+  -c --count N                how many (1)
+     --text TEXT              may be repeated
+     --even N                 an even number
 When it ends:
-     --once            only once
-     --no-stdin        only listen
+     --once                   only once
+     --no-stdin               only listen
 Every script:
   -v --verbose  -q --quiet  --json (log as JSON)  -h --help  -V --version
   --explain[=page] (tell each socket call, or show it in the browser)
