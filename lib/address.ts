@@ -20,6 +20,7 @@ export type NetAddress = {
 /** Where a socket is bound or connected to, which may be in the file system. */
 export type Address = NetAddress | { transport: "unix"; path: string };
 
+const SCHEME = /^(?:(.*):\/\/)?(.*)$/s;
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
 const HOST_NAME = /^(?!.*\.\.|.{254})\w(?:[\w.-]*[\w.])?$/;
 
@@ -55,8 +56,7 @@ export function parseAddress(
   const [, path] = /^unix:(.*)$/s.exec(text) ?? [];
   refuse(path === "", 'the path is missing, as in "unix:/tmp/socket"');
   if (path) return { transport: "unix", path };
-  const [, scheme = defaults.transport ?? "tcp", rest] = /^(?:(.*):\/\/)?(.*)$/s
-    .exec(text)!;
+  const [, scheme = defaults.transport ?? "tcp", rest] = SCHEME.exec(text)!;
   const transport = scheme.toLowerCase() as NetAddress["transport"];
   const schemes = "the scheme must be tcp://, tls://, udp:// or unix:";
   const isKnown = /^(tcp|tls|udp)$/.test(transport);
@@ -68,9 +68,8 @@ export function parseAddress(
   refuse(digits === undefined, `the port is missing, as in "${rest}:1234"`);
   const port = /^\d+$/.test(`${digits}`) ? Number(digits) : Infinity;
   refuse(port > 65_535, `the port must be 0 to 65535, not ${digits}`);
-  if (name === "") {
-    return { transport, hostname: defaults.hostname ?? "127.0.0.1", port };
-  }
+  const { hostname: usual = "127.0.0.1" } = defaults;
+  if (name === "") return { transport, hostname: usual, port };
   const hostname = name ? asciiName(name) : canonicalIp(ipv6);
   const wrong = name
     ? `"${name}" is neither a host name nor an IPv4 address, four numbers from 0 to 255`

@@ -46,9 +46,8 @@ Examples:
         unknown,
     });
     const folder = positionals.at(-1)!.replace(/(?<=.)[/\\]+$/, "");
-    const absent = "there is no such folder; make it first";
     const { isDirectory } = await Deno.stat(folder)
-      .catch(cannot(`write to ${folder}`, `--allow-read=${folder}`, absent));
+      .catch(cannot(`write to ${folder}`, `--allow-read=${folder}`));
     if (!isDirectory) throw new Error(`${folder} is not a folder`);
     const originals = await Deno.realPath(new URL(".", import.meta.url));
     if (await Deno.realPath(folder) === originals) {
@@ -92,10 +91,9 @@ Examples:
 };
 
 /** Makes a handler that says what was tried when it failed. */
-function cannot(attempt: string, permission: string, absent?: string) {
+function cannot(attempt: string, permission: string) {
   return (error: Error): never => {
-    const why = error instanceof Deno.errors.NotFound ? absent : undefined;
-    throw describeError(error, attempt, permission, why);
+    throw describeError(error, attempt, permission);
   };
 }
 

@@ -75,12 +75,11 @@ Examples:
     const lines = () => messagesOf(options.send, framing, options.crlf);
     const send = usage(lines, "", "--send: ");
     const address = usage(() => parseAddress(place));
-    const { transport } = address;
     refuse({
-      "datagrams are for udp_sender.ts": transport === "udp",
+      "datagrams are for udp_sender.ts": address.transport === "udp",
       "port 0 is only for listening": "port" in address && address.port === 0,
-      "--ca and --server-name need a tls:// address": transport !== "tls" &&
-        (ca ?? serverName) !== undefined,
+      "--ca and --server-name need a tls:// address":
+        address.transport !== "tls" && (ca ?? serverName) !== undefined,
       "--check sends and shows nothing": check &&
         (send.length > 0 || replies !== undefined),
       "--replies 0 waits until all is sent, and with --no-stdin nothing is":

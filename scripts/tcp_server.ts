@@ -145,7 +145,7 @@ Examples:
     }
     if (options.from.length > 0 || options.proxyProtocol) {
       const { openGate } = await import("../lib/command/gate.ts");
-      serving.admit = openGate(options, transport, clients);
+      serving.admit = openGate(options, address.transport, clients);
     }
 
     const cert = options.cert && await readPem(options.cert, "certificate");

@@ -6,12 +6,11 @@ import { refuse, usage } from "./options.ts";
 
 /** Makes a function that tells whether to serve a client. */
 export function openGate(
-  { from, proxyProtocol, mode, once, cert }: {
+  { from, proxyProtocol, mode, once }: {
     from: string[];
     proxyProtocol: boolean;
     mode: string;
     once: boolean;
-    cert?: string;
   },
   transport: string,
   clients: ClientLog,
@@ -20,7 +19,7 @@ export function openGate(
     "--from needs peers that have addresses, not a unix socket":
       from.length > 0 && transport === "unix" && !proxyProtocol,
     "--proxy-protocol does not go with --cert: the PROXY header comes before the TLS handshake, with which Deno begins; leave TLS to the load balancer":
-      cert && proxyProtocol,
+      transport === "tls" && proxyProtocol,
   });
   const isWanted = usage(() => peerFilter(from));
   // A load balancer's health check is answered, but it is nobody to talk to.

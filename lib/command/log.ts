@@ -4,26 +4,23 @@ import { dim, red } from "@std/fmt/colors";
 import { after, patiently, writeAll } from "../tcp/stream.ts";
 import { safeJson, safeLine } from "../text.ts";
 
-/** What belongs to an event besides its text, as JSON carries it. */
-type Details = Record<string, string | number | boolean | undefined>;
-
-/** Writes what happens; what a peer sent in it is made safe to show. */
+/** Writes what happens, `details` in JSON only; what a peer sent is made safe. */
 export const log = {
   /** Whether it writes errors only; then other lines need not be made. */
   quiet: false,
   verbose: false,
   json: false,
 
-  error(message: string, details?: Details): void {
+  error(message: string, details?: object): void {
     writeLine("error", "error", message, details);
   },
 
   /** Writes what happened; `event` is one word. */
-  info(event: string, message: string, details?: Details): void {
+  info(event: string, message: string, details?: object): void {
     if (!log.quiet) writeLine("info", event, message, details);
   },
 
-  debug(event: string, message: string, details?: Details): void {
+  debug(event: string, message: string, details?: object): void {
     if (log.verbose) writeLine("debug", event, message, details);
   },
 
@@ -42,7 +39,7 @@ export const log = {
   },
 };
 
-function writeLine(level: string, event: string, text: string, more?: Details) {
+function writeLine(level: string, event: string, text: string, more?: object) {
   const time = new Date().toISOString();
   const line = log.json
     ? safeJson({ time, level, event, message: text, ...more })
