@@ -2,14 +2,13 @@
 // or by mistake, and what it is called here.
 
 const HABITS: Record<string, string> = {
-  "-l --listen": "tcp_server.ts (--mode pipe) and udp_receiver.ts listen",
+  "-l --listen": "tcp_server.ts listens, with --mode pipe as nc -l does",
   "-k --keep-open": "serving one client after the other is the default",
   "-u --udp": "udp_sender.ts and udp_receiver.ts speak UDP without it",
   "-z": "tcp_client.ts has --check",
   "-w --wait --connect-timeout":
     "tcp_client.ts has --timeout and --idle-timeout",
   "-i --idle": "the TCP scripts have --idle-timeout",
-  "-q": "the script leaves when the peer has ended, too",
   "-N": "the end of the input half-closes the connection anyway",
   "-C": "tcp_client.ts has --crlf",
   "-d --recv-only": "tcp_client.ts has --no-stdin",
