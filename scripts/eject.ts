@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { type Command, log, runCommand } from "../lib/command/command.ts";
+import { log, runCommand } from "../lib/command/command.ts";
 import { refuse, toggle } from "../lib/command/options.ts";
 import { eject } from "../lib/eject.ts";
 import { describeError } from "../lib/tcp/errors.ts";
@@ -18,8 +18,7 @@ const SCRIPTS = ["google_connect", "tcp_client", "tcp_server"]
 
 const OPTIONS = { force: toggle("write over files that are there") };
 
-/** The command, as its help and its tests know it. */
-export const command: Command<typeof OPTIONS> = {
+await runCommand({
   name: "eject",
   summary: "Writes scripts as files that need nothing else.",
   positionals: "SCRIPT... DIRECTORY",
@@ -88,7 +87,7 @@ Examples:
       await Deno.remove(aside, { recursive: true });
     }
   },
-};
+});
 
 /** Makes a handler that says what was tried when it failed. */
 function cannot(attempt: string, permission: string) {
@@ -96,5 +95,3 @@ function cannot(attempt: string, permission: string) {
     throw describeError(error, attempt, permission);
   };
 }
-
-if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

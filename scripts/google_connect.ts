@@ -9,7 +9,7 @@
  * @module
  */
 import { type NetAddress, parseAddress } from "../lib/address.ts";
-import { type Command, log, runCommand } from "../lib/command/command.ts";
+import { log, runCommand } from "../lib/command/command.ts";
 import { duration, option, toggle } from "../lib/command/options.ts";
 import { refuse, usage } from "../lib/command/options.ts";
 import { print } from "../lib/command/output.ts";
@@ -25,8 +25,7 @@ const OPTIONS = {
   json: toggle("write the report and the log as JSON"),
 };
 
-/** The command, as its help and its tests know it. */
-export const command: Command<typeof OPTIONS> = {
+await runCommand({
   name: "google_connect",
   summary: "Shows where the time goes on the way to a web server.",
   positionals: "[HOST[:PORT]=www.google.com:80]",
@@ -57,7 +56,7 @@ Examples:
     await print(new TextEncoder().encode(report));
     if (found.error) throw new Error(found.error.message);
   },
-};
+});
 
 /** Reads `HOST[:PORT]` or the address of a page. */
 function targetOf(place: string, options: Partial<WebTarget>): WebTarget {
@@ -76,5 +75,3 @@ function targetOf(place: string, options: Partial<WebTarget>): WebTarget {
   });
   return { ...address, transport: "tcp", tls, path };
 }
-
-if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));

@@ -12,7 +12,6 @@
  * @module
  */
 import { formatAddress, parseAddress } from "../lib/address.ts";
-import type { Command } from "../lib/command/command.ts";
 import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { FRAMING_OPTIONS, framingFrom } from "../lib/command/options.ts";
 import { PIPE_OPTIONS } from "../lib/command/options.ts";
@@ -43,8 +42,7 @@ const OPTIONS = {
   serverName: option("NAME", "the name in its certificate", certificateName),
 };
 
-/** The command, as its help and its tests know it. */
-export const command: Command<typeof OPTIONS> = {
+await runCommand({
   name: "tcp_client",
   summary: "Talks to a TCP server.",
   positionals: "[ADDRESS=127.0.0.1:1234]",
@@ -153,7 +151,4 @@ Examples:
       throw describeError(error, `finish the conversation with ${where}`, "");
     }
   },
-};
-
-// Not `Deno.exitCode`: Deno would wait for a read of standard input.
-if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));
+});

@@ -10,7 +10,6 @@
  * @module
  */
 import { formatAddress, parseAddress } from "../lib/address.ts";
-import type { Command } from "../lib/command/command.ts";
 import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { ClientLog } from "../lib/command/clients.ts";
 import { duration, framingFrom, integer } from "../lib/command/options.ts";
@@ -61,7 +60,7 @@ const OPTIONS = {
   key: option("FILE", "its private key, PEM", String),
 };
 
-export const command: Command<typeof OPTIONS> = {
+await runCommand({
   name: "tcp_server",
   summary: "Serves TCP clients.",
   positionals: "[ADDRESS=127.0.0.1:1234]",
@@ -175,6 +174,4 @@ Examples:
       onError: (error, conn) => clients.fail(error, conn, serving.once),
     });
   },
-};
-
-if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));
+});

@@ -13,7 +13,6 @@
  * @module
  */
 import { formatAddress } from "../lib/address.ts";
-import type { Command } from "../lib/command/command.ts";
 import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, size, toggle, usage } from "../lib/command/options.ts";
@@ -40,14 +39,7 @@ const OPTIONS = {
   timeout: option("DURATION", "leave after this much silence", duration),
 };
 
-/** The command, as its help and its tests know it. */
-export const command: Command<typeof OPTIONS> = {
-  name: "udp_receiver",
-  summary: "Receives datagrams over UDP from everybody.",
-  positionals: "[ADDRESS=127.0.0.1:8080]",
-  options: OPTIONS,
-  headings: { echo: "What it does", from: "Peers", count: "Its end" },
-  epilogue: `
+const EPILOGUE = [`
 Addresses:  127.0.0.1:8080 :8080 [::1]:8080 0.0.0.0:8080 (every interface)
             --from 10.0.0.1  --from 10.0.0.1:5000  --from 10.0.0.0/8
 
@@ -57,7 +49,26 @@ Examples:
   deno run --unstable-net --allow-net=127.0.0.1:8080 scripts/udp_receiver.ts
   deno run --unstable-net --allow-net scripts/udp_receiver.ts :8080 --count 9
   deno run --unstable-net --allow-net scripts/udp_receiver.ts --echo --hex
-`,
+`];
+
+// On request: what the figures and groups mean.
+EPILOGUE.unshift(`
+Statistics: of what udp_sender --number sends, on standard error at the end; on
+            a terminal they take the place of the datagrams
+            lost: numbers that are missing     duplicated: copies
+            reordered: after a higher number   jitter: RFC 3550 6.4.1, in ms
+Groups:     --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join ff02::1234@2
+            IPv6 takes the interface's number (\`ip link\`, on Windows \`netsh int
+            ipv6 show int\`); ADDRESS is then the port, and 0.0.0.0:PORT hears
+            more than the group`);
+
+await runCommand({
+  name: "udp_receiver",
+  summary: "Receives datagrams over UDP from everybody.",
+  positionals: "[ADDRESS=127.0.0.1:8080]",
+  options: OPTIONS,
+  headings: { echo: "What it does", from: "Peers", count: "Its end" },
+  epilogue: EPILOGUE.join(""),
   async run({ options, positionals: [place = "127.0.0.1:8080"] }) {
     const { echo, hex, maxSize, timeout } = options;
     const range = `--max-size must be 1 to 65535, not ${maxSize}`;
@@ -136,17 +147,4 @@ Examples:
     const some = `${received} of ${options.count} datagrams came`;
     throw new Error(`Only ${some}: ${silence}`);
   },
-};
-
-// On request: what the figures and groups mean.
-command.epilogue = `
-Statistics: of what udp_sender --number sends, on standard error at the end; on
-            a terminal they take the place of the datagrams
-            lost: numbers that are missing     duplicated: copies
-            reordered: after a higher number   jitter: RFC 3550 6.4.1, in ms
-Groups:     --join 239.1.2.3  --join 239.1.2.3@127.0.0.1  --join ff02::1234@2
-            IPv6 takes the interface's number (\`ip link\`, on Windows \`netsh int
-            ipv6 show int\`); ADDRESS is then the port, and 0.0.0.0:PORT hears
-            more than the group${command.epilogue}`;
-
-if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));
+});

@@ -10,7 +10,6 @@
  */
 import { format } from "@std/fmt/bytes";
 import { formatAddress, type NetAddress } from "../lib/address.ts";
-import type { Command } from "../lib/command/command.ts";
 import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, option, refuse } from "../lib/command/options.ts";
 import { size, toggle, usage } from "../lib/command/options.ts";
@@ -34,8 +33,7 @@ const OPTIONS = {
   bind: option("ADDRESS", "send from this address and port", String),
 };
 
-/** The command, as its help and its tests know it. */
-export const command: Command<typeof OPTIONS> = {
+await runCommand({
   name: "udp_sender",
   summary: "Sends datagrams over UDP.",
   positionals: "[ADDRESS=127.0.0.1:8080] [MESSAGE...]",
@@ -167,6 +165,4 @@ Examples:
       `Nobody answered ${within}: perhaps nobody listens there, or a datagram was lost; UDP cannot tell`,
     );
   },
-};
-
-if (import.meta.main) Deno.exit(await runCommand(command, Deno.args));
+});

@@ -43,13 +43,14 @@ export interface Command<T extends OptionTable> {
   run(given: { options: Values<T>; positionals: string[] }): Promise<void>;
 }
 
-/** Gives the exit code: 0 done, 1 the network failed, 2 wrong command line. */
+/** Exits with 0 when done, 1 if the network failed, 2: wrong command line. */
 export async function runCommand<T extends OptionTable>(
   command: Command<T>,
-  args: readonly string[],
-): Promise<number> {
+  args: readonly string[] = Deno.args,
+): Promise<void> {
   const { name } = command;
   const table = { ...COMMON, ...command.options };
+  let code = 0;
 
   // On request: it has no sockets to explain.
   if (name === "eject") delete (table as OptionTable).explain;
@@ -65,8 +66,7 @@ export async function runCommand<T extends OptionTable>(
     if (options.help || options.version) {
       const version = `${name} ${VERSION}`;
       const text = options.help ? helpText(command, table) : version;
-      await print(new TextEncoder().encode(`${text}\n`));
-      return 0;
+      return await print(new TextEncoder().encode(`${text}\n`));
     }
     const takes = command.positionals.split(" ").length;
     const most = command.positionals.includes("...") ? Infinity : takes;
@@ -84,11 +84,10 @@ export async function runCommand<T extends OptionTable>(
       : undefined;
 
     await command.run({ options, positionals });
-    return 0;
   } catch (error) {
-    if (error instanceof StopRequest) return 0;
+    if (error instanceof StopRequest) return;
     const cause = error instanceof OutputError && error.cause;
-    if (cause instanceof Deno.errors.BrokenPipe) return 0; // `| head`
+    if (cause instanceof Deno.errors.BrokenPipe) return; // `| head`
     const wrong = error instanceof UsageError;
 
     // On request: what people type from habit is called something else here.
@@ -97,9 +96,11 @@ export async function runCommand<T extends OptionTable>(
     const { message } = error as Error;
     const advice = wrong ? " (--help says what there is)" : "";
     log.error(`${name}: ${message}${advice}`);
-    return wrong ? 2 : 1;
+    code = wrong ? 2 : 1;
   } finally {
     await log.finish();
+    // Not `Deno.exitCode`: Deno would wait for a read of standard input.
+    Deno.exit(code);
   }
 }
 

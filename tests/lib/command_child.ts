@@ -94,8 +94,9 @@ if (import.meta.main) {
   } else {
     // Until then the test can close what is to be closed.
     await new Response(Deno.stdin.readable).bytes();
+    Deno.exit = ((code) => Deno.exitCode = code!) as typeof Deno.exit;
     for (const args of JSON.parse(Deno.args[0]) as string[][]) {
-      Deno.exitCode = await runCommand(command, args);
+      await runCommand(command, args);
       console.error(`code ${Deno.exitCode}${END}`);
       if (Deno.args[1] !== "closed") console.log(END);
     }

@@ -66,7 +66,11 @@ for (const [args, changed, words = []] of GOOD) {
       given = invocation;
       return Promise.resolve();
     };
-    assertEquals(await runCommand({ ...command, run }, args), 0);
+    const codes: unknown[] = [];
+    const { exit } = Deno;
+    Deno.exit = ((code) => codes.push(code)) as typeof exit;
+    await runCommand({ ...command, run }, args).finally(() => Deno.exit = exit);
+    assertEquals(codes, [0]);
     const options = Object.entries(given!.options).filter(([name]) =>
       name in DEFAULTS
     );
