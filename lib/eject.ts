@@ -21,7 +21,6 @@ const NAMED_IMPORT =
 /** A declaration with its comments, up to the next line in column 0. */
 const DECLARATION =
   /^(?:\/(?!.* -+$).*\n(?: \*.*\n)*)*(?:async |abstract )*(?:function\*?|class|interface|type|const|let) (\w+).*\n(?:(?:[ )}\]].*)?\n)*/gm;
-const DOCUMENTATION = /^( *)\/\*\*[^]*?\*\/\n/gm;
 /** What stands above a module, and above one of which nothing is left. */
 const HEADING = /^\/\/ (\S+) -+$/gm;
 const EMPTY_MODULE = /^\/\/ \S+ -+\n\s*(?=\/\/ \S+ -+$)/gm;
@@ -104,7 +103,7 @@ async function unusedIn(code: string): Promise<Set<string>> {
 /** Takes out `export`, and of documentation all but the first sentence. */
 function shorten(text: string): string {
   return text.replace(/^export /gm, "")
-    .replace(DOCUMENTATION, (comment, indent) => {
+    .replace(/^( *)\/\*\*[^]*?\*\/\n/gm, (comment, indent) => {
       const sentence = firstSentence(comment);
       const line = `${indent}/** ${sentence} */\n`;
       if (line.length <= 81) return line;

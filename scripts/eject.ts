@@ -16,13 +16,11 @@ import { describeError } from "../lib/tcp/errors.ts";
 const SCRIPTS = ["google_connect", "tcp_client", "tcp_server"]
   .concat("udp_receiver", "udp_sender");
 
-const OPTIONS = { force: toggle("write over files that are there") };
-
 await runCommand({
   name: "eject",
   summary: "Writes scripts as files that need nothing else.",
   positionals: "SCRIPT... DIRECTORY",
-  options: OPTIONS,
+  options: { force: toggle("write over files that are there") },
   headings: { force: "The files" },
   epilogue: `
 Scripts:    ${SCRIPTS.join(" ")}

@@ -5,10 +5,6 @@
  *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts
  *     echo hello | deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
  *
- * Piped input is sent as it is; at its end the connection is half-closed and
- * what the server still says is read to the end. A file for `--ca` and a unix
- * socket need more permission: `--help` says which.
- *
  * @module
  */
 import { formatAddress, parseAddress } from "../lib/address.ts";
@@ -106,8 +102,7 @@ Examples:
     });
     const elapsed = (performance.now() - start).toFixed(1);
     const connected = `Connected to ${where} in ${elapsed} ms`;
-    const about = { address: where };
-    if (check) return log.info("connected", connected, about);
+    if (check) return log.info("connected", connected, { address: where });
 
     const end = new AbortController();
 
@@ -142,7 +137,7 @@ Examples:
         if (!stop.aborted) end.signal.throwIfAborted();
         log.info("closed", `The conversation with ${where} is over`);
       } else {
-        log.debug("connected", connected, about);
+        log.debug("connected", connected, { address: where });
         const input = { ...options, send, stop, signal: end.signal };
         await pipe(conn, framing, input);
       }
