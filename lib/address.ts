@@ -125,10 +125,8 @@ export function permissionFor(
     const path = address.path.replace(/^(?!\/)/, () => `${Deno.cwd()}/`);
     return `--allow-net=unix:${path} --allow-read=${path} --allow-write=${path}`;
   }
-  const places = [address, ...others].map(({ hostname, port }) =>
-    formatHostPort({ hostname: hostname.split("%")[0], port }) // no zone for Deno
-  );
-  return `--allow-net=${places.join()}`;
+  const places = [address, ...others].map(formatHostPort).join();
+  return `--allow-net=${places.replace(/%[^\]]*/g, "")}`; // Deno has no zones
 }
 
 function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {

@@ -9,10 +9,9 @@
  */
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
-import { FRAMING_OPTIONS, framingFrom } from "../lib/command/options.ts";
-import { PIPE_OPTIONS } from "../lib/command/options.ts";
-import { duration, integer, list, option } from "../lib/command/options.ts";
-import { refuse, toggle, usage } from "../lib/command/options.ts";
+import { FRAMING_OPTIONS, framingFrom, list } from "../lib/command/options.ts";
+import { duration, integer, PIPE_OPTIONS } from "../lib/command/options.ts";
+import { option, refuse, toggle, usage } from "../lib/command/options.ts";
 import { OutputError } from "../lib/command/output.ts";
 import { certificateName, connect, readPem } from "../lib/tcp/connect.ts";
 import { messagesOf, pipe } from "../lib/modes/pipe.ts";
@@ -43,12 +42,7 @@ await runCommand({
   summary: "Talks to a TCP server.",
   positionals: "[ADDRESS=127.0.0.1:1234]",
   options: OPTIONS,
-  headings: {
-    send: "What it sends",
-    framing: "Messages",
-    check: "The connection",
-    ca: "TLS",
-  },
+  headings: { send: "What it sends", framing: "Messages", check: "Connection" },
   epilogue: `
 Input:      a pipe is sent as it is, and its end half-closes the connection;
             with a framing each line is a message, with fixed:N each block

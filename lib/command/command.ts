@@ -1,10 +1,9 @@
 // What every script runs in: its options, help, signals, exit code, and each of
 // its errors as one line.
-import { log } from "./log.ts";
+import { log, logWritten } from "./log.ts";
 export { log } from "./log.ts";
-import { flagOf, oneOf, parseOptions } from "./options.ts";
-import type { OptionTable, Values } from "./options.ts";
-import { refuse, toggle, UsageError } from "./options.ts";
+import { flagOf, oneOf, type OptionTable, parseOptions } from "./options.ts";
+import { refuse, toggle, UsageError, type Values } from "./options.ts";
 import { OutputError, print } from "./output.ts";
 import { after } from "../tcp/stream.ts";
 
@@ -93,12 +92,11 @@ export async function runCommand<T extends OptionTable>(
     // On request: what people type from habit is called something else here.
     if (wrong) (await import("./habits.ts")).advise(error);
 
-    const { message } = error as Error;
     const advice = wrong ? " (--help says what there is)" : "";
-    log.error(`${name}: ${message}${advice}`);
+    log.error(`${name}: ${(error as Error).message}${advice}`);
     code = wrong ? 2 : 1;
   } finally {
-    await log.finish();
+    await logWritten(false); // it may be read by now
     // Not `Deno.exitCode`: Deno would wait for a read of standard input.
     Deno.exit(code);
   }
@@ -130,8 +128,7 @@ export class StopRequest extends Error {}
 const STOP_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGBREAK: 149 };
 
 // Aborted by SIGINT, SIGTERM and others; with `hangUp` by SIGHUP, too. A second
-// signal ends the process at once, and so does the end of `grace`, in
-// milliseconds, even if the script hangs.
+// signal ends the process at once, and so does the end of `grace` milliseconds.
 export function stopSignal(grace = 5000, hangUp = false): AbortSignal {
   const stop = new AbortController();
   for (const [name, code] of Object.entries(STOP_CODES)) {

@@ -31,12 +31,6 @@ export const log = {
     else waitingLog += text;
     logWriting ??= writeLog();
   },
-
-  /** Waits, but not long, until what was written so far has been read. */
-  async finish(): Promise<void> {
-    unread = undefined; // it may be read by now
-    await logWritten();
-  },
 };
 
 function writeLine(level: string, event: string, text: string, more?: object) {
@@ -58,7 +52,7 @@ const LOG_PATIENCE = 1000;
 let waitingLog = "";
 let lostLines = 0;
 let logWriting: Promise<void> | undefined;
-/** A write that was waited for in vain: once is enough. */
+/** A write that was waited for, perhaps in vain. */
 let unread: Promise<void> | undefined;
 
 async function writeLog(): Promise<void> {
@@ -74,9 +68,9 @@ async function writeLog(): Promise<void> {
   logWriting = undefined;
 }
 
-/** Waits until the log is written, unless nobody reads it. */
-export async function logWritten(): Promise<void> {
-  if (logWriting === unread) return;
+/** Waits until the log is written, but not long, and in vain only once. */
+export async function logWritten(once = true): Promise<void> {
+  if (!logWriting || once && logWriting === unread) return;
   unread = logWriting;
   const late = Promise.withResolvers<void>();
   using _timer = after(LOG_PATIENCE, late.resolve);

@@ -8,17 +8,15 @@ const ERASE_PROGRESS = "\r\x1b[K";
 
 /** Shows a line again and again in one place of a terminal. */
 export function progressLine(describe: () => string): Disposable {
+  const drawn = new DisposableStack();
+  drawn.defer(() => log.write(ERASE_PROGRESS));
   const timer = setInterval(() => {
     // Cut to one row: of a longer line only the last row would be erased.
     const most = (Deno.consoleSize().columns || Infinity) - 1;
     log.write(ERASE_PROGRESS + describe().slice(0, most));
   }, 200);
-  return {
-    [Symbol.dispose]() {
-      clearInterval(timer);
-      log.write(ERASE_PROGRESS);
-    },
-  };
+  drawn.defer(() => clearInterval(timer));
+  return drawn;
 }
 
 /** Counts what goes over a connection; shows it meanwhile and at the end. */

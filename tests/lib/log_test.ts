@@ -1,6 +1,6 @@
 /** The log: which line is written when, always one line, and JSON that a program can read. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { log } from "../../lib/command/log.ts";
+import { log, logWritten } from "../../lib/command/log.ts";
 import { within } from "../support/helpers.ts";
 
 type Log = typeof log;
@@ -28,7 +28,7 @@ async function linesOf(options: LogOptions, ...say: ((log: Log) => void)[]) {
   try {
     Object.assign(log, PLAIN, options);
     for (const speak of say) speak(log);
-    await log.finish();
+    await logWritten(false);
   } finally {
     Object.assign(Deno.stderr, { write, isTerminal });
   }
@@ -120,10 +120,10 @@ Deno.test("Log() waits for nobody, and says how many lines are lost", async () =
   try {
     Object.assign(log, PLAIN);
     for (let i = 0; i < 5000; i++) log.info("said", `${i} `.padEnd(99, "x"));
-    await within(log.finish()); // which gives up
+    await within(logWritten(false)); // which gives up
     assertEquals(written, []);
     reader.resolve();
-    await within(log.finish());
+    await within(logWritten(false));
     const kept = written.join("").match(/.*\n/g)!;
     const notice = kept.pop()!;
     // What is being written, and what waits for that.
@@ -138,7 +138,7 @@ Deno.test("Log() waits for nobody, and says how many lines are lost", async () =
     reader.resolve();
     written.length = 0;
     log.info("said", "more");
-    await log.finish();
+    await logWritten(false);
     assertEquals(written, ["more\n"]);
   } finally {
     Object.assign(Deno.stderr, { write, isTerminal });

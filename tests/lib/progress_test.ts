@@ -1,6 +1,6 @@
 /** Progress: what it counts, and that a connection works under it as before. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { log } from "../../lib/command/log.ts";
+import { log, logWritten } from "../../lib/command/log.ts";
 import { showProgress } from "../../lib/command/progress.ts";
 import { writeAll } from "../../lib/tcp/stream.ts";
 import { collecting, pair } from "../support/fakes.ts";
@@ -13,7 +13,7 @@ async function saidDuring(act: () => Promise<void>): Promise<string> {
   Object.assign(Deno.stderr, { write: page.write, isTerminal: () => false });
   try {
     await act();
-    await log.finish();
+    await logWritten(false);
   } finally {
     Object.assign(Deno.stderr, { write, isTerminal });
   }
