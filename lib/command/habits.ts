@@ -71,6 +71,6 @@ function fromElsewhere(text: string): string | undefined {
   if (url) return `${tls}${url.hostname}:${url.port || usual}`;
   const [, kind, place] = SOCAT_ADDRESS.exec(text) ?? [];
   if (!place) return undefined;
-  const schemes = { tcp: "", udp: "udp://", unix: "unix:" };
-  return (schemes[kind.toLowerCase() as "tcp"] ?? "tls://") + place;
+  const scheme = { tcp: "", udp: "udp://", unix: "unix:" }[kind.toLowerCase()];
+  return (scheme ?? "tls://") + place;
 }
