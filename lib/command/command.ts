@@ -152,5 +152,6 @@ export function hint(peer: string, foreign: string): void {
   const script = Deno.mainModule.replace(href, "")
     .replace(/\w+\.ts$/, `${peer}.ts`);
   const command = `deno run --allow-net ${decodeURI(script)}`;
-  log.info("hint", `In another terminal: ${command} (or ${foreign})`);
+  const other = Deno.build.os === "windows" ? "" : ` (or ${foreign})`; // no nc
+  log.info("hint", `In another terminal: ${command}${other}`);
 }
