@@ -25,8 +25,7 @@ export class ClientLog {
     const isAlone = count === 1 && fate === "dropped";
     const more = isAlone ? reason : `${reason} (${count} ${fate} so far)`;
     const isTold = Number.isInteger(Math.log2(count));
-    const details = { reason, [fate]: count };
-    if (isTold) this.tell(event ?? fate, conn, `: ${more}`, details);
+    if (isTold) this.tell(event ?? fate, conn, `: ${more}`, { reason, count });
     this.#counted.add(conn);
   }
 

@@ -1,6 +1,6 @@
 /** Progress: what it counts, and that a connection works under it as before. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { log, logWritten } from "../../lib/command/log.ts";
+import { logWritten } from "../../lib/command/log.ts";
 import { showProgress } from "../../lib/command/progress.ts";
 import { writeAll } from "../../lib/tcp/stream.ts";
 import { collecting, pair } from "../support/fakes.ts";
