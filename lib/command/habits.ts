@@ -19,7 +19,6 @@ const HABITS: Record<string, string> = {
   "-4 -6": "the address tells: 127.0.0.1:1234 or [::1]:1234",
   "-n --nodns": "an address in numbers is never looked up",
   "-U --unixsock": "write unix:/path as the address",
-  "-T --ttl --telnet -X --proxy --proxy-type": "it is not offered",
   "--ca --cafile --insecure --ssl-verify --ssl-trustfile":
     "tls:// always verifies; tcp_client.ts has --ca FILE, Deno has deno run --cert FILE",
   "--ssl-cert --ssl-key": "tcp_server.ts has --cert and --key",
