@@ -207,7 +207,7 @@ function found(start: number, length: number, after = 0): Found {
 }
 
 function checkLength(length: number, limit: number): void {
-  if (!(length <= limit)) throw new FrameTooLongError(length, limit); // or NaN
+  if (length > limit) throw new FrameTooLongError(length, limit);
 }
 
 function checkForm(isRight: boolean, reason: string): void {
@@ -221,7 +221,8 @@ function checkForm(isRight: boolean, reason: string): void {
  * @param name As on this page, from `lines` to `raw`; `fixed:N` for any N.
  * @param options `maxFrameLength`: the most bytes (65,536); `raw` has no limit.
  * @throws {SyntaxError} If there is no framing of this name.
- * @throws {RangeError} If a `fixed:N` block is longer than the limit.
+ * @throws {RangeError} If the limit is not a whole number of bytes, or less
+ * than a `fixed:N` block.
  *
  * @example
  * ```ts
@@ -239,6 +240,9 @@ export function parseFraming(
   options: { maxFrameLength?: number } = {},
 ): Framing {
   const { maxFrameLength = DEFAULT_MAX_FRAME_LENGTH } = options;
+  if (!Number.isSafeInteger(maxFrameLength) || maxFrameLength < 0) {
+    throw new RangeError(`Not a number of bytes: ${maxFrameLength}`);
+  }
   const size = Number(/^fixed:(\d+)$/.exec(name)?.[1]);
   const rules = RULES.get(name) ?? blocksOf(size);
   if (!(size > 0) && !RULES.has(name)) {

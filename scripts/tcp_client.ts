@@ -72,6 +72,9 @@ Examples:
         (send.length > 0 || replies !== undefined),
       "--replies 0 waits until all is sent, and with --no-stdin nothing is":
         replies === 0 && options.noStdin && send.length === 0,
+
+      // On request: it goes with the option.
+      "--check takes no --progress": check && options.progress,
     });
     const where = formatAddress(address);
     const stop = stopSignal(6000);

@@ -86,6 +86,8 @@ Examples:
       "--cert and --key belong together": !options.cert !== !options.key,
       "TLS needs --cert FILE and --key FILE": transport === "tls" &&
         !options.cert,
+      "--cert needs a port, a unix socket has no TLS": options.cert &&
+        transport === "unix",
       "--reuse-port needs a port": options.reusePort && transport === "unix",
       "--greeting needs --mode greet": mode !== "greet" && text !== GREETING,
 

@@ -701,6 +701,7 @@ const BAD: [string[], number, string, string[]?][] = [
   [["-f", "fixed:0"], 2, 'Cannot parse framing "fixed:0"'],
   [["--check", "--send", "x"], 2, "--check sends and shows nothing"],
   [["--check", "--replies", "1"], 2, "--check sends and shows nothing"],
+  [["--check", "--progress"], 2, COPIES ? "no option" : "takes no --progress"],
   [["--replies", "0", "--no-stdin"], 2, "--replies 0 waits until all is sent"],
   [["--replies", "-1"], 2, "--replies must be a whole number from 0"],
   [["--timeout", "0"], 2, "--timeout must be a duration above zero"],

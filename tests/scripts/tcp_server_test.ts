@@ -540,6 +540,7 @@ const BAD: [string[], number, string | RegExp, string[]?][] = [
   [["-m", "discard", "-f", "u8"], 2, "--mode discard takes no --framing"],
   [["-m", "chat", "--max-connections", "2"], 2, "one client at a time"],
   [["unix:/tmp/x", "--reuse-port"], 2, "--reuse-port needs a port"],
+  [["unix:/tmp/x", "--cert", "c", "--key", "k"], 2, "a unix socket has no TLS"],
   [["-m", "greet", "-f", "u8", "--greeting", "x".repeat(256)], 2, "256 bytes"],
   [["--cert", "x", "--key", "y"], 1, "it needs --allow-read=x"],
   [["--cert", "none", "--key", "none"], 1, "there is no such file", [
