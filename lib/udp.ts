@@ -9,7 +9,7 @@
 import { formatAddress, permissionFor } from "./address.ts";
 import { type NetAddress, parseAddress } from "./address.ts";
 import { describeError } from "./tcp/errors.ts";
-import { turn } from "./tcp/stream.ts";
+import { after } from "./tcp/stream.ts";
 
 /**
  * Reads an address of UDP; `udp://` before it is not needed.
@@ -31,31 +31,12 @@ export function parseUdpAddress(
 }
 
 /** A datagram that came, and from whom. The next one overwrites the payload. */
-export type Datagram = {
-  payload: Uint8Array;
-  peer: Deno.NetAddr;
-  cut: boolean; // it was longer than `maxSize`, and lost its end
-};
-
-/** Options for {@linkcode UdpSocket.receive}. */
-export type ReceiveOptions = {
-  maxSize?: number; // longer payloads are cut (65,535)
-  timeout?: number; // silence that ends the loop too, in ms (none)
-  signal?: AbortSignal; // ends the loop, and closes the socket
-};
+export type Datagram = { payload: Uint8Array; peer: Deno.NetAddr };
 
 /** Windows' errors for a datagram *we* sent, or one too long for the buffer. */
 const NOT_FINAL = /^Connection(Reset|Refused)\b|os error 100(40|52)\b/;
-/** Why a datagram is not sent, by the system's code. */
-const SEND_REASONS: Record<string, string> = {
-  misbound:
-    "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)",
-  EADDRNOTAVAIL: "no address of this machine leads there",
-  // 9,216 bytes on macOS (udp_usrreq.c of xnu).
-  EMSGSIZE:
-    "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
-  EPERM: "this machine's firewall does not let it out",
-};
+const MISBOUND =
+  "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)";
 /** How often in a timeout it looks whether something came. */
 const LOOKS = 16;
 
@@ -112,8 +93,7 @@ export class UdpSocket implements Disposable {
     } catch (error) {
       const permission = permissionFor(asked, ...to ? [to] : []);
       const attempt = `listen on ${formatAddress(asked)}`;
-      const why = whyRefused(error, asked);
-      throw describeError(error, attempt, permission, why);
+      throw describeError(error, attempt, permission);
     }
     this.address = this.conn.addr as Deno.NetAddr;
   }
@@ -129,53 +109,48 @@ export class UdpSocket implements Disposable {
     try {
       await this.conn.send(payload, to as Deno.NetAddr);
     } catch (error) {
-      const why = whyRefused(error, this.address, to);
+      const { code } = error as { code?: string };
+      const { hostname } = this.address;
+      const isOther = hostname.includes(":") !== to.hostname.includes(":");
+      const isFixed = !/^(::|0\.0\.0\.0)$/.test(hostname);
+      const isMisbound = isOther ? code : isFixed && /^E(INV|ADDR)/.test(code!);
       const attempt = `send to ${formatAddress(to)}`;
+      const why = isMisbound ? MISBOUND : undefined;
       throw describeError(error, attempt, permissionFor(this.asked, to), why);
     }
   }
 
   /**
-   * Gives the datagrams, one at a time and only when asked for one. Meanwhile
-   * the system drops those that it has no room for; memory does not grow.
+   * Gives the datagrams, one at a time and only when asked for one, until the
+   * socket is closed. Meanwhile the system drops those that it has no room for;
+   * memory does not grow.
+   *
+   * @param timeout Silence, in milliseconds, after which the socket is closed.
    */
-  receive(options: ReceiveOptions = {}): AsyncIterable<Datagram> {
-    const { maxSize = 65_535, signal, timeout } = options;
+  receive(timeout: number = Infinity): AsyncIterable<Datagram> {
     // Larger than any datagram: Deno would silently cut what does not fit.
     const buffer = new Uint8Array(65_536);
-    const close = () => this[Symbol.dispose]();
-    signal?.addEventListener("abort", close, { once: true });
-    if (signal?.aborted) close();
-    // One timer serves for all datagrams: looking at the clock for each would
-    // cost more, and would count a stop of this process (SIGSTOP) as silence.
+    // Looking at the clock for each datagram would cost more.
     let looks = 0;
-    const timer = timeout && setInterval(async () => {
-      looks++;
-      await turn(); // so that what came during a stop has been taken
-      if (looks > LOOKS) close();
-    }, timeout / LOOKS);
-    const end = () => {
-      clearInterval(timer);
-      signal?.removeEventListener("abort", close);
-      return Promise.resolve({ done: true, value: undefined } as const);
+    const look = () => {
+      if (looks++ === LOOKS) this[Symbol.dispose]();
+      else if (!this.#closed) after(timeout / LOOKS, look);
     };
+    if (timeout < Infinity) look();
     // No async generator: it would cost each datagram as much as counting it.
     const next = async (): Promise<IteratorResult<Datagram, void>> => {
       looks = 0;
       try {
-        const [bytes, from] = await this.conn.receive(buffer);
+        const [payload, peer] = await this.conn.receive(buffer);
         looks = -Infinity; // the caller may take its time
-        const cut = bytes.length > maxSize;
-        const payload = cut ? bytes.subarray(0, maxSize) : bytes;
-        return { value: { payload, peer: from as Deno.NetAddr, cut } };
+        return { value: { payload, peer: peer as Deno.NetAddr } };
       } catch (error) {
-        if (this.#closed) return end();
+        if (this.#closed) return { done: true, value: undefined };
         if (NOT_FINAL.test(`${error}`)) return next();
-        end();
         throw describeError(error, "receive a datagram", "");
       }
     };
-    return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
+    return { [Symbol.asyncIterator]: () => ({ next }) };
   }
 
   /** Closes the socket, if it is still open. */
@@ -183,21 +158,4 @@ export class UdpSocket implements Disposable {
     if (!this.#closed) this.conn.close();
     this.#closed = true;
   }
-}
-
-/** Says why binding or sending failed, if the addresses tell. */
-function whyRefused(error: unknown, from: NetAddress, to?: NetAddress) {
-  const { code = "" } = error as { code?: string };
-  const isInvalid = /^E(INVAL|ADDRNOTAVAIL|AFNOSUPPORT)$/.test(code);
-  const isZoneless = /^(fe[89ab]|ff.[12])[^%]*$/i.test((to ?? from).hostname);
-  if (isZoneless && (isInvalid || code.endsWith("UNREACH"))) {
-    return "its zone is missing: an interface, as in %eth0";
-  }
-  const isFull = from.port === 0 && code === "EADDRINUSE";
-  if (to === undefined) return isFull ? "all its ports are in use" : undefined;
-  const isOther = from.hostname.includes(":") !== to.hostname.includes(":");
-  const isAny = /^(::|0\.0\.0\.0)$/.test(from.hostname) && !isOther;
-  // For the other version of IP, Linux says ENETUNREACH.
-  const isMisbound = isInvalid ? !isAny : isOther && code === "ENETUNREACH";
-  return SEND_REASONS[isMisbound ? "misbound" : code];
 }

@@ -83,11 +83,13 @@ await runCommand({
     // From here on the system keeps what comes until it is asked for.
     const address = await resolveName(own.address, "listen on");
     using socket = new UdpSocket(address, own);
-    const stop = stopSignal();
 
     // On request: what is sent to a group is heard from here on.
     for (const group of groups) await joinGroup(socket.conn, group);
 
+    const stop = stopSignal();
+    const close = () => socket[Symbol.dispose]();
+    stop.addEventListener("abort", close);
     const where = formatAddress(socket.address);
     log.info("listening", `Listening on ${where}`, { address: where });
 
@@ -95,6 +97,7 @@ await runCommand({
     hint("udp_sender", "nc -u 127.0.0.1 8080");
 
     const output = new Output();
+    output.failed.addEventListener("abort", close);
     const view = {
       isShown: true,
       body: (payload: Uint8Array, _: string): Uint8Array | undefined => payload,
@@ -108,15 +111,15 @@ await runCommand({
     if (reception) view.isShown = !output.terminal;
 
     const objectionTo = echoGuard(socket.address);
-    const signal = AbortSignal.any([stop, output.failed]);
     let [received, from] = [0, ""];
     let last: Deno.NetAddr | undefined;
-    const datagrams = socket.receive({ maxSize, timeout, signal });
-    for await (const { payload, peer, cut } of datagrams) {
+    for await (const { payload: whole, peer } of socket.receive(timeout)) {
       if (!isWanted(peer)) continue;
       // Most datagrams come from the sender of the one before.
       const isNew = peer.port !== last?.port || peer.hostname !== last.hostname;
       if (isNew) [last, from] = [peer, formatAddress(peer)];
+      const cut = whole.length > maxSize;
+      const payload = cut ? whole.subarray(0, maxSize) : whole;
       const about = { peer: from, bytes: payload.length };
       if (isNew && view.isShown) log.info("peer", `From ${from}:`, about);
       if (log.verbose) {

@@ -95,11 +95,11 @@ Examples:
     let [tried, sent, bytes, came] = [0, 0, 0, 0];
     // It listens first: an answer may be there before the last has left.
     const answered = (options.wait ?? replies) !== undefined;
-    const answers = answered && printAnswers(over.signal);
+    const answers = answered && printAnswers();
     if (answers) answers.catch(() => over.abort());
 
-    async function printAnswers(signal: AbortSignal): Promise<void> {
-      for await (const { payload, peer } of socket.receive({ signal })) {
+    async function printAnswers(): Promise<void> {
+      for await (const { payload, peer } of socket.receive()) {
         const about = { peer: formatAddress(peer), bytes: payload.length };
         const unit = about.bytes === 1 ? "byte" : "bytes";
         log.info("answer", `${about.bytes} ${unit} from ${about.peer}`, about);
@@ -153,8 +153,9 @@ Examples:
     const sum = `${what} to ${formatAddress(named)} in ${seconds.toFixed(2)} s`;
     log.info("sent", `Sent ${sum}`, { sent, bytes, seconds });
 
-    stop.addEventListener("abort", () => over.abort());
-    using _timer = after(stop.aborted ? 0 : wait, () => over.abort());
+    const close = () => socket[Symbol.dispose]();
+    stop.addEventListener("abort", close);
+    using _timer = after(stop.aborted ? 0 : wait, close);
     await answers;
     if (failure) throw failure;
     if (!answers || stop.aborted || came >= (replies ?? 1)) return;

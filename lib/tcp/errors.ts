@@ -21,15 +21,14 @@ const REASONS: Record<string, string> = {
   EHOSTUNREACH: "no route leads there (host unreachable)",
   EINVAL: "the system refuses that address, or its route leads nowhere",
   EISDIR: "standard input is a directory",
-  ELOOP: "a symbolic link there leads in a circle",
   EMFILE: Deno.build.os === "windows"
     ? "there are no sockets left" // and no ulimit, which only Unix has
     : "there are no file descriptors left; raise `ulimit -n`",
-  ENAMETOOLONG: "its name is too long for a file",
   ENETUNREACH: "no route leads there (network unreachable)",
-  ENFILE: "the whole system has no file descriptors left",
+  // 9,216 bytes on macOS (udp_usrreq.c of xnu).
+  EMSGSIZE:
+    "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
   ENOSPC: "there is no space left on the device",
-  ENOTDIR: "a part of the path is no directory",
 
   AddrInUse: "another program uses it; stop that one, or take another address",
   AddrNotAvailable:
@@ -50,6 +49,8 @@ const REASONS: Record<string, string> = {
     ? "Windows keeps that port; take another"
     : "the system does not permit it; ports below 1024 may need more rights",
   "read IsADirectory": "it is a directory",
+  "send AddrNotAvailable": "no address of this machine leads there",
+  "send EPERM": "this machine's firewall does not let it out",
   "unix AddrInUse":
     "the file is there: another server's, or left behind by one that was killed; then remove it",
   "unix NotFound": "there is no such folder",
@@ -85,8 +86,17 @@ const WORDS: Record<string, string> = {
   "SUN_LEN": "the path of a unix socket has 107 bytes at most, some have 103",
   // Deno has stubs in their place: ops_unix in its ext/net/lib.rs.
   "op_net_\\w+_unix.* not supported": "Deno has no unix sockets on Windows",
-  "\\[fe80:[^%]*\\]:\\d+ Invalid argument":
-    "a link-local address needs its interface, as in [fe80::1%eth0]:1234",
+  "\\[(fe[89ab]|ff.[12])[^%]*\\]:\\d+ E(INVAL|ADDRNOTAVAIL|\\w*UNREACH)":
+    "its zone is missing: an interface, as in %eth0",
+  "^listen .*:0 EADDRINUSE": "all its ports are in use",
+  // ENODEV on Linux.
+  "^join .*(os error 19\\b|EADDRNOTAVAIL)":
+    "no interface has that address or number, or it does no multicast",
+  "^join .* EADDRINUSE": "it has been joined there already",
+  "^join .* ENOBUFS":
+    "the system lets a socket join no more groups; on Linux `sysctl net.ipv4.igmp_max_memberships` says how many",
+  "^join .*(os error 92\\b|EAFNOSUPPORT)":
+    "the socket is bound to the other version of IP; one receiver hears groups of one",
   "%\\S+\\]:\\d+ .*(lookup address|not resolve)":
     "this machine has no such network interface for it",
   // Each system has its own words for it, Windows in several languages.
@@ -103,13 +113,15 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
   const { name, message, code } = error as Error & { code?: string };
   const [, verb] = /^(?:listen on (?=unix:))?(\w*)/.exec(attempt)!;
   // Other classes may quote a peer's words.
-  const isVague = /^((Type)?Error|InvalidData|UnexpectedEof|NotSupported)$/
-    .test(name);
-  const said = `${attempt} ${message}`;
+  const isVague =
+    /^((Type)?Error|InvalidData|UnexpectedEof|NotSupported|\w+Unreachable|Addr\w+)$/
+      .test(name);
+  const said = `${attempt} ${code} ${message}`;
   const words = isVague &&
     Object.keys(WORDS).find((one) => RegExp(one).test(said));
   return (words && WORDS[words]) || REASONS[`${verb} ${name}`] ||
-    REASONS[`${code}`] || REASONS[name] || message;
+    REASONS[`${verb} ${code}`] || REASONS[`${code}`] || REASONS[name] ||
+    message;
 }
 
 // Tells whether a peer was gone before it was accepted: after a reset Deno does

@@ -49,18 +49,6 @@ export function bindToGroups(
   return groups;
 }
 
-/** Why a group cannot be joined, by the system's code or number for it. */
-const GROUP_REASONS: Record<string, string> = {
-  // ENODEV on Linux, EADDRNOTAVAIL elsewhere.
-  "os error 19\\b|NotAvailable":
-    "no interface has that address or number, or it does no multicast",
-  "EADDRINUSE": "it has been joined there already",
-  "ENOBUFS":
-    "the system lets a socket join no more groups; on Linux `sysctl net.ipv4.igmp_max_memberships` says how many",
-  "os error 92\\b|EAFNOSUPPORT":
-    "the socket is bound to the other version of IP; one receiver hears groups of one",
-};
-
 /** Joins a group: what is sent to it is heard from now on. */
 export async function joinGroup(
   socket: Deno.DatagramConn,
@@ -70,9 +58,6 @@ export async function joinGroup(
     if (!hostname.includes(":")) await socket.joinMulticastV4(hostname, on);
     else await socket.joinMulticastV6(hostname, Number(on));
   } catch (error) {
-    const said = `${error} ${(error as { code?: string }).code}`;
-    const [, why] = Object.entries(GROUP_REASONS)
-      .find(([code]) => RegExp(code).test(said)) ?? [];
-    throw describeError(error, `join ${hostname} on ${on}`, "", why);
+    throw describeError(error, `join ${hostname} on ${on}`, "");
   }
 }
