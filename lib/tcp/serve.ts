@@ -1,6 +1,5 @@
 // The accept loop, and the conversations that it starts.
 import { describeError, isGonePeer } from "./errors.ts";
-import { idleSweep } from "./idle.ts";
 import { after, farewell, sendAtOnce } from "./stream.ts";
 
 /** Carries on one conversation; the connection is closed when it returns. */
@@ -14,8 +13,11 @@ export interface ServeOptions {
   grace?: number;
   /** Conversations at a time; more clients wait. @default {1000} */
   maxConnections?: number;
+
+  // On request: not in a copy.
   /** Closes a connection that is silent for this long, if given. */
   idleTimeout?: number;
+
   /** Serves one client only, and closes the port. @default {false} */
   once?: boolean;
   /** Decides, before TLS begins, whether to serve a client. */
@@ -52,31 +54,17 @@ export async function serve(
   options: ServeOptions = {},
 ): Promise<void> {
   const { signal, grace = Infinity, maxConnections = 1000 } = options;
-  const { idleTimeout = Infinity, once, admit, onError = () => {} } = options;
+  const { once, admit, onError = () => {} } = options;
   /** Every open connection, and why we have closed it, if we have. */
-  const open = new Map<Deno.Conn, string | undefined>();
-  using sweep = idleTimeout < Infinity ? idleSweep(idleTimeout) : undefined;
-  /** Aborted with what `onError` throws. */
-  const failed = new AbortController();
-  const fail = (error: unknown) => failed.abort(error);
-  const stopped = AbortSignal.any([failed.signal, ...signal ? [signal] : []]);
+  const open = new Map<Deno.Conn, Error | undefined>();
   let [talking, isClosed] = [0, false];
   let changed = Promise.withResolvers<void>();
+  const failures: unknown[] = []; // what `onError` has thrown
 
   /** Lets everything that waits for a change look again. */
   function wake(): void {
     changed.resolve();
     changed = Promise.withResolvers();
-  }
-
-  /** Makes a function that closes a connection; its handler then fails. */
-  const closing = (conn: Deno.Conn, reason: string) => () => {
-    open.set(conn, reason);
-    conn[Symbol.dispose]();
-  };
-
-  function closeAll(reason: string, but?: Deno.Conn): void {
-    for (const conn of open.keys()) if (conn !== but) closing(conn, reason)();
   }
 
   /** Stops accepting. */
@@ -86,30 +74,44 @@ export async function serve(
     wake();
   }
 
+  /** Closes connections; their handlers then fail. */
+  function cut(reason: string, ...conns: Deno.Conn[]): void {
+    for (const conn of conns) {
+      open.set(conn, new Deno.errors.TimedOut(reason));
+      conn[Symbol.dispose]();
+    }
+  }
+
   function stop(): void {
     close();
-    if (grace < Infinity) after(grace, () => closeAll("the server stops"));
+    const cutAll = () => cut("the server stops", ...open.keys());
+    if (grace < Infinity) after(grace, cutAll);
+  }
+
+  function fail(error: unknown): void {
+    failures.push(error);
+    stop();
   }
 
   /** Serves one connection to its end, whatever its handler does. */
   async function converse(conn: Deno.Conn): Promise<void> {
     open.set(conn, undefined);
-    using _watch = sweep?.watch(conn, closing(conn, "it was silent too long"));
     try {
       await sendAtOnce(conn as Partial<Deno.TcpConn>);
       if (admit && !await admit(conn)) return;
       const tls = "handshake" in conn ? conn as Deno.TlsConn : undefined;
       if (tls) {
         // Deno 2.9 keeps the descriptor until the client goes, all the same.
-        const late = closing(conn, "it did not finish the TLS handshake");
-        using _late = after(10_000, late);
+        const late = "it did not finish the TLS handshake";
+        using _late = after(10_000, () => cut(late, conn));
         await tls.handshake();
       }
       if (once) {
         // Only now: a scan, a refusal or a failed handshake does not count.
         if (isClosed) return;
         close();
-        closeAll("another client was sooner", conn);
+        const others = [...open.keys()].filter((other) => other !== conn);
+        cut("another client was sooner", ...others);
       }
       while (talking >= maxConnections) await changed.promise;
       talking++;
@@ -122,8 +124,7 @@ export async function serve(
       if (tls) await farewell(conn);
     } catch (error) {
       const reason = open.get(conn);
-      const why = reason ? new Deno.errors.TimedOut(reason) : error;
-      await Promise.try(onError, why, conn).catch(fail);
+      await Promise.try(onError, reason ?? error, conn).catch(fail);
       if (!reason && !isGonePeer(error)) await farewell(conn);
     } finally {
       open.delete(conn);
@@ -132,27 +133,38 @@ export async function serve(
     }
   }
 
-  /** Whether any client is the one, even if gone before it is accepted. */
-  const anyone = once && !admit && listener.constructor.name !== "TlsListener";
+  // On request: most servers wait for as long as their clients like.
+  const { idleTimeout = Infinity } = options;
+  using sweep = idleTimeout < Infinity
+    ? (await import("./idle.ts")).idleSweep(idleTimeout)
+    : undefined;
+  const talk = handler;
+  if (sweep) {
+    handler = async (conn) => {
+      const silent = () => cut("it was silent too long", conn);
+      using _watch = sweep.watch(conn, silent);
+      await talk(conn);
+    };
+  }
 
-  async function acceptAll(): Promise<void> {
-    while (!isClosed) {
+  const isTls = listener.constructor.name === "TlsListener";
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
+  while (!isClosed) {
+    try {
       // Clients in a TLS handshake are not talking yet, but limited, too.
-      if (talking >= maxConnections || open.size - talking >= 1000) {
-        await changed.promise;
-        continue;
-      }
-      try {
-        converse(await listener.accept());
-      } catch (error) {
-        if (error instanceof Deno.errors.BadResource) return close();
-        if (error instanceof Deno.errors.Interrupted) return close();
-        if (isGonePeer(error)) {
-          const isTheOne = anyone && open.size === 0;
-          const reset = new Deno.errors.ConnectionReset();
-          if (isTheOne) fail(describeError(reset, "serve a client", ""));
-          continue;
-        }
+      const isFull = talking >= maxConnections || open.size - talking >= 1000;
+      if (isFull) await changed.promise;
+      else converse(await listener.accept());
+    } catch (error) {
+      const { name } = error as Error;
+      if (/^(BadResource|Interrupted)$/.test(name)) close();
+      else if (isGonePeer(error)) {
+        // It is the one client, even if it was gone before it was accepted.
+        const isTheOne = once && !admit && !isTls && open.size === 0;
+        const reset = new Deno.errors.ConnectionReset();
+        if (isTheOne) fail(describeError(reset, "serve a client", ""));
+      } else {
         await Promise.try(onError, error).catch(fail);
         // A unix client whose address is not UTF-8: Deno has closed it already.
         if (error instanceof Deno.errors.InvalidData) continue;
@@ -162,10 +174,6 @@ export async function serve(
       }
     }
   }
-
-  stopped.addEventListener("abort", stop);
-  if (stopped.aborted) stop();
-  acceptAll();
-  while (!isClosed || open.size > 0) await changed.promise;
-  failed.signal.throwIfAborted();
+  while (open.size > 0) await changed.promise;
+  if (failures.length > 0) throw failures[0];
 }

@@ -25,9 +25,6 @@ function resized(buffer: Uint8Array<ArrayBuffer>, used: number, most: number) {
 /**
  * Writes all the bytes. A single `write` may take only a part of them.
  *
- * @param to Where to write.
- * @param bytes What to write.
- *
  * @example
  * ```ts
  * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -47,8 +44,6 @@ export async function writeAll(to: Writer, bytes: Uint8Array): Promise<void> {
  * A byte is read only when the one before it has been written, so a slow
  * reader slows the source down and memory stays as it is.
  *
- * @param from Where bytes come from.
- * @param to Where they go.
  * @returns How many bytes were copied.
  *
  * @example An echo server's whole conversation
@@ -81,10 +76,8 @@ export async function copy(from: Reader, to: Writer): Promise<number> {
  * Unlike `conn.readable` it leaves the connection open at the end, so that one
  * can still answer.
  *
- * @param from Where bytes come from.
  * @param options With `reuse` each chunk is overwritten by the next, which is
  * cheaper; else chunks may be kept.
- * @returns The chunks, none of them empty.
  *
  * @example
  * ```ts
@@ -118,9 +111,6 @@ export type DuplexEnd = Reader & Writer & Pick<Deno.Conn, "closeWrite">;
  * a connection a half-close (RFC 9293 3.6). Neither end is closed; closing one
  * ends the conversation.
  *
- * @param a One end.
- * @param b The other end.
- * @returns How many bytes `a` was sent and how many were received from it.
  * @throws {Deno.errors.ConnectionReset} If a peer cuts the connection.
  * @throws {Deno.errors.BrokenPipe} If one end stops reading before everything
  * that the other says is written; what it says itself is read to its end.
@@ -133,15 +123,11 @@ export type DuplexEnd = Reader & Writer & Pick<Deno.Conn, "closeWrite">;
  * }
  * ```
  */
-export async function duplex(
-  a: DuplexEnd,
-  b: DuplexEnd,
-): Promise<{ sent: number; received: number }> {
+export async function duplex(a: DuplexEnd, b: DuplexEnd): Promise<void> {
   const failures: unknown[] = [];
 
   /** Carries everything, then tells the other that it was all. */
-  async function carry(from: DuplexEnd, to: DuplexEnd): Promise<number> {
-    let bytes = 0;
+  async function carry(from: DuplexEnd, to: DuplexEnd): Promise<void> {
     for await (const chunk of chunks(from, { reuse: true })) {
       try {
         await writeAll(to, chunk);
@@ -150,15 +136,12 @@ export async function duplex(
         failures.push(error);
         break;
       }
-      bytes += chunk.length;
     }
     await to.closeWrite().catch(unlessGone);
-    return bytes;
   }
 
-  const [sent, received] = await Promise.all([carry(b, a), carry(a, b)]);
+  await Promise.all([carry(b, a), carry(a, b)]);
   if (failures.length > 0) throw failures[0];
-  return { sent, received };
 }
 
 /** Puts pieces together, so that one write can send them. */
@@ -187,9 +170,6 @@ export async function pause(milliseconds: number, signal?: AbortSignal) {
 /** How long one end may be silent once the other has ended, in ms. */
 export const SILENCE = 250;
 
-/** The longest step of a deadline, in milliseconds. */
-const DEADLINE_STEP = 250;
-
 // Calls `act` after so many milliseconds, unless disposed before. A stop of this
 // process (SIGSTOP, a sleeping machine) counts as one step at most, and what
 // came meanwhile can be read before the call.
@@ -200,8 +180,8 @@ export function after(milliseconds: number, act: () => void): Disposable {
     if (left <= 0) return void setImmediate(() => isOver || act());
     // Not setTimeout: its first use alone takes Deno 5 ms, and a client that
     // sends one message is done in less.
-    const part = AbortSignal.timeout(Math.min(left, DEADLINE_STEP));
-    part.addEventListener("abort", () => step(left - DEADLINE_STEP));
+    const part = AbortSignal.timeout(Math.min(left, 250));
+    part.addEventListener("abort", () => step(left - 250));
   };
   step(milliseconds);
   return { [Symbol.dispose]: () => void (isOver = true) };
@@ -238,26 +218,13 @@ export async function discard(conn: Reader): Promise<void> {
   while (await conn.read(nowhere) !== null);
 }
 
-// Ends what is sent, and reads on for a second, and a megabyte, at most: closing
-// on unread bytes resets a connection, and a reset takes away what the peer has
-// not read yet.
+// Ends what is sent, and reads on for a second at most: closing on unread bytes
+// resets a connection, and that takes away what the peer has not read yet.
 export async function farewell(conn: Deno.Conn): Promise<void> {
   using _late = after(1000, () => conn[Symbol.dispose]());
-  try {
-    await conn.closeWrite();
-    for (let read = 0, length; read < 1_048_576; read += length) {
-      length = await conn.read(nowhere);
-      if (length === null) return;
-    }
-  } catch {
-    // The peer has what it was sent; how it leaves does not matter.
-  }
+  // The peer has what it was sent; how it leaves does not matter.
+  await conn.closeWrite().then(() => discard(conn)).catch(() => {});
 }
-
-/** Standard input, which a parent may have made non-blocking. */
-export const standardInput: Reader = {
-  read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
-};
 
 /** Opens standard input; aborting the signal ends even a read that waits. */
 export function openInput(signal?: AbortSignal): Reader | Promise<Reader> {
@@ -265,7 +232,8 @@ export function openInput(signal?: AbortSignal): Reader | Promise<Reader> {
   if (Deno.stdin.isTerminal()) return openKeyboard(signal);
 
   signal?.addEventListener("abort", () => Deno.stdin.close());
-  return standardInput;
+  // A parent may have made it non-blocking.
+  return { read: (buffer) => patiently(() => Deno.stdin.read(buffer)) };
 }
 
 // On request: on Windows Deno.stdin gives no UTF-8 (denoland/deno#18240).

@@ -32,9 +32,7 @@ Deno.test("duplex() carries every byte both ways when both ends stream", async (
   );
   const data = noise(3_000_000);
   const to = collecting();
-  const result = await within(duplex(ends.ours, end(reading([data]), to)));
-  const { length } = data;
-  assertEquals(result, { sent: length, received: length });
+  await within(duplex(ends.ours, end(reading([data]), to)));
   assertEquals(to.bytes, data);
   await echoing;
 });
@@ -47,7 +45,7 @@ Deno.test("duplex() reads the answer to its end when the source has ended", asyn
   await writeAll(ends.theirs, bytes("late "));
   await writeAll(ends.theirs, bytes("answer"));
   ends.theirs.close();
-  assertEquals((await within(talking)).received, 11);
+  await within(talking);
   assertEquals(text(to.bytes), "late answer");
 });
 
@@ -58,7 +56,7 @@ Deno.test("duplex() sends the source to its end when the peer has only half-clos
   const talking = duplex(ends.ours, end(reading([data]), collecting()));
   const received = await within(readAll(ends.theirs));
   assertEquals(received.length, data.length);
-  assertEquals((await talking).sent, data.length);
+  await talking;
 });
 
 Deno.test("duplex() rejects when the peer goes before everything is sent", async () => {
@@ -166,8 +164,7 @@ Deno.test("duplex() passes a half-close on both ways when it joins two connectio
   await writeAll(right.theirs, bytes("answer"));
   await right.theirs.closeWrite();
   assertEquals(text(await within(readAll(left.ours))), "answer");
-  const result = await within(joined);
-  assertEquals(result, { sent: 6, received: 8 });
+  await within(joined);
 });
 
 Deno.test("duplex() waits for the second end when nothing limits its silence", async () => {

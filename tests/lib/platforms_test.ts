@@ -113,8 +113,8 @@ Deno.test("duplex() ends well when a half-close finds the peer gone: os error 57
   assertEquals(text(await readAll(ends.theirs)), "question");
   await ends.say("answer");
   ends.theirs.close();
-  const { sent, received } = await within(talking);
-  assertEquals([sent, received], [8, 6]);
+  await within(talking);
+  assertEquals(text(to.bytes), "answer");
 });
 
 Deno.test("duplex() fails when a half-close fails for another reason", async () => {
