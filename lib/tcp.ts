@@ -27,7 +27,6 @@ export interface ListenOptions {
  * Binds an address and listens on it.
  *
  * @param address Where to listen. `tls:` needs a certificate and its key.
- * @param options Backlog, certificate, sharing of the port.
  * @returns The listener; its `addr` has the port that the system chose for 0.
  * @throws {Deno.errors.AddrInUse} If something else listens there.
  * @throws {Deno.errors.NotCapable} If Deno's permissions do not cover it.
@@ -42,28 +41,23 @@ export function listen(
   address: Address,
   options: ListenOptions = {},
 ): Deno.Listener {
-  const { backlog = 4096, cert, key, reusePort = false } = options;
+  const { backlog = 4096, cert = "", key = "", reusePort = false } = options;
   try {
     if (address.transport === "unix") return listenAtFile(address.path);
     if (address.transport === "udp") {
       throw new TypeError("datagrams have no connections to listen for");
     }
-    if (reusePort && Deno.build.os !== "linux") {
-      // Deno itself would silently ignore it (ext/net/tcp.rs).
-      throw new TypeError("only on Linux can processes share a port");
-    }
-    if (reusePort && typeof Deno.listenDatagram !== "function") {
-      // Deno would end the process here.
+    const canShare = Deno.build.os === "linux" && "listenDatagram" in Deno;
+    if (reusePort && !canShare) {
+      // Elsewhere Deno would silently ignore it (ext/net/tcp.rs), and without
+      // the flag it would end the process.
       throw new TypeError(
-        "sharing a port needs a flag; add --unstable-net after `deno run`",
+        "only on Linux can processes share a port, and with a flag; add --unstable-net after `deno run`",
       );
     }
     const { hostname, port } = address;
     const common = { hostname, port, tcpBacklog: backlog, reusePort };
     if (address.transport === "tcp") return Deno.listen(common);
-    if (cert === undefined || key === undefined) {
-      throw new TypeError("TLS needs a certificate and its key");
-    }
     return Deno.listenTls({ ...common, cert, key });
   } catch (error) {
     const attempt = `listen on ${formatAddress(address)}`;

@@ -23,9 +23,6 @@ export interface ConnectOptions {
 /**
  * Connects, and for `tls:` shakes hands: the certificate is always verified.
  *
- * @param address Where to connect to.
- * @param options Deadline, certificates, retries.
- * @returns The connection, ready for the first byte.
  * @throws {Deno.errors.ConnectionRefused} If nobody listens there.
  * @throws {Deno.errors.TimedOut} If it takes longer than `timeout`.
  * @throws {Deno.errors.InvalidData} If the certificate is not trusted.
@@ -51,9 +48,8 @@ export async function connect(
     const advice = isShort ? "; Windows takes 2s to hear of a refusal" : "";
     const silence = `no answer within ${timeout / 1000}s${advice}`;
     const late = new AbortController();
-    using _deadline = after(timeout, () => {
-      late.abort(new Deno.errors.TimedOut(silence));
-    });
+    const expire = () => late.abort(new Deno.errors.TimedOut(silence));
+    using _deadline = after(timeout, expire);
     const end = AbortSignal.any([signal, late.signal]);
     try {
       return await openConnection(address, options, end);
@@ -91,15 +87,14 @@ async function openConnection(
   const conn = await dial({ hostname, port, signal });
   await sendAtOnce(conn);
   if (!name) return conn;
-  const tls = await Deno.startTls(conn, { hostname: name, caCerts });
+  using handshake = new DisposableStack();
+  const options = { hostname: name, caCerts };
+  const tls = handshake.use(await Deno.startTls(conn, options));
+  signal.throwIfAborted();
   // Deno's handshake takes no signal, but closing the connection ends it.
-  const close = () => tls[Symbol.dispose]();
-  signal.addEventListener("abort", close);
-  if (signal.aborted) close();
-  await tls.handshake().catch((error) => {
-    close();
-    throw error;
-  }).finally(() => signal.removeEventListener("abort", close));
+  signal.addEventListener("abort", () => handshake.dispose());
+  await tls.handshake();
+  handshake.move(); // which leaves it open
   return tls;
 }
 
@@ -137,13 +132,10 @@ export async function resolveName<Where extends Address>(
   const { hostname, port } = address;
   if (/^[\d.]+$|:/.test(hostname)) return address;
   const { lookup } = await import("node:dns/promises");
-  const late = Promise.withResolvers<never>();
-  using _deadline = after(10_000, () => {
-    late.reject(new Deno.errors.TimedOut("DNS is silent"));
-  });
-  const search = lookup(hostname, { all: true, order: "verbatim" });
   try {
-    const found = await Promise.race([search, late.promise]);
+    const search = lookup(hostname, { all: true, order: "verbatim" });
+    const found = await Promise.race([search, pause(10_000)]);
+    if (!found) throw new Deno.errors.TimedOut("DNS is silent");
     const [best] = versions.flatMap((version) =>
       found.filter(({ family }) => family === version)
     );

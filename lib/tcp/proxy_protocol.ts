@@ -85,24 +85,22 @@ function parseVersion1(bytes: Uint8Array): ProxySource | number {
 
 function parseVersion2(bytes: Uint8Array): ProxySource | number {
   if (bytes.length < 16) return 16 - bytes.length;
-  const [version, command] = [bytes[12] >> 4, bytes[12] & 15];
-  const [family, transport] = [bytes[13] >> 4, bytes[13] & 15];
-  const isKnown = command === 1 && family < 4 && transport < 3;
-  if (version !== 2 || command !== 0 && !isKnown) {
-    const parts = `version ${version}, command ${command}`;
-    const kind = `address family ${family}, transport ${transport}`;
-    throw new ProxyError(`its PROXY header has ${parts}, ${kind}`);
+  // Version, command, family, transport: a digit each.
+  const kind = bytes.subarray(12, 14).toHex();
+  if (!/^2(0|1[0-3][0-2]$)/.test(kind)) {
+    throw new ProxyError(`its PROXY header is of no known kind: 0x${kind}`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const length = 16 + view.getUint16(14);
   if (bytes.length < length) return length - bytes.length;
   // The rest is skipped if it is the proxy's own, or of an unknown client.
-  if (command === 0) return null;
-  if (family === 0 || transport === 0) return undefined;
+  if (kind[1] === "0") return null;
+  if (kind.includes("0")) return undefined;
+  const family = Number(kind[2]);
   const size = [0, 4, 16, 108][family];
   const ports = 16 + 2 * size;
   checkVectors(bytes.slice(0, length), family === 3 ? ports : ports + 4);
-  if (transport === 2) return undefined; // a datagram did not come this way
+  if (kind[3] === "2") return undefined; // a datagram did not come this way
   const host = bytes.subarray(16, 16 + size);
   const path = new TextDecoder().decode(host).replace(/\0.*/s, "");
   if (family === 3) return { transport: "unix", path };

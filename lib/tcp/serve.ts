@@ -34,8 +34,6 @@ export interface ServeOptions {
  * not end this one, and neither do descriptors that run out.
  *
  * @param listener Where to accept; it is closed in the end.
- * @param handler What to do with a connection.
- * @param options When to stop, and limits.
  * @returns When the last conversation has ended.
  * @throws {unknown} What `onError` throws.
  *
