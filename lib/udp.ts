@@ -14,9 +14,7 @@ import { after } from "./tcp/stream.ts";
 /**
  * Reads an address of UDP; `udp://` before it is not needed.
  *
- * @param text The address, as a person types it.
  * @param defaults What the text may leave out.
- * @returns The address.
  * @throws {SyntaxError} If the text is not an address, or not one of UDP.
  */
 export function parseUdpAddress(
@@ -37,8 +35,6 @@ export type Datagram = { payload: Uint8Array; peer: Deno.NetAddr };
 const NOT_FINAL = /^Connection(Reset|Refused)\b|os error 100(40|52)\b/;
 const MISBOUND =
   "no way leads there from where it is bound; bind it to [::]:0 or 0.0.0.0:0 (--bind)";
-/** How often in a timeout it looks whether something came. */
-const LOOKS = 16;
 
 /**
  * A UDP socket: sends to anyone, hears anyone.
@@ -76,12 +72,6 @@ export class UdpSocket implements Disposable {
     private readonly asked: NetAddress,
     { shared, to }: { shared?: boolean; to?: NetAddress } = {},
   ) {
-    // In Deno 2 the function is there only with the flag, or deno.json's.
-    if (typeof Deno.listenDatagram !== "function") {
-      throw new Error(
-        "Cannot open a UDP socket: Deno has it only with a flag; add --unstable-net after `deno run`",
-      );
-    }
     try {
       this.conn = Deno.listenDatagram({
         ...asked,
@@ -101,8 +91,6 @@ export class UdpSocket implements Disposable {
   /**
    * Sends one datagram. Sent does not mean received.
    *
-   * @param payload Its bytes; there may be none.
-   * @param to Where to: an address of UDP.
    * @throws {Error} If the system refuses.
    */
   async send(payload: Uint8Array, to: NetAddress): Promise<void> {
@@ -133,8 +121,8 @@ export class UdpSocket implements Disposable {
     // Looking at the clock for each datagram would cost more.
     let looks = 0;
     const look = () => {
-      if (looks++ === LOOKS) this[Symbol.dispose]();
-      else if (!this.#closed) after(timeout / LOOKS, look);
+      if (looks++ === 16) this[Symbol.dispose]();
+      else if (!this.#closed) after(timeout / 16, look);
     };
     if (timeout < Infinity) look();
     // No async generator: it would cost each datagram as much as counting it.

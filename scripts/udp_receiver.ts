@@ -123,16 +123,15 @@ await runCommand({
       const about = { peer: from, bytes: payload.length };
       if (isNew && view.isShown) log.info("peer", `From ${from}:`, about);
       if (log.verbose) {
-        const unit = about.bytes === 1 ? "byte" : "bytes";
-        log.debug("datagram", `${about.bytes} ${unit} from ${from}`, about);
+        log.debug("datagram", `From ${from}, length ${about.bytes}`, about);
       }
       const body = view.body(payload, from);
       if (!body) continue;
       const objection = echo && !cut && objectionTo(payload, peer);
       if (cut) {
         const text =
-          `The datagram from ${from} is longer than ${maxSize} bytes: its end is lost (--max-size)`;
-        log.error(text, about);
+          `The datagram from ${from} is longer than ${maxSize} bytes`;
+        log.error(`${text}: its end is lost (--max-size)`, about);
       } else if (objection) {
         log.info("unanswered", `${from} gets no answer: ${objection}`, about);
       } else if (echo) {

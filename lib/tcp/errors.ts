@@ -81,13 +81,14 @@ const WORDS: Record<string, string> = {
     "the peer closed in the middle of the TLS handshake; does it speak TLS?",
   "close_notify":
     "the peer ended without a TLS farewell, so what came may be cut short",
-  "fatal alert: (UnknownCA|\\w*Certificate)":
-    "the peer did not accept the certificate",
+  "alert: \\w*(CA|Certificate)": "the peer did not accept the certificate",
   "SUN_LEN": "the path of a unix socket has 107 bytes at most, some have 103",
   // Deno has stubs in their place: ops_unix in its ext/net/lib.rs.
   "op_net_\\w+_unix.* not supported": "Deno has no unix sockets on Windows",
   "\\[(fe[89ab]|ff.[12])[^%]*\\]:\\d+ E(INVAL|ADDRNOTAVAIL|\\w*UNREACH)":
     "its zone is missing: an interface, as in %eth0",
+  "listenDatagram is not a function":
+    "Deno has UDP only with a flag; add --unstable-net after `deno run`",
   "^listen .*:0 EADDRINUSE": "all its ports are in use",
   // ENODEV on Linux.
   "^join .*(os error 19\\b|EADDRNOTAVAIL)":

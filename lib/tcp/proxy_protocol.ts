@@ -45,9 +45,7 @@ export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
     const piece = new Uint8Array(Math.min(found, 1024));
     const read = await conn.read(piece).catch(() => null);
     if (read === null) {
-      const { length } = bytes;
-      const cut = `it ended after ${length} bytes, before its PROXY header did`;
-      throw new ProxyError(late || cut);
+      throw new ProxyError(late || "it ended before its PROXY header did");
     }
     bytes = concatenate([bytes, piece.subarray(0, read)]);
     found = parseProxyHeader(bytes);
@@ -114,9 +112,8 @@ function parseVersion2(bytes: Uint8Array): ProxySource | number {
 function checkVectors(header: Uint8Array<ArrayBuffer>, start: number): void {
   const view = new DataView(header.buffer);
   let sumAt = 0; // where the first checksum is, if any
-  while (start + 3 <= header.length) {
+  for (; start + 3 <= header.length; start += 3 + view.getUint16(start + 1)) {
     if (header[start] === 3) sumAt ||= start + 3;
-    start += 3 + view.getUint16(start + 1);
   }
   if (start !== header.length) {
     throw new ProxyError("a part of its PROXY header goes beyond its end");

@@ -13,17 +13,16 @@ export interface ServeOptions {
   grace?: number;
   /** Conversations at a time; more clients wait. @default {1000} */
   maxConnections?: number;
-
-  // On request: not in a copy.
-  /** Closes a connection that is silent for this long, if given. */
-  idleTimeout?: number;
-
   /** Serves one client only, and closes the port. @default {false} */
   once?: boolean;
   /** Decides, before TLS begins, whether to serve a client. */
   admit?: (conn: Deno.Conn) => Promise<boolean>;
   /** Told of errors, which nobody sees else, and where; may throw to stop. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
+
+  // On request: not in a copy.
+  /** Closes a connection that is silent for this long, if given. */
+  idleTimeout?: number;
 }
 
 /**

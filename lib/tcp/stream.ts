@@ -210,12 +210,9 @@ export async function sendAtOnce(conn: Partial<Deno.TcpConn>) {
   await Promise.try(() => conn.setNoDelay?.()).catch(unlessGone);
 }
 
-/** All connections share it for what they throw away. */
-const nowhere = new Uint8Array(65_536);
-
 /** Reads everything and says nothing. */
 export async function discard(conn: Reader): Promise<void> {
-  while (await conn.read(nowhere) !== null);
+  for await (const _ of chunks(conn, { reuse: true }));
 }
 
 // Ends what is sent, and reads on for a second at most: closing on unread bytes

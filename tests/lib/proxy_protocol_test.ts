@@ -419,7 +419,7 @@ Deno.test("readProxyHeader() refuses a connection when its header does not come 
 Deno.test("readProxyHeader() refuses a connection when it ends too soon", async () => {
   assertEquals(
     await refusal((client) => client.closeWrite()),
-    "it ended after 0 bytes, before its PROXY header did",
+    "it ended before its PROXY header did",
   );
   const half = async (client: Deno.TcpConn) => {
     await client.write(bytes("PROXY TCP4 1.2."));
@@ -427,7 +427,7 @@ Deno.test("readProxyHeader() refuses a connection when it ends too soon", async 
   };
   assertEquals(
     await refusal(half),
-    "it ended after 15 bytes, before its PROXY header did",
+    "it ended before its PROXY header did",
   );
 });
 
