@@ -49,8 +49,7 @@ export function listen(
     }
     const canShare = Deno.build.os === "linux" && "listenDatagram" in Deno;
     if (reusePort && !canShare) {
-      // Elsewhere Deno would silently ignore it (ext/net/tcp.rs), and without
-      // the flag it would end the process.
+      // Deno would ignore it elsewhere, and without the flag end the process.
       throw new TypeError(
         "only on Linux can processes share a port, and with a flag; add --unstable-net after `deno run`",
       );

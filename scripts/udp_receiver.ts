@@ -111,13 +111,14 @@ await runCommand({
     if (reception) view.isShown = !output.terminal;
 
     const objectionTo = echoGuard(socket.address);
-    let [received, from] = [0, ""];
+    let [received, from, isIn] = [0, "", true];
     let last: Deno.NetAddr | undefined;
     for await (const { payload: whole, peer } of socket.receive(timeout)) {
-      if (!isWanted(peer)) continue;
       // Most datagrams come from the sender of the one before.
       const isNew = peer.port !== last?.port || peer.hostname !== last.hostname;
       if (isNew) [last, from] = [peer, formatAddress(peer)];
+      if (isNew) isIn = isWanted(peer);
+      if (!isIn) continue;
       const cut = whole.length > maxSize;
       const payload = cut ? whole.subarray(0, maxSize) : whole;
       const about = { peer: from, bytes: payload.length };

@@ -160,8 +160,7 @@ export async function readText(path: string): Promise<string> {
   }
 }
 
-// Reads a certificate or a private key in PEM form. TLS accepts a text without a
-// certificate, and ignores it; an encrypted key it cannot read.
+/** Reads a certificate or a private key; TLS would ignore other text. */
 export async function readPem(path: string, what: string): Promise<string> {
   const pem = await readText(path);
   const begin = new RegExp(`-----BEGIN (RSA |EC )?${what}-----`, "i");

@@ -93,12 +93,11 @@ function parseVersion2(bytes: Uint8Array): ProxySource | number {
   if (bytes.length < length) return length - bytes.length;
   // The rest is skipped if it is the proxy's own, or of an unknown client.
   if (kind[1] === "0") return null;
-  if (kind.includes("0")) return undefined;
+  if (!/[^0]1$/.test(kind)) return undefined; // a datagram came another way
   const family = Number(kind[2]);
   const size = [0, 4, 16, 108][family];
   const ports = 16 + 2 * size;
   checkVectors(bytes.slice(0, length), family === 3 ? ports : ports + 4);
-  if (kind[3] === "2") return undefined; // a datagram did not come this way
   const host = bytes.subarray(16, 16 + size);
   const path = new TextDecoder().decode(host).replace(/\0.*/s, "");
   if (family === 3) return { transport: "unix", path };

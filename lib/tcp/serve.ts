@@ -90,9 +90,20 @@ export async function serve(
     stop();
   }
 
+  const silence: { watch?: (conn: Deno.Conn) => Disposable } = {};
+
+  // On request: most servers wait for as long as their clients like.
+  const { idleTimeout = Infinity } = options;
+  using sweep = idleTimeout < Infinity
+    ? (await import("./idle.ts")).idleSweep(idleTimeout)
+    : undefined;
+  const end = (conn: Deno.Conn) => cut("it was silent too long", conn);
+  silence.watch = sweep && ((conn) => sweep.watch(conn, () => end(conn)));
+
   /** Serves one connection to its end, whatever its handler does. */
   async function converse(conn: Deno.Conn): Promise<void> {
     open.set(conn, undefined);
+    using _watch = silence.watch?.(conn);
     try {
       await sendAtOnce(conn as Partial<Deno.TcpConn>);
       if (admit && !await admit(conn)) return;
@@ -128,20 +139,6 @@ export async function serve(
       conn[Symbol.dispose]();
       wake();
     }
-  }
-
-  // On request: most servers wait for as long as their clients like.
-  const { idleTimeout = Infinity } = options;
-  using sweep = idleTimeout < Infinity
-    ? (await import("./idle.ts")).idleSweep(idleTimeout)
-    : undefined;
-  const talk = handler;
-  if (sweep) {
-    handler = async (conn) => {
-      const silent = () => cut("it was silent too long", conn);
-      using _watch = sweep.watch(conn, silent);
-      await talk(conn);
-    };
   }
 
   const isTls = listener.constructor.name === "TlsListener";

@@ -6,8 +6,7 @@ export type Reader = Pick<Deno.Conn, "read">;
 /** Where bytes go, perhaps not all at once: a connection, standard output. */
 export type Writer = Pick<Deno.Conn, "write">;
 
-// Less would save memory, but a peer that sends up to 1,024 bytes, and expects
-// the whole echo from one `recv`, would get a part of it.
+// A peer may expect the echo of up to 1,024 bytes from one `recv`.
 const SMALLEST_BUFFER = 1024;
 const LARGEST_BUFFER = 262_144;
 /** Code that looks at each byte gains nothing from larger pieces. */
@@ -178,8 +177,7 @@ export function after(milliseconds: number, act: () => void): Disposable {
   const step = (left: number) => {
     if (isOver) return;
     if (left <= 0) return void setImmediate(() => isOver || act());
-    // Not setTimeout: its first use alone takes Deno 5 ms, and a client that
-    // sends one message is done in less.
+    // Not setTimeout: its first use takes 5 ms, longer than a short client.
     const part = AbortSignal.timeout(Math.min(left, 250));
     part.addEventListener("abort", () => step(left - 250));
   };

@@ -13,9 +13,8 @@ export function isMulticast(hostname: string): boolean {
 /** Reads `239.1.2.3`, `239.1.2.3@10.0.0.1`, `ff02::1`, `[ff02::1]@2`. */
 export function parseGroup(text: string): Group {
   const [group, name] = text.split(/@(.*)/s);
-  const bare = group.includes(":") && !group.startsWith("[");
-  const address = parseAddress(bare ? `[${group}]` : group, { port: 0 });
-  const { hostname } = address as NetAddress;
+  const bracketed = group.replace(/^[^[]*:.*/s, "[$&]");
+  const { hostname } = parseAddress(bracketed, { port: 0 }) as NetAddress;
   const [anyInterface, form] = hostname.includes(":")
     ? ["0", /^\d{1,9}$/]
     : ["0.0.0.0", /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/];
