@@ -141,33 +141,37 @@ export async function serve(
     }
   }
 
-  const isTls = listener.constructor.name === "TlsListener";
-  signal?.addEventListener("abort", stop);
-  if (signal?.aborted) stop();
-  while (!isClosed) {
-    try {
-      // Clients in a TLS handshake are not talking yet, but limited, too.
-      const isFull = talking >= maxConnections || open.size - talking >= 1000;
-      if (isFull) await changed.promise;
-      else converse(await listener.accept());
-    } catch (error) {
-      const { name } = error as Error;
-      if (/^(BadResource|Interrupted)$/.test(name)) close();
-      else if (isGonePeer(error)) {
-        // It is the one client, even if it was gone before it was accepted.
-        const isTheOne = once && !admit && !isTls && open.size === 0;
-        const reset = new Deno.errors.ConnectionReset();
-        if (isTheOne) fail(describeError(reset, "serve a client", ""));
-      } else {
-        await Promise.try(onError, error).catch(fail);
-        // A unix client whose address is not UTF-8: Deno has closed it already.
-        if (error instanceof Deno.errors.InvalidData) continue;
-        // Out of descriptors, for instance: wait until one is free, or 1 s.
-        using _timer = after(1000, wake);
-        await changed.promise;
+  async function acceptAll(): Promise<void> {
+    const isTls = listener.constructor.name === "TlsListener";
+    while (!isClosed) {
+      try {
+        // Clients in a TLS handshake are not talking yet, but limited, too.
+        const isFull = talking >= maxConnections || open.size - talking >= 1000;
+        if (isFull) await changed.promise;
+        else converse(await listener.accept());
+      } catch (error) {
+        const { name } = error as Error;
+        if (/^(BadResource|Interrupted)$/.test(name)) close();
+        else if (isGonePeer(error)) {
+          // It is the one client, even if it was gone before it was accepted.
+          const isTheOne = once && !admit && !isTls && open.size === 0;
+          const reset = new Deno.errors.ConnectionReset();
+          if (isTheOne) fail(describeError(reset, "serve a client", ""));
+        } else {
+          await Promise.try(onError, error).catch(fail);
+          // A unix client whose address is not UTF-8: Deno has closed it already.
+          if (error instanceof Deno.errors.InvalidData) continue;
+          // Out of descriptors, for instance: wait until one is free, or 1 s.
+          using _timer = after(1000, wake);
+          await changed.promise;
+        }
       }
     }
   }
-  while (open.size > 0) await changed.promise;
+
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
+  acceptAll(); // not awaited: a listener may be closed, and never say so
+  while (!isClosed || open.size > 0) await changed.promise;
   if (failures.length > 0) throw failures[0];
 }

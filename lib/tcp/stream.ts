@@ -208,17 +208,21 @@ export async function sendAtOnce(conn: Partial<Deno.TcpConn>) {
   await Promise.try(() => conn.setNoDelay?.()).catch(unlessGone);
 }
 
-/** Reads everything and says nothing. */
-export async function discard(conn: Reader): Promise<void> {
-  for await (const _ of chunks(conn, { reuse: true }));
+/** Reads everything, up to so many bytes, and says nothing. */
+export async function discard(conn: Reader, most = Infinity): Promise<void> {
+  for await (const { length } of chunks(conn, { reuse: true })) {
+    most -= length;
+    if (most < 0) return;
+  }
 }
 
-// Ends what is sent, and reads on for a second at most: closing on unread bytes
-// resets a connection, and that takes away what the peer has not read yet.
+// Ends what is sent, and reads on for a second, and a megabyte, at most: closing
+// on unread bytes resets a connection, and a reset takes away what the peer has
+// not read yet.
 export async function farewell(conn: Deno.Conn): Promise<void> {
   using _late = after(1000, () => conn[Symbol.dispose]());
   // The peer has what it was sent; how it leaves does not matter.
-  await conn.closeWrite().then(() => discard(conn)).catch(() => {});
+  await conn.closeWrite().then(() => discard(conn, 1_048_576)).catch(() => {});
 }
 
 /** Opens standard input; aborting the signal ends even a read that waits. */
