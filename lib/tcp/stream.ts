@@ -43,8 +43,6 @@ export async function writeAll(to: Writer, bytes: Uint8Array): Promise<void> {
  * A byte is read only when the one before it has been written, so a slow
  * reader slows the source down and memory stays as it is.
  *
- * @returns How many bytes were copied.
- *
  * @example An echo server's whole conversation
  * ```ts
  * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -54,17 +52,15 @@ export async function writeAll(to: Writer, bytes: Uint8Array): Promise<void> {
  * await copy(conn, conn);
  * ```
  */
-export async function copy(from: Reader, to: Writer): Promise<number> {
+export async function copy(from: Reader, to: Writer): Promise<void> {
   let buffer = new Uint8Array(SMALLEST_BUFFER);
-  let total = 0;
   for (;;) {
     const length = await from.read(buffer);
-    if (length === null) return total;
+    if (length === null) return;
     // As `writeAll` does, but without a promise of its own each time.
     for (let written = 0; written < length;) {
       written += await to.write(buffer.subarray(written, length));
     }
-    total += length;
     buffer = resized(buffer, length, LARGEST_BUFFER);
   }
 }
@@ -216,9 +212,8 @@ export async function discard(conn: Reader, most = Infinity): Promise<void> {
   }
 }
 
-// Ends what is sent, and reads on for a second, and a megabyte, at most: closing
-// on unread bytes resets a connection, and a reset takes away what the peer has
-// not read yet.
+// Ends what is sent, and reads on, a second and a megabyte at most: closing on
+// unread bytes resets a connection, and takes away what the peer has not read.
 export async function farewell(conn: Deno.Conn): Promise<void> {
   using _late = after(1000, () => conn[Symbol.dispose]());
   // The peer has what it was sent; how it leaves does not matter.

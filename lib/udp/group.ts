@@ -12,14 +12,14 @@ export function isMulticast(hostname: string): boolean {
 
 /** Reads `239.1.2.3`, `239.1.2.3@10.0.0.1`, `ff02::1`, `[ff02::1]@2`. */
 export function parseGroup(text: string): Group {
-  const [group, name] = text.split(/@(.*)/s);
+  const [group, place] = text.split(/@(.*)/s);
   const bracketed = group.replace(/^[^[]*:.*/s, "[$&]");
   const { hostname } = parseAddress(bracketed, { port: 0 }) as NetAddress;
   const [anyInterface, form] = hostname.includes(":")
     ? ["0", /^\d{1,9}$/]
     : ["0.0.0.0", /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/];
   // For IPv6 Deno takes only a number; the loopback interface is always 1.
-  const on = (name ?? anyInterface).replace(/^::1$/, "1");
+  const on = (place ?? anyInterface).replace(/^::1$/, "1");
   const isGroup = isMulticast(hostname) && !hostname.includes("%");
   if (isGroup && form.test(on)) return { hostname, on };
   throw new SyntaxError(

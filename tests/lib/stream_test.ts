@@ -14,7 +14,7 @@ Deno.test("writeAll() writes the rest when a write takes a part", async () => {
 Deno.test("copy() copies every byte when writes take only a part", async () => {
   const data = noise(300_000);
   const to = collecting(777);
-  assertEquals(await copy(reading([data]), to), data.length);
+  await copy(reading([data]), to);
   assertEquals(to.bytes, data);
 });
 
@@ -36,7 +36,9 @@ Deno.test("copy() makes no new buffer when every read is small", async () => {
       return Promise.resolve(++reads > 10 ? null : 5);
     },
   };
-  assertEquals(await copy(from, collecting()), 50);
+  const to = collecting();
+  await copy(from, to);
+  assertEquals(to.bytes.length, 50);
   assertEquals(buffers.size, 1);
 });
 
@@ -48,7 +50,7 @@ Deno.test("copy() reads no further when the writer is slow", async () => {
   await Promise.resolve();
   assertEquals(from.sizes.length, 1);
   taken.resolve(3);
-  assertEquals(await copying, 6);
+  await copying;
 });
 
 Deno.test("copy() rejects when reading or writing does", async () => {
