@@ -14,7 +14,6 @@ import { after } from "./tcp/stream.ts";
 /**
  * Reads an address of UDP; `udp://` before it is not needed.
  *
- * @param defaults What the text may leave out.
  * @throws {SyntaxError} If the text is not an address, or not one of UDP.
  */
 export function parseUdpAddress(

@@ -14,7 +14,7 @@ export interface ConnectOptions {
   caCerts?: string[];
   /** The name that the peer's certificate must be for, if not the host's. */
   serverName?: string;
-  /** How often to try again; each pause is twice the last. @default {0} */
+  /** How often to try again, after 0.25, 0.5, 1 ... 8 s. @default {0} */
   retries?: number;
   /** Told why an attempt failed, before the next. */
   onRetry?: (error: Error) => void;
@@ -60,7 +60,6 @@ export async function connect(
       const failure = describeError(cause, tried, permissionFor(address));
       if (attempt === retries) throw failure;
       onRetry?.(failure);
-      // A quarter of a second, then twice as long each time, up to 8 s.
       await pause(Math.min(250 * 2 ** attempt, 8000), signal);
     }
   }

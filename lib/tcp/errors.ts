@@ -25,7 +25,6 @@ const REASONS: Record<string, string> = {
     ? "there are no sockets left" // and no ulimit, which only Unix has
     : "there are no file descriptors left; raise `ulimit -n`",
   ENETUNREACH: "no route leads there (network unreachable)",
-  // 9,216 bytes on macOS (udp_usrreq.c of xnu).
   EMSGSIZE:
     "the system sends no datagram of that length; on macOS `sysctl net.inet.udp.maxdgram` says which",
   ENOSPC: "there is no space left on the device",

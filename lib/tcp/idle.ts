@@ -7,7 +7,7 @@ import { turn } from "./stream.ts";
 // `timeout` is in milliseconds, and met within an eighth of it.
 export function idleSweep(timeout: number) {
   const sweeps = new Set<() => void>();
-  const step = timeout / 16;
+  const step = Math.min(timeout / 16, 2 ** 30); // for ever is too long
   const timer = setInterval(async () => {
     await turn(); // so that what came during a stop has been read
     for (const sweep of sweeps) sweep();

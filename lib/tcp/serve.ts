@@ -64,8 +64,7 @@ export async function serve(
     changed = Promise.withResolvers();
   }
 
-  /** Stops accepting. */
-  function close(): void {
+  function stopAccepting(): void {
     isClosed = true;
     listener[Symbol.dispose]();
     wake();
@@ -80,7 +79,7 @@ export async function serve(
   }
 
   function stop(): void {
-    close();
+    stopAccepting();
     const cutAll = () => cut("the server stops", ...open.keys());
     if (grace < Infinity) after(grace, cutAll);
   }
@@ -93,9 +92,8 @@ export async function serve(
   const silence: { watch?: (conn: Deno.Conn) => Disposable } = {};
 
   // On request: most servers wait for as long as their clients like.
-  const { idleTimeout = Infinity } = options;
-  using sweep = idleTimeout < Infinity
-    ? (await import("./idle.ts")).idleSweep(idleTimeout)
+  using sweep = options.idleTimeout
+    ? (await import("./idle.ts")).idleSweep(options.idleTimeout)
     : undefined;
   const end = (conn: Deno.Conn) => cut("it was silent too long", conn);
   silence.watch = sweep && ((conn) => sweep.watch(conn, () => end(conn)));
@@ -117,7 +115,7 @@ export async function serve(
       if (once) {
         // Only now: a scan, a refusal or a failed handshake does not count.
         if (isClosed) return;
-        close();
+        stopAccepting();
         const others = [...open.keys()].filter((other) => other !== conn);
         cut("another client was sooner", ...others);
       }
@@ -151,7 +149,7 @@ export async function serve(
         else converse(await listener.accept());
       } catch (error) {
         const { name } = error as Error;
-        if (/^(BadResource|Interrupted)$/.test(name)) close();
+        if (/^(BadResource|Interrupted)$/.test(name)) stopAccepting();
         else if (isGonePeer(error)) {
           // It is the one client, even if it was gone before it was accepted.
           const isTheOne = once && !admit && !isTls && open.size === 0;
