@@ -89,7 +89,13 @@ const WORDS: Record<string, string> = {
   "listenDatagram is not a function":
     "Deno has UDP only with a flag; add --unstable-net after `deno run`",
   "^listen .*:0 EADDRINUSE": "all its ports are in use",
-  // ENODEV on Linux.
+  "%\\S+\\]:\\d+ .*(lookup address|not resolve)":
+    "this machine has no such network interface for it",
+  // Each system has its own words for it, Windows in several languages.
+  "lookup address|getaddrinfo|nodename|not resolve|os error 1100[1-4]\\b":
+    "the name does not resolve to an address",
+
+  // On request: joining a group, which copies cannot.
   "^join .*(os error 19\\b|EADDRNOTAVAIL)":
     "no interface has that address or number, or it does no multicast",
   "^join .* EADDRINUSE": "it has been joined there already",
@@ -97,11 +103,6 @@ const WORDS: Record<string, string> = {
     "the system lets a socket join no more groups; on Linux `sysctl net.ipv4.igmp_max_memberships` says how many",
   "^join .*(os error 92\\b|EAFNOSUPPORT)":
     "the socket is bound to the other version of IP; one receiver hears groups of one",
-  "%\\S+\\]:\\d+ .*(lookup address|not resolve)":
-    "this machine has no such network interface for it",
-  // Each system has its own words for it, Windows in several languages.
-  "lookup address|getaddrinfo|nodename|not resolve|os error 1100[1-4]\\b":
-    "the name does not resolve to an address",
 };
 
 /** Says in a few words why an attempt failed; it may need a permission. */
