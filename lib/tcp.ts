@@ -44,9 +44,7 @@ export function listen(
   const { backlog = 4096, cert = "", key = "", reusePort = false } = options;
   try {
     if (address.transport === "unix") return listenAtFile(address.path);
-    if (address.transport === "udp") {
-      throw new TypeError("datagrams have no connections to listen for");
-    }
+    if (address.transport === "udp") throw new TypeError("it is for datagrams");
     const canShare = Deno.build.os === "linux" && "listenDatagram" in Deno;
     if (reusePort && !canShare) {
       // Deno would ignore it elsewhere, and without the flag end the process.

@@ -22,9 +22,7 @@ export function parseUdpAddress(
 ): NetAddress {
   const address = parseAddress(text, { ...defaults, transport: "udp" });
   if (address.transport === "udp") return address;
-  throw new SyntaxError(
-    `Cannot use "${text}" for datagrams: it must be udp://, not ${address.transport}`,
-  );
+  throw new SyntaxError(`Cannot use "${text}": it must be udp://`);
 }
 
 /** A datagram that came, and from whom. The next one overwrites the payload. */
@@ -87,11 +85,7 @@ export class UdpSocket implements Disposable {
     this.address = this.conn.addr as Deno.NetAddr;
   }
 
-  /**
-   * Sends one datagram. Sent does not mean received.
-   *
-   * @throws {Error} If the system refuses.
-   */
+  /** Sends one datagram, or throws; being sent does not mean being received. */
   async send(payload: Uint8Array, to: NetAddress): Promise<void> {
     try {
       await this.conn.send(payload, to as Deno.NetAddr);

@@ -76,13 +76,10 @@ async function openConnection(
       return Deno.connect(address);
     });
   }
-  if (address.transport === "udp") {
-    throw new TypeError("datagrams have no connections");
-  }
-  const { hostname, port } = address;
+  const { transport, hostname, port } = address;
+  if (transport === "udp") throw new TypeError("datagrams have no connections");
   if (port === 0) throw new RangeError("port 0 is only for listening");
-  const name = address.transport === "tls" &&
-    certificateName(serverName ?? hostname);
+  const name = transport === "tls" && certificateName(serverName ?? hostname);
   const conn = await dial({ hostname, port, signal });
   await sendAtOnce(conn);
   if (!name) return conn;

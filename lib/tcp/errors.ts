@@ -82,7 +82,6 @@ const WORDS: Record<string, string> = {
     "the peer ended without a TLS farewell, so what came may be cut short",
   "alert: \\w*(CA|Certificate)": "the peer did not accept the certificate",
   "SUN_LEN": "the path of a unix socket has 107 bytes at most, some have 103",
-  // Deno has stubs in their place: ops_unix in its ext/net/lib.rs.
   "op_net_\\w+_unix.* not supported": "Deno has no unix sockets on Windows",
   "\\[(fe[89ab]|ff.[12])[^%]*\\]:\\d+ E(INVAL|ADDRNOTAVAIL|\\w*UNREACH)":
     "its zone is missing: an interface, as in %eth0",
@@ -125,9 +124,8 @@ export function reasonFor(error: unknown, attempt = "", permission = "") {
     message;
 }
 
-// Tells whether a peer was gone before it was accepted: after a reset Deno does
-// not find its address. On macOS accepting it is EINVAL and writing to it
-// EPROTOTYPE (soaccept, sosend in xnu). The listener still works.
+// Tells whether a peer was gone before it was accepted: Deno finds no address of
+// it then, macOS says EINVAL, or EPROTOTYPE to a write (soaccept, sosend in xnu).
 export function isGonePeer(error: unknown): boolean {
   const { name, message, code } = Object(error);
   return /^(NotConnected|ConnectionReset|ConnectionAborted)$/.test(name) ||

@@ -34,19 +34,17 @@ const CRC32C = Int32Array.from({ length: 256 }, (_, sum) => {
 export async function readProxyHeader(conn: Deno.Conn, timeout = 3000) {
   let bytes = new Uint8Array(0);
   let found: ProxySource | number = "PROXY UNKNOWN\r\n".length;
-  let late = "";
+  let why = "it ended before its PROXY header did";
   // In 3 s TCP can send a lost segment again.
   using _timer = after(timeout, () => {
-    late = `no PROXY header came in ${timeout / 1000}s`;
+    why = `no PROXY header came in ${timeout / 1000}s`;
     conn[Symbol.dispose]();
   });
   while (typeof found === "number") {
     // A header's claimed length is allocated only as it comes.
     const piece = new Uint8Array(Math.min(found, 1024));
     const read = await conn.read(piece).catch(() => null);
-    if (read === null) {
-      throw new ProxyError(late || "it ended before its PROXY header did");
-    }
+    if (read === null) throw new ProxyError(why);
     bytes = concatenate([bytes, piece.subarray(0, read)]);
     found = parseProxyHeader(bytes);
   }

@@ -166,8 +166,7 @@ export async function pause(milliseconds: number, signal?: AbortSignal) {
 export const SILENCE = 250;
 
 // Calls `act` after so many milliseconds, unless disposed before. A stop of this
-// process (SIGSTOP, a sleeping machine) counts as one step at most, and what
-// came meanwhile can be read before the call.
+// process (SIGSTOP) counts as one step at most; what came can be read first.
 export function after(milliseconds: number, act: () => void): Disposable {
   let isOver = false;
   const step = (left: number) => {
