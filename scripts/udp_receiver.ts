@@ -7,8 +7,7 @@
  *
  * On a terminal each datagram is a line, or several. A program that reads
  * standard output gets the bytes as they came, with nothing between two.
- * Listens on loopback unless told otherwise; `0.0.0.0:8080` exposes it to the
- * network.
+ * Listens on loopback; `0.0.0.0:8080` exposes it to the network.
  *
  * @module
  */

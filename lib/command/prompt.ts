@@ -1,7 +1,7 @@
 // The keyboard of a chat, and where it shows what the peer says.
 import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
-import { chunks, openInput } from "../tcp/stream.ts";
+import { chunks, standardInput } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import { log, logWritten } from "./log.ts";
 import { print } from "./output.ts";
@@ -23,7 +23,7 @@ export async function openPrompt(): Promise<Prompt> {
     return openTerminal();
   }
   const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });
-  const input = decodeFrames(chunks(await openInput()), framing);
+  const input = decodeFrames(chunks(standardInput), framing);
 
   // On request: the page of --explain types, too.
   dispatchEvent(new CustomEvent("keyboard", { detail: input }));

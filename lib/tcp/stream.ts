@@ -66,10 +66,8 @@ export async function copy(from: Reader, to: Writer): Promise<void> {
 }
 
 /**
- * Gives what a reader reads, a chunk at a time, on demand.
- *
- * Unlike `conn.readable` it leaves the connection open at the end, so that one
- * can still answer.
+ * Gives what a reader reads, a chunk at a time, on demand. Unlike
+ * `conn.readable` it leaves the connection open: one can still answer.
  *
  * @param options With `reuse` each chunk is overwritten by the next, which is
  * cheaper; else chunks may be kept.
@@ -219,14 +217,18 @@ export async function farewell(conn: Deno.Conn): Promise<void> {
   await conn.closeWrite().then(() => discard(conn, 1_048_576)).catch(() => {});
 }
 
+/** Standard input, which a parent may have made non-blocking. */
+export const standardInput: Reader = {
+  read: (buffer) => patiently(() => Deno.stdin.read(buffer)),
+};
+
 /** Opens standard input; aborting the signal ends even a read that waits. */
 export function openInput(signal?: AbortSignal): Reader | Promise<Reader> {
   // On request: what is typed.
   if (Deno.stdin.isTerminal()) return openKeyboard(signal);
 
   signal?.addEventListener("abort", () => Deno.stdin.close());
-  // A parent may have made it non-blocking.
-  return { read: (buffer) => patiently(() => Deno.stdin.read(buffer)) };
+  return standardInput;
 }
 
 // On request: on Windows Deno.stdin gives no UTF-8 (denoland/deno#18240).

@@ -28,8 +28,7 @@ export function parseGroup(text: string): Group {
 }
 
 // Reads groups. Binds to the group itself if there is only one and the system
-// can: else the socket hears everybody. Windows cannot, and no system can for
-// groups of a link (`ff02::`).
+// can (not Windows, none for `ff02::`): else the socket hears everybody.
 export function bindToGroups(
   bound: { address: NetAddress; shared: boolean },
   texts: string[],
