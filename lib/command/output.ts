@@ -134,7 +134,7 @@ export async function printDatagram(
   else await to.write(payload);
 }
 
-const LINE_END = new Uint8Array([FEED]);
+export const LINE_END = new Uint8Array([FEED]);
 
 /** A message as it is printed: on a line of its own, unless it is only bytes. */
 export function printable(
