@@ -24,6 +24,7 @@ const OPTIONS = {
   replies: option("N", "end after N messages (0: once all is sent)", integer()),
 
   // On request: not in a copy.
+  hex: toggle("show both directions in hexadecimal"),
   progress: toggle("show bytes, rate and time on standard error"),
 
   check: toggle("connect, report, leave"),
@@ -55,7 +56,7 @@ Permission: --allow-net=HOST:PORT; for --ca --allow-read=FILE as well; a unix
 Examples:
   echo hello | deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --check --retry 5
-  deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --hex
+  deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts --send hello --crlf
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"] }) {
     const { ca, serverName, check, replies } = options;
@@ -113,6 +114,10 @@ Examples:
 
     const isTyped = !options.noStdin && send.length === 0 &&
       Deno.stdin.isTerminal();
+    const how = { isChat: isTyped && replies === undefined };
+
+    // On request: nobody chats in hexadecimal.
+    how.isChat &&= !options.hex;
 
     // On request: it counts what the connection reads and writes.
     using _progress = options.progress
@@ -125,7 +130,7 @@ Examples:
       setTimeout(() => end.abort(stop.reason), 5000);
     });
     try {
-      if (isTyped && !options.hex && replies === undefined) {
+      if (how.isChat) {
         log.info("connected", `Connected to ${where}; bye leaves`);
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");

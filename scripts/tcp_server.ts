@@ -44,6 +44,7 @@ const OPTIONS = {
   // On request: not in a copy.
   to: option("ADDRESS", "for forward; needs --allow-net=ADDRESS, too", String),
   ...PIPE_OPTIONS,
+  hex: toggle("show both directions in hexadecimal"),
   relay: option("ADDRESS", "share the room: nats://HOST:PORT", natsAddress),
   relayCreds: option("FILE", "credentials for NATS", String),
   from: list("ADDRESS|CIDR", "serve these peers only; may be repeated"),

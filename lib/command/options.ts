@@ -129,7 +129,6 @@ export const FRAMING_OPTIONS = {
 export const PIPE_OPTIONS = {
   noStdin: toggle("send nothing, only listen"),
   crlf: toggle("end lines with CRLF"),
-  hex: toggle("show both directions in hexadecimal"),
 };
 
 /** Finds the framing that is asked for; refuses what does not go with it. */

@@ -3,7 +3,7 @@ import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { chunks, pause, standardInput } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
-import { log, logWritten } from "./log.ts";
+import { log } from "./log.ts";
 import { LINE_END, print } from "./output.ts";
 
 /** Gives typed lines to one chat after the other; shows what peers write. */
@@ -15,15 +15,13 @@ export interface Prompt extends AsyncDisposable {
 }
 
 /** Takes the keyboard, or the input in its place, until it is disposed of. */
-export async function openPrompt(): Promise<Prompt> {
+export function openPrompt(): Prompt | Promise<Prompt> {
   const isTyped = Deno.stdin.isTerminal();
   const isSeen = Deno.stdout.isTerminal();
 
   // On request: lines are edited, and no message disturbs them.
   if (isTyped && (isSeen || Deno.stderr.isTerminal())) {
-    const { openTerminal } = await import("./terminal.ts");
-    await logWritten();
-    return openTerminal();
+    return import("./terminal.ts").then(({ openTerminal }) => openTerminal());
   }
 
   const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });

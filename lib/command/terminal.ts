@@ -1,8 +1,12 @@
 // A terminal that a person types at: `node:readline` edits lines, and what the
-// peer says never disturbs the one that is being typed.
+// peer says never disturbs the one that is being typed. It takes 15 ms to load.
+import { EventEmitter } from "node:events";
+import { stdin, stdout } from "node:process";
+import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
 import { pause, writeAll } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
-import { log } from "./log.ts";
+import { log, logWritten } from "./log.ts";
 import { print } from "./output.ts";
 
 /** Why a line that is typed between two chats is not sent. */
@@ -16,11 +20,7 @@ const LONGEST_LINE_KEPT = 1_048_576;
 
 /** Takes the keyboard and the screen, until the prompt is disposed of. */
 export async function openTerminal() {
-  // They take 15 ms to load, and a copy of a script has this file in it.
-  const { EventEmitter } = await import("node:events");
-  const { stdin, stdout } = await import("node:process");
-  const { createInterface } = await import("node:readline");
-  const { Writable } = await import("node:stream");
+  await logWritten();
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
   const isSeen = Deno.stdout.isTerminal();

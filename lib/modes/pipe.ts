@@ -15,14 +15,15 @@ export interface PipeOptions {
   send?: readonly Uint8Array[];
   noStdin: boolean;
   crlf: boolean;
-  /** Shows what comes and what is sent in hexadecimal. */
-  hex: boolean;
   /** Ends it after so many messages, lines in `raw`; 0: once all is sent. */
   replies?: number;
   /** Ends the input; what the peer says is read to its end. */
   stop: AbortSignal;
   /** Ends it at once. */
   signal?: AbortSignal;
+
+  // On request: shows both directions in hexadecimal.
+  hex?: boolean;
 }
 
 // Carries bytes both ways until the peer has ended and the input is silent, or
@@ -34,22 +35,28 @@ export async function pipe(
   options: PipeOptions,
 ): Promise<void> {
   const output = new Output();
-  const { send = [], noStdin, stop, hex, replies = -1, signal } = options;
+  const { send = [], noStdin, stop, replies = -1, signal } = options;
   const isRaw = framing.name === "raw";
-  const [heard, own] = [framing.createDecoder(), framing.createDecoder()];
-  const shown = { "<": 0, ">": 0 };
+  const heard = framing.createDecoder();
   const over = Promise.withResolvers<void>();
   let isMidLine = false; // whether the last line that came has no end
-  let hasInput = !noStdin || send.length > 0;
+  const hasInput = !noStdin || send.length > 0;
   let [count, sent] = [0, 0]; // messages that came, bytes that were sent
   let [isWriting, lastSent] = [false, -Infinity]; // when the last write ended
   let isCut = false;
+  // What is shown of a message that comes, and of bytes that go.
+  const view = {
+    endsLine: output.terminal,
+    came: (message: Uint8Array) => printable(message, framing, output.terminal),
+    goes: (_bytes: Uint8Array): Uint8Array[] => [],
+  };
 
-  /** Shows bytes that come or go in hexadecimal. */
-  async function dump(bytes: Uint8Array, direction: "<" | ">"): Promise<void> {
-    const rows = hexDump(bytes, shown[direction]);
-    shown[direction] += bytes.length;
-    await output.text(rows.replace(/^(?=.)/gm, `${direction} `));
+  // On request: both directions in hexadecimal.
+  if (options.hex) {
+    const [own, dump] = [framing.createDecoder(), dumper("> ")];
+    view.endsLine = false;
+    view.came = dumper("< ");
+    view.goes = (bytes) => [...own.push(bytes)].flatMap(dump);
   }
 
   /** Prints messages, up to a bad one, and no more than wanted. */
@@ -58,8 +65,7 @@ export async function pipe(
     try {
       for (const message of messages) {
         if (count === replies) break;
-        if (hex) await dump(message, "<");
-        else printed.push(...printable(message, framing, output.terminal));
+        printed.push(...view.came(message));
         isMidLine = isRaw && message.at(-1) !== FEED;
         if (!isMidLine) count++;
       }
@@ -83,8 +89,7 @@ export async function pipe(
     try {
       for await (const bytes of inputOf(options, framing)) {
         if (stop.aborted) break;
-        const messages = hex ? own.push(bytes) : [];
-        for (const message of messages) await dump(message, ">");
+        await output.write(concatenate(view.goes(bytes)));
         isWriting = true;
         await writeAll(conn, bytes);
         isWriting = false;
@@ -95,7 +100,6 @@ export async function pipe(
     } catch (error) {
       // A peer that has stopped reading may still have something to say.
       if (isWriting) await Promise.allSettled([conn.closeWrite(), received]);
-      hasInput = false;
       throw inputError(error);
     }
     await endInput();
@@ -103,14 +107,14 @@ export async function pipe(
 
   /** Half-closes at the end of the input; an answer may still come. */
   async function endInput(): Promise<void> {
-    hasInput = false;
+    lastSent = -Infinity;
     await conn.closeWrite().catch(unlessGone);
     if (replies !== 0) await received;
   }
 
   /** Whether more input is likely to come: some came just now. */
   function isSending(): boolean {
-    return hasInput && (isWriting || performance.now() - lastSent < SILENCE);
+    return isWriting || performance.now() - lastSent < SILENCE;
   }
 
   /** Takes no more input; a write under way goes on to its end. */
@@ -151,8 +155,18 @@ export async function pipe(
     stop.removeEventListener("abort", stopInput);
     if (!signal?.aborted) await output.finish();
     // A shell's prompt, for one, begins on a line of its own.
-    if (isMidLine && output.terminal && !hex) await output.text("\n");
+    if (isMidLine && view.endsLine) await output.text("\n");
   }
+}
+
+/** Makes a function that shows messages in hexadecimal. */
+function dumper(mark: string) {
+  let offset = 0;
+  return (message: Uint8Array): Uint8Array[] => {
+    const rows = hexDump(message, offset);
+    offset += message.length;
+    return [new TextEncoder().encode(rows.replace(/^(?=.)/gm, mark))];
+  };
 }
 
 /** The lines of a chunk, each with its line feed; the last may have none. */

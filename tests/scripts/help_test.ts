@@ -69,7 +69,7 @@ const PAIRS: [string, string, RegExp[]][] = [
   ["tcp_server.ts", "tcp_client.ts", [
     /^hello\n$/,
     /^Connected to 127\.0\.0\.1:1234 in .* ms\n$/,
-    /^> [0-9a-f]{8} .*\n< [0-9a-f]{8} .*\n/,
+    /^\* you are user1, 1 here\n$/,
   ]],
   ["udp_receiver.ts", "udp_sender.ts", [
     /^Sent 1 datagram \(5 B\) to udp:\/\/127\.0\.0\.1:8080 /,

@@ -240,23 +240,29 @@ Deno.test("tcp_client.ts goes on when nobody reads its log any more", {
   assertEquals([code, stdout], [0, "hello\nlast words\n"]);
 });
 
-Deno.test("tcp_client.ts goes on counting the offset when --hex shows the next bytes", async () => {
-  using server = new Server();
-  await using running = client(server, "--hex");
-  const conn = await server.accept();
-  await writeAll(conn, "a".repeat(16));
-  await running.stdout("|aaaaaaaaaaaaaaaa|\n");
-  await writeAll(conn, "b".repeat(20));
-  await running.stdout("|bbbb|\n");
-  conn.close();
-  const { stdout } = await running.ended();
-  assertEquals(stdout.split("\n").map((line) => line.slice(0, 14)), [
-    "< 00000000  61",
-    "< 00000010  62",
-    "< 00000020  62",
-    "",
-  ]);
-});
+Deno.test(
+  "tcp_client.ts goes on counting the offset when --hex shows the next bytes",
+  {
+    ignore: COPIES,
+  },
+  async () => {
+    using server = new Server();
+    await using running = client(server, "--hex");
+    const conn = await server.accept();
+    await writeAll(conn, "a".repeat(16));
+    await running.stdout("|aaaaaaaaaaaaaaaa|\n");
+    await writeAll(conn, "b".repeat(20));
+    await running.stdout("|bbbb|\n");
+    conn.close();
+    const { stdout } = await running.ended();
+    assertEquals(stdout.split("\n").map((line) => line.slice(0, 14)), [
+      "< 00000000  61",
+      "< 00000010  62",
+      "< 00000020  62",
+      "",
+    ]);
+  },
+);
 
 for (const args of [["--crlf"], ["--crlf", "-f", "lines"]]) {
   Deno.test(
