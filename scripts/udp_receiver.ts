@@ -15,11 +15,12 @@ import { formatAddress } from "../lib/address.ts";
 import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { duration, integer, list, option } from "../lib/command/options.ts";
 import { refuse, size, toggle, usage } from "../lib/command/options.ts";
-import { Output, printDatagram } from "../lib/command/output.ts";
+import { Output, shownDatagram } from "../lib/command/output.ts";
 import { resolveName } from "../lib/tcp/connect.ts";
 import { parseUdpAddress, UdpSocket } from "../lib/udp.ts";
 import { echoGuard } from "../lib/udp/echo_guard.ts";
 import { peerFilter } from "../lib/tcp/peer_filter.ts";
+import { hexDump } from "../lib/text.ts";
 
 const OPTIONS = {
   echo: toggle("send each back to its sender"),
@@ -97,6 +98,10 @@ await runCommand({
 
     const output = new Output();
     output.failed.addEventListener("abort", close);
+    const seen = output.terminal ? shownDatagram : (body: Uint8Array) => body;
+    const rows = (body: Uint8Array) =>
+      new TextEncoder().encode(hexDump(body) || "\n");
+    const shown = hex ? rows : seen;
     const view = {
       isShown: true,
       body: (payload: Uint8Array, _: string): Uint8Array | undefined => payload,
@@ -139,7 +144,7 @@ await runCommand({
         await socket.send(payload, peer)
           .catch(({ message }) => log.error(message, about));
       }
-      if (view.isShown) await printDatagram(output, body, hex);
+      if (view.isShown) await output.write(shown(body));
       if (++received === options.count) break;
     }
     await output.finish();

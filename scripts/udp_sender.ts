@@ -103,8 +103,8 @@ Examples:
         const about = { peer: formatAddress(peer), bytes: payload.length };
         const unit = about.bytes === 1 ? "byte" : "bytes";
         log.info("answer", `${about.bytes} ${unit} from ${about.peer}`, about);
-        const shown = Deno.stdout.isTerminal() && shownDatagram(payload);
-        await print(shown ? new TextEncoder().encode(shown) : payload);
+        const isSeen = Deno.stdout.isTerminal();
+        await print(isSeen ? shownDatagram(payload) : payload);
         if (++came === replies) break;
       }
     }

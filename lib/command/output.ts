@@ -5,7 +5,7 @@ import { FEED, withReturns } from "../framing/line_feeds.ts";
 import { reasonFor } from "../tcp/errors.ts";
 import { concatenate, patiently } from "../tcp/stream.ts";
 import { writeAll, type Writer } from "../tcp/stream.ts";
-import { hexDump, safeLine, SafeTextDecoder } from "../text.ts";
+import { safeLine, SafeTextDecoder } from "../text.ts";
 import { logWritten } from "./log.ts";
 
 /** Standard output takes no more. */
@@ -52,10 +52,11 @@ export async function print(bytes: Uint8Array): Promise<void> {
 }
 
 /** A datagram as a person sees it, on lines of its own. */
-export function shownDatagram(payload: Uint8Array): string {
+export function shownDatagram(payload: Uint8Array): Uint8Array {
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload);
-  return text.replaceAll("\r\n", "\n").replace(/\n?$/, "\n")
-    .replace(/[^\n\t]+/g, (run) => safeLine(run));
+  const lines = text.replaceAll("\r\n", "\n").replace(/\n?$/, "\n");
+  const safe = lines.replace(/[^\n\t]+/g, (run) => safeLine(run));
+  return new TextEncoder().encode(safe);
 }
 
 /** The most bytes that wait to be written; then `write` waits, too. */
@@ -65,9 +66,11 @@ const QUEUED_OUTPUT = 1_048_576;
 // while the last is being written: a write to a pipe takes longer than the
 // network needs for the next datagram; waiting for each would lose four in five.
 /** A failed write is thrown by the next call, or by `finish`. */
-export class Output implements Writer {
+export class Output {
   readonly terminal = Deno.stdout.isTerminal();
   #decoder = new SafeTextDecoder();
+  /** The last character that a terminal shows. */
+  #last = "\n";
   /** What is to be written next, and what is being written, by turns. */
   #waiting = new Uint8Array(QUEUED_OUTPUT);
   #other = new Uint8Array(QUEUED_OUTPUT);
@@ -78,34 +81,31 @@ export class Output implements Writer {
   readonly failed = this.#failure.signal;
 
   /** Writes a part of a stream; a character may lie across two parts. */
-  async write(bytes: Uint8Array): Promise<number> {
-    if (this.terminal) await this.text(this.#decoder.push(bytes));
-    else await this.#push(bytes);
-    return bytes.length;
-  }
-
-  /** Writes text of our own, untouched. */
-  text(ours: string): Promise<void> {
-    return this.#push(new TextEncoder().encode(ours));
-  }
-
-  /** Ends the stream: waits until all is written, half a character too. */
-  async finish(): Promise<void> {
-    if (this.terminal) await this.text(this.#decoder.finish());
-    await this.#writing;
-    this.failed.throwIfAborted();
-  }
-
-  async #push(bytes: Uint8Array): Promise<void> {
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.terminal) {
+      const text = this.#decoder.push(bytes);
+      this.#last = text.at(-1) ?? this.#last;
+      return await print(new TextEncoder().encode(text));
+    }
     for (let rest = bytes; rest.length > 0;) {
       const part = rest.subarray(0, QUEUED_OUTPUT - this.#length);
       this.#waiting.set(part, this.#length);
       this.#length += part.length;
       rest = rest.subarray(part.length);
       this.#writing ??= this.#drain();
-      if (this.terminal || rest.length > 0) await this.#writing;
+      if (rest.length > 0) await this.#writing;
       this.failed.throwIfAborted();
     }
+  }
+
+  /** Ends the stream, for a person the last line, too; waits until then. */
+  async finish(): Promise<void> {
+    const rest = this.#decoder.finish();
+    // A shell's prompt, for one, begins on a line of its own.
+    const isEnded = (this.#last + rest).endsWith("\n");
+    if (!isEnded) await print(new TextEncoder().encode(`${rest}\n`));
+    await this.#writing;
+    this.failed.throwIfAborted();
   }
 
   async #drain(): Promise<void> {
@@ -121,17 +121,6 @@ export class Output implements Writer {
     }
     this.#writing = undefined;
   }
-}
-
-/** Writes a datagram: for a person on lines of its own, else its bytes. */
-export async function printDatagram(
-  to: Output,
-  payload: Uint8Array,
-  hex = false,
-): Promise<void> {
-  if (hex) await to.text(hexDump(payload) || "\n");
-  else if (to.terminal) await to.text(shownDatagram(payload));
-  else await to.write(payload);
 }
 
 export const LINE_END = new Uint8Array([FEED]);

@@ -46,7 +46,6 @@ export async function pipe(
   let isCut = false;
   // What is shown of a message that comes, and of bytes that go.
   const view = {
-    endsLine: output.terminal,
     came: (message: Uint8Array) => printable(message, framing, output.terminal),
     goes: (_bytes: Uint8Array): Uint8Array[] => [],
   };
@@ -54,7 +53,6 @@ export async function pipe(
   // On request: both directions in hexadecimal.
   if (options.hex) {
     const [own, dump] = [framing.createDecoder(), dumper("> ")];
-    view.endsLine = false;
     view.came = dumper("< ");
     view.goes = (bytes) => [...own.push(bytes)].flatMap(dump);
   }
@@ -153,9 +151,7 @@ export async function pipe(
     }
   } finally {
     stop.removeEventListener("abort", stopInput);
-    if (!signal?.aborted) await output.finish();
-    // A shell's prompt, for one, begins on a line of its own.
-    if (isMidLine && view.endsLine) await output.text("\n");
+    if (output.terminal || !signal?.aborted) await output.finish();
   }
 }
 
