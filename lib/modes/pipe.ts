@@ -207,21 +207,15 @@ async function* inputOf(
   const { name, maxFrameLength } = framing;
   if (send.length > 0) return yield* send;
   const input = await openInput();
-  if (name === "raw") {
-    let last = 0;
-    for await (const chunk of readAhead(input)) {
-      yield crlf ? withReturns(chunk, last) : chunk;
-      last = chunk.at(-1)!;
-    }
-  } else if (name.startsWith("fixed:")) {
+  if (name === "raw" || name.startsWith("fixed:")) {
     // A peer may take each read for a block, so send whole ones.
-    const size = Number(name.slice(6));
-    let rest = new Uint8Array(0);
+    const size = Number(name.slice(6)) || 1;
+    let [rest, last] = [new Uint8Array(0), 0];
     for await (const chunk of readAhead(input)) {
       const bytes = rest.length > 0 ? concatenate([rest, chunk]) : chunk;
       const end = bytes.length - bytes.length % size;
-      yield bytes.subarray(0, end);
-      rest = bytes.slice(end);
+      yield crlf ? withReturns(chunk, last) : bytes.subarray(0, end);
+      [rest, last] = [bytes.slice(end), chunk.at(-1)!];
     }
     if (rest.length > 0) yield framing.encode(rest);
   } else {

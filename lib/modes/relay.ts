@@ -143,9 +143,8 @@ export async function openRelay(
       speaking ??= publish(); // so that it meets us
       await tell("back", size, `# member(s) back at @${from}`);
     }
-    const missed = `missed # line(s) from @${from}`;
-    await tell("missed", begin - next, missed);
-    await tell("missed", await room.hear(told, `@${from}`), missed);
+    const missed = begin - next + await room.hear(told, `@${from}`);
+    await tell("missed", missed, `missed # line(s) from @${from}`);
   }
 
   /** Notices servers that are no longer heard, while we are. */
@@ -215,8 +214,7 @@ export async function openRelay(
 
   function returned(): void {
     if (reachable || lost > 0 && waiting > 0 || signal.aborted) return;
-    const were = lost === 1 ? "line was" : "lines were";
-    const more = lost > 0 ? `, ${lost} ${were} not kept` : "";
+    const more = lost > 0 ? `, ${lost} lines were not kept` : "";
     log.info("reachable", `NATS is back${more}`);
     room.hear([`* other servers are back${more}`]);
     reachable = true;

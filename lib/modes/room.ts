@@ -52,7 +52,7 @@ export class Room {
   /** Lets a member in until it leaves, breaks the framing, or is dropped. */
   async join(conn: Deno.Conn): Promise<void> {
     const name = `user${++this.#count}${this.relay?.suffix ?? ""}`;
-    const mark = roomEncoder.encode(`<${name}> `);
+    const mark = `<${name}> `;
     const member = new Member(conn);
     const reply = (words: Uint8Array) => {
       const line = marked(mark, words);
@@ -85,16 +85,16 @@ export class Room {
 
   // On request: tells all what was said elsewhere. Gives how many lines it left
   // out: too long, or of no speaker whose name ends with `suffix`.
-  async hear(said: Iterable<string>, suffix?: string): Promise<number> {
+  async hear(said: string[], suffix?: string): Promise<number> {
     const name = `user\\d{1,15}${suffix}`;
     const shape = new RegExp(`^(<${name}> |\\* ${name} (joined|left)$)`);
     const { maxFrameLength } = this.#framing;
-    const lines = [...said].filter((line) => !suffix || shape.test(line))
+    const lines = said.filter((line) => !suffix || shape.test(line))
       .map((line) => roomEncoder.encode(safeLine(line)))
       .filter((line) => line.length <= maxFrameLength);
     const frames = lines.map((line) => this.#framing.encode(line));
     await this.#tell(undefined, concatenate(frames));
-    return [...said].length - lines.length;
+    return said.length - lines.length;
   }
 
   /** Tells the others; until then no more is read from the speaker. */
@@ -149,17 +149,13 @@ const NEWS_DELAY = 20;
 let roomLine = new Uint8Array(0);
 
 /** Puts a name before words, made safe to show; valid until the next call. */
-function marked(mark: Uint8Array, words: Uint8Array): Uint8Array {
-  let isSafe = true; // as most is: ASCII without controls
-  for (const byte of words) isSafe &&= byte >= 0x20 && byte <= 0x7e;
-  const safe = isSafe
-    ? words
-    : roomEncoder.encode(safeLine(roomDecoder.decode(words)));
-  const length = mark.length + safe.length;
-  if (length > roomLine.length) roomLine = new Uint8Array(2 * length);
-  roomLine.set(mark);
-  roomLine.set(safe, mark.length);
-  return roomLine.subarray(0, length);
+function marked(mark: string, words: Uint8Array): Uint8Array {
+  const said = roomDecoder.decode(words);
+  const line = mark + (/[^ -~]/.test(said) ? safeLine(said) : said);
+  const most = 3 * line.length; // bytes
+  if (most > roomLine.length) roomLine = new Uint8Array(2 * most);
+  const { written } = roomEncoder.encodeInto(line, roomLine);
+  return roomLine.subarray(0, written);
 }
 
 /** About how many bytes of short lines one write puts together. */
@@ -178,9 +174,8 @@ class Member {
   /** How much of the news it need not be told: up to its own. */
   heard = 0;
   #queue: Uint8Array[] = [];
-  /** How many bytes wait or are being written, and how many it took, ever. */
+  /** How many bytes wait or are being written. */
   #queued = 0;
-  #taken = 0;
 
   constructor(readonly conn: Deno.Conn) {}
 
@@ -199,9 +194,9 @@ class Member {
 
   /** Waits until it takes something; drops it if it does not read. */
   async progress(): Promise<void> {
-    const before = this.#taken;
+    const before = this.#queued;
     using _timer = after(STALL_TIMEOUT, () => this.#drop(STALLED));
-    while (this.behind && this.#taken === before) await pause(5);
+    while (this.behind && this.#queued === before) await pause(5);
   }
 
   /** Drops what waits. */
@@ -222,7 +217,6 @@ class Member {
           const taken = await this.conn.write(rest);
           rest = rest.subarray(taken);
           this.#queued -= taken;
-          this.#taken += taken;
         }
       }
     } catch (error) {
