@@ -49,7 +49,7 @@ export async function openRelay(
   const over = new AbortController();
   const { signal } = over;
 
-  // Waiting lines, waiting bytes, and the number of the first waiting line.
+  // Lines that wait, their bytes, and the number of the first.
   const said: Uint8Array[] = [];
   let [waiting, first] = [0, 0];
   let speaking: Promise<void> | undefined;
@@ -143,8 +143,9 @@ export async function openRelay(
       speaking ??= publish(); // so that it meets us
       await tell("back", size, `# member(s) back at @${from}`);
     }
-    const missed = begin - next + await room.hear(told, `@${from}`);
-    await tell("missed", missed, `missed # line(s) from @${from}`);
+    const missed = `missed # line(s) from @${from}`;
+    await tell("missed", begin - next, missed);
+    await tell("missed", await room.hear(told, `@${from}`), missed);
   }
 
   /** Notices servers that are no longer heard, while we are. */
@@ -172,37 +173,35 @@ export async function openRelay(
   /** Publishes what waits, in order; if nothing does, that we are there. */
   async function publish(): Promise<void> {
     await turn(); // What others say in the same turn goes along.
-    let rest = concatenate(said.splice(0));
     do {
-      const fits = rest.lastIndexOf(0x0a, link.longest - 1);
-      const end = 1 + (fits < 0 ? rest.indexOf(0x0a) : fits);
-      await store(rest.subarray(0, end));
-      rest = rest.subarray(end);
-      if (rest.length === 0) rest = concatenate(said.splice(0));
-    } while (rest.length > 0);
+      let [count, length] = [0, 0];
+      for (const line of said) {
+        if (count > 0 && length + line.length > link.longest) break;
+        count++;
+        length += line.length;
+      }
+      const header = new TextEncoder().encode(`${first} ${room.size}\n`);
+      await store(concatenate([header, ...said.splice(0, count)]));
+      waiting -= length;
+      first += count;
+      returned();
+    } while (said.length > 0);
     speaking = undefined;
   }
 
-  /** Publishes until it is stored; NATS stores the same msgID only once. */
-  async function store(part: Uint8Array): Promise<void> {
-    const header = new TextEncoder().encode(`${first} ${room.size}\n`);
-    const message = concatenate([header, part]);
+  /** Tries until it is stored; NATS stores the same msgID only once. */
+  async function store(message: Uint8Array): Promise<void> {
     const msgID = crypto.randomUUID();
     for (; !signal.aborted; await pause(NATS_PAUSE, signal)) {
       try {
         await link.jetstream.publish(`room.${id}`, message, { msgID });
-        break;
+        return;
       } catch (error) {
         const { message: reason } = error as Error;
-        const isTooLong = /size exceed/.test(reason);
-        if (isTooLong) log.info("unsent", "1 line is too long for NATS");
-        if (isTooLong) break;
-        away(reason);
+        if (!/size exceed/.test(reason)) away(reason);
+        else return log.info("unsent", "1 line is too long for NATS");
       }
     }
-    waiting -= part.length;
-    for (const byte of part) if (byte === 0x0a) first++;
-    returned();
   }
 
   function away(reason: string): void {
@@ -238,12 +237,11 @@ export async function openRelay(
       return servers.values().reduce((sum, it) => sum + it.size, 0);
     },
     say(line) {
-      const length = line.length + 1;
-      const isFull = !reachable && waiting + length > KEPT;
+      const isFull = !reachable && waiting + line.length >= KEPT;
       // After a line that is lost, nothing is kept until all before it is said.
       if (isFull || lost > 0) return void lost++;
-      said.push(line, Uint8Array.of(0x0a));
-      waiting += length;
+      said.push(concatenate([line, Uint8Array.of(0x0a)]));
+      waiting += line.length + 1;
       speaking ??= publish();
     },
     async caughtUp() {

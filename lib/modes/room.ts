@@ -13,7 +13,7 @@ export interface RoomRelay extends AsyncDisposable {
   readonly suffix: string;
   /** How many members there are elsewhere. */
   readonly members: number;
-  /** Passes a line on; it may keep the bytes, and never waits. */
+  /** Passes a copy of a line on; it never waits. */
   say(line: Uint8Array): void;
   /** Waits until little of what was said is on its way. */
   caughtUp(): Promise<void>;
@@ -59,7 +59,7 @@ export class Room {
 
       // On request: it is heard elsewhere, too.
       const parts = this.relay ? partsOf(line, this.#framing) : [];
-      for (const part of parts) this.relay!.say(part.slice());
+      for (const part of parts) this.relay!.say(part);
 
       return line;
     };

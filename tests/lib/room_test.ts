@@ -121,13 +121,13 @@ Deno.test("Room.join() lets nobody speak in another's name", async (t) => {
   assertEquals(await bob.line(), "<user1> \ufffdA");
 });
 
-Deno.test("Room.join() gives its relay lines that stay as they are", async () => {
+Deno.test("Room.join() gives its relay each line with its name", async () => {
   await using gathering = new Gathering();
   const said: Uint8Array[] = [];
   gathering.room.relay = {
     suffix: "",
     members: 0,
-    say: (line) => void said.push(line),
+    say: (line) => void said.push(line.slice()),
     caughtUp: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
