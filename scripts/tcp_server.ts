@@ -122,7 +122,7 @@ Examples:
       ? await (await import("../lib/modes/relay.ts"))
         .openRelay(room, options.relay, options.relayCreds, log)
       : undefined;
-    room.relay = relay;
+    room.relay = relay ?? room.relay;
 
     // What happens on a connection. To let echo say other things, replace
     // `unchanged`: a function from a message's bytes to its reply's.

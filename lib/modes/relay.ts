@@ -13,7 +13,7 @@ import { formatAddress, type NetAddress, parseAddress } from "../address.ts";
 import { connect, readText } from "../tcp/connect.ts";
 import { describeError } from "../tcp/errors.ts";
 import { after, concatenate, pause, turn } from "../tcp/stream.ts";
-import type { Room, RoomRelay } from "./room.ts";
+import type { Room } from "./room.ts";
 
 /** Not written in `import()` itself: Deno would fetch them at every start. */
 export const CLIENTS = ["transport-node", "jetstream"]
@@ -40,7 +40,7 @@ export async function openRelay(
   { transport, hostname, port }: NetAddress,
   file: string | undefined,
   log: { info(event: string, message: string): void },
-): Promise<RoomRelay> {
+): Promise<Room["relay"] & AsyncDisposable> {
   const [client, { jetstreamManager }] = await Promise.all(CLIENTS.map(load));
   const secret = file && new TextEncoder().encode(await readText(file));
   const named = formatAddress({ transport: "tcp", hostname, port });

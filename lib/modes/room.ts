@@ -7,22 +7,19 @@ import { answer } from "./services.ts";
 const roomEncoder = new TextEncoder();
 const roomDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Carries what is said in a room to rooms elsewhere, and back. */
-export interface RoomRelay extends AsyncDisposable {
-  /** What every name here ends with, so that none elsewhere is the same. */
-  readonly suffix: string;
-  /** How many members there are elsewhere. */
-  readonly members: number;
-  /** Passes a copy of a line on; it never waits. */
-  say(line: Uint8Array): void;
-  /** Waits until little of what was said is on its way. */
-  caughtUp(): Promise<void>;
-}
-
 /** Members who hear each other: slow ones slow the speakers down. */
 export class Room {
-  /** What joins it with rooms elsewhere. */
-  relay: RoomRelay | undefined;
+  /** What joins it with rooms elsewhere; at first there are none. */
+  relay = {
+    /** What every name here ends with, so that none elsewhere is the same. */
+    suffix: "",
+    /** How many members there are elsewhere. */
+    members: 0,
+    /** Passes a copy of a line on; it never waits. */
+    say(_line: Uint8Array): void {},
+    /** Waits until little of what was said is on its way. */
+    caughtUp(): Promise<void> | void {},
+  };
   #framing: Framing;
   #members = new Set<Member>();
   #count = 0;
@@ -51,22 +48,21 @@ export class Room {
 
   /** Lets a member in until it leaves, breaks the framing, or is dropped. */
   async join(conn: Deno.Conn): Promise<void> {
-    const name = `user${++this.#count}${this.relay?.suffix ?? ""}`;
+    const name = `user${++this.#count}${this.relay.suffix}`;
     const mark = `<${name}> `;
     const member = new Member(conn);
     const reply = (words: Uint8Array) => {
       const line = marked(mark, words);
 
       // On request: it is heard elsewhere, too.
-      const parts = this.relay ? partsOf(line, this.#framing) : [];
-      for (const part of parts) this.relay!.say(part);
+      for (const part of partsOf(line, this.#framing)) this.relay.say(part);
 
       return line;
     };
     this.#members.add(member);
     this.onEvent("joined", name, conn);
     try {
-      const count = this.size + (this.relay?.members ?? 0);
+      const count = this.size + this.relay.members;
       member.send(this.#encoded(`* you are ${name}, ${count} here`));
       this.#announce(member, `* ${name} joined`);
       const tell = (lines: Uint8Array) => this.#tell(member, lines);
@@ -104,14 +100,14 @@ export class Room {
     for (const member of others) {
       while (member.behind) await member.progress();
     }
-    if (from) await this.relay?.caughtUp();
+    if (from) await this.relay.caughtUp();
     this.#tellNews();
     for (const member of others) member.send(lines);
   }
 
   /** Tells of a member, soon: many that come at once are told in one piece. */
   #announce(about: Member, text: string): void {
-    this.relay?.say(roomEncoder.encode(text));
+    this.relay.say(roomEncoder.encode(text));
     if (this.#news.length === 0) after(NEWS_DELAY, () => this.#tellNews());
     this.#news = concatenate([this.#news, this.#encoded(text)]);
     about.heard = this.#news.length;

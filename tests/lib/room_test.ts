@@ -129,7 +129,6 @@ Deno.test("Room.join() gives its relay each line with its name", async () => {
     members: 0,
     say: (line) => void said.push(line.slice()),
     caughtUp: () => Promise.resolve(),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
   const ann = await gathering.join();
   const bob = await gathering.join();
