@@ -12,9 +12,9 @@ import { hint, log, runCommand, stopSignal } from "../lib/command/command.ts";
 import { FRAMING_OPTIONS, framingFrom, list } from "../lib/command/options.ts";
 import { duration, integer, PIPE_OPTIONS } from "../lib/command/options.ts";
 import { option, refuse, toggle, usage } from "../lib/command/options.ts";
-import { OutputError } from "../lib/command/output.ts";
+import { OutputError, typedLine } from "../lib/command/output.ts";
 import { certificateName, connect, readPem } from "../lib/tcp/connect.ts";
-import { messagesOf, pipe } from "../lib/modes/pipe.ts";
+import { pipe } from "../lib/modes/pipe.ts";
 import { describeError } from "../lib/tcp/errors.ts";
 
 const OPTIONS = {
@@ -61,8 +61,9 @@ Examples:
   async run({ options, positionals: [place = "127.0.0.1:1234"] }) {
     const { ca, serverName, check, replies } = options;
     const framing = framingFrom(options);
-    const lines = () => messagesOf(options.send, framing, options.crlf);
-    const send = usage(lines, "", "--send: ");
+    const message = (text: string) =>
+      typedLine(new TextEncoder().encode(text), framing, options.crlf);
+    const send = usage(() => options.send.map(message), "", "--send: ");
     const address = usage(() => parseAddress(place));
     refuse({
       "datagrams are for udp_sender.ts": address.transport === "udp",

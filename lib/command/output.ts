@@ -1,6 +1,7 @@
 // The payload, on standard output: untouched where a program reads it, made
 // safe where a terminal would obey it.
-import type { Framing } from "../framing.ts";
+import { DEFAULT_MAX_FRAME_LENGTH, type Framing } from "../framing.ts";
+import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED, withReturns } from "../framing/line_feeds.ts";
 import { reasonFor } from "../tcp/errors.ts";
 import { concatenate, patiently } from "../tcp/stream.ts";
@@ -138,12 +139,25 @@ export function printable(
   return [message.subarray(0, last + 1), LINE_END];
 }
 
+/** The lines of our own input, which may be as long as they like. */
+export function linesFrom(input: AsyncIterable<Uint8Array>) {
+  const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });
+  return decodeFrames(input, framing);
+}
+
 /** A line as it is sent. In `raw` it needs an end; `crlf`: its ends are CRLF. */
 export function typedLine(
   line: Uint8Array,
   framing: Framing,
   crlf = false,
 ): Uint8Array {
+  const { maxFrameLength: most } = framing;
+  if (line.length > most) {
+    const remedy = most === DEFAULT_MAX_FRAME_LENGTH ? " (--max-frame)" : "";
+    throw new RangeError(
+      `the input has a message of more than ${most} bytes, the most that one may have${remedy}`,
+    );
+  }
   const bytes = framing.encode(line);
   const isEnded = framing.name !== "raw" || bytes.at(-1) === FEED;
   const whole = isEnded ? bytes : concatenate([bytes, LINE_END]);

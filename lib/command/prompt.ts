@@ -1,10 +1,9 @@
 // The keyboard of a chat, and where it shows what the peer says.
-import { decodeFrames, parseFraming } from "../framing.ts";
 import { FEED } from "../framing/line_feeds.ts";
 import { chunks, pause, standardInput } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import { log } from "./log.ts";
-import { LINE_END, print } from "./output.ts";
+import { LINE_END, linesFrom, print } from "./output.ts";
 
 /** Gives typed lines to one chat after the other; shows what peers write. */
 export interface Prompt extends AsyncDisposable {
@@ -24,8 +23,7 @@ export function openPrompt(): Prompt | Promise<Prompt> {
     return import("./terminal.ts").then(({ openTerminal }) => openTerminal());
   }
 
-  const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });
-  const input = decodeFrames(keyboard(), framing);
+  const input = linesFrom(keyboard());
 
   // On request: the page of --explain types, too.
   dispatchEvent(new CustomEvent("keyboard", { detail: input }));

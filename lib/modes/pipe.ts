@@ -1,9 +1,8 @@
 // A program talks to a peer: standard input, or given messages, go to the
 // connection, and what comes goes to standard output, message by message.
-import { Output, printable, typedLine } from "../command/output.ts";
-import { decodeFrames, type Framing, parseFraming } from "../framing.ts";
+import { linesFrom, Output, printable, typedLine } from "../command/output.ts";
+import type { Framing } from "../framing.ts";
 import { FEED, withReturns } from "../framing/line_feeds.ts";
-import { DEFAULT_MAX_FRAME_LENGTH, FrameTooLongError } from "../framing.ts";
 import { chunks, concatenate, pause, SILENCE } from "../tcp/stream.ts";
 import { openInput, type Reader, unlessGone } from "../tcp/stream.ts";
 import { writeAll } from "../tcp/stream.ts";
@@ -11,7 +10,7 @@ import { hexDump } from "../text.ts";
 
 /** What is sent, how much is to come, and what ends it. */
 export interface PipeOptions {
-  /** Sent in place of standard input; `messagesOf` makes it. */
+  /** Sent in place of standard input. */
   send?: readonly Uint8Array[];
   noStdin: boolean;
   crlf: boolean;
@@ -98,7 +97,7 @@ export async function pipe(
     } catch (error) {
       // A peer that has stopped reading may still have something to say.
       if (isWriting) await Promise.allSettled([conn.closeWrite(), received]);
-      throw inputError(error);
+      throw error;
     }
     await endInput();
   }
@@ -133,7 +132,6 @@ export async function pipe(
   const received = receive();
   received.then(untilSilent).then(over.resolve, over.reject);
   stop.addEventListener("abort", stopInput);
-  if (stop.aborted) stopInput();
   for (const end of [output.failed, signal]) {
     end?.addEventListener("abort", () => {
       // What is still being sent after a stop was cut off, which is said below.
@@ -174,37 +172,12 @@ function* linesIn(chunk: Uint8Array): Generator<Uint8Array, void> {
   }
 }
 
-/** Turns lines of text into what is sent, or throws what is wrong. */
-export function messagesOf(
-  texts: readonly string[],
-  framing: Framing,
-  crlf: boolean,
-): Uint8Array[] {
-  try {
-    return texts.map((text) =>
-      typedLine(new TextEncoder().encode(text), framing, crlf)
-    );
-  } catch (error) {
-    throw inputError(error);
-  }
-}
-
-/** An over-long message in our input is our error, not the peer's. */
-function inputError(error: unknown): unknown {
-  if (!(error instanceof FrameTooLongError)) return error;
-  const { limit } = error;
-  const remedy = limit === DEFAULT_MAX_FRAME_LENGTH ? " (--max-frame)" : "";
-  return new RangeError(
-    `the input has a message of more than ${limit} bytes, the most that one may have${remedy}`,
-  );
-}
-
 /** What is sent: messages, or standard input, framed or as it is. */
 async function* inputOf(
   { send = [], crlf }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
-  const { name, maxFrameLength } = framing;
+  const { name } = framing;
   if (send.length > 0) return yield* send;
   const input = await openInput();
   if (name === "raw" || name.startsWith("fixed:")) {
@@ -219,9 +192,9 @@ async function* inputOf(
     }
     if (rest.length > 0) yield framing.encode(rest);
   } else {
-    const typed = parseFraming("lines", { maxFrameLength });
-    const lines = decodeFrames(chunks(input), typed);
-    for await (const line of lines) yield typedLine(line, framing, crlf);
+    for await (const line of linesFrom(chunks(input))) {
+      yield typedLine(line, framing, crlf);
+    }
   }
 }
 
