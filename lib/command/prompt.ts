@@ -1,6 +1,6 @@
 // The keyboard of a chat, and where it shows what the peer says.
 import { FEED } from "../framing/line_feeds.ts";
-import { chunks, pause, standardInput } from "../tcp/stream.ts";
+import { chunks, openInput, pause } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import { log } from "./log.ts";
 import { LINE_END, linesFrom, print } from "./output.ts";
@@ -19,7 +19,7 @@ export function openPrompt(): Prompt | Promise<Prompt> {
   const isSeen = Deno.stdout.isTerminal();
 
   // On request: lines are edited, and no message disturbs them.
-  if (isTyped && (isSeen || Deno.stderr.isTerminal())) {
+  if (isTyped && isSeen) {
     return import("./terminal.ts").then(({ openTerminal }) => openTerminal());
   }
 
@@ -36,7 +36,7 @@ export function openPrompt(): Prompt | Promise<Prompt> {
   if (isTyped) refuse().catch(() => {});
 
   async function* keyboard(): AsyncGenerator<Uint8Array, void> {
-    for await (const chunk of chunks(standardInput)) {
+    for await (const chunk of chunks(await openInput())) {
       yield chunk;
       // Half a line, of which a terminal was emptied.
       if (isTyped && !alone.signal.aborted) yield LINE_END;

@@ -7,7 +7,6 @@ import { Writable } from "node:stream";
 import { pause, writeAll } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import { log, logWritten } from "./log.ts";
-import { print } from "./output.ts";
 
 /** Why a line that is typed between two chats is not sent. */
 const NOBODY = "nobody is connected";
@@ -23,11 +22,10 @@ export async function openTerminal() {
   await logWritten();
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
-  const isSeen = Deno.stdout.isTerminal();
-  const to = isSeen ? Deno.stdout : Deno.stderr;
   // With `node:process` a stopped terminal (Ctrl-S) stops the process.
   const screen = new Writable({
-    write: (text, _, done) => void writeAll(to, text).then(() => done(), done),
+    write: (text, _, done) =>
+      void writeAll(Deno.stdout, text).then(() => done(), done),
   });
   Object.defineProperty(screen, "columns", {
     get: () => Deno.consoleSize().columns,
@@ -132,7 +130,6 @@ export async function openTerminal() {
       }
     },
     async write(bytes: Uint8Array) {
-      if (!isSeen) return await print(bytes);
       const now = performance.now();
       if (now - arrival > REST_OF_LINE) show();
       arrival = now;
