@@ -1,8 +1,8 @@
 // The keyboard of a chat, and where it shows what the peer says.
 import { FEED } from "../framing/line_feeds.ts";
-import { chunks, openInput, pause } from "../tcp/stream.ts";
+import { chunks, pause, standardInput } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
-import { log } from "./log.ts";
+import { log, logWritten } from "./log.ts";
 import { LINE_END, linesFrom, print } from "./output.ts";
 
 /** Gives typed lines to one chat after the other; shows what peers write. */
@@ -14,13 +14,16 @@ export interface Prompt extends AsyncDisposable {
 }
 
 /** Takes the keyboard, or the input in its place, until it is disposed of. */
-export function openPrompt(): Prompt | Promise<Prompt> {
+export async function openPrompt(): Promise<Prompt> {
+  await logWritten();
   const isTyped = Deno.stdin.isTerminal();
   const isSeen = Deno.stdout.isTerminal();
 
   // On request: lines are edited, and no message disturbs them.
   if (isTyped && isSeen) {
-    return import("./terminal.ts").then(({ openTerminal }) => openTerminal());
+    const { openTerminal } = await import("./terminal.ts");
+    const terminal = openTerminal();
+    if (terminal) return terminal;
   }
 
   const input = linesFrom(keyboard());
@@ -36,7 +39,7 @@ export function openPrompt(): Prompt | Promise<Prompt> {
   if (isTyped) refuse().catch(() => {});
 
   async function* keyboard(): AsyncGenerator<Uint8Array, void> {
-    for await (const chunk of chunks(await openInput())) {
+    for await (const chunk of chunks(standardInput)) {
       yield chunk;
       // Half a line, of which a terminal was emptied.
       if (isTyped && !alone.signal.aborted) yield LINE_END;

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { pause, writeAll } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
-import { log, logWritten } from "./log.ts";
+import { log } from "./log.ts";
 
 /** Why a line that is typed between two chats is not sent. */
 const NOBODY = "nobody is connected";
@@ -17,9 +17,8 @@ const REST_OF_LINE = 2000;
 /** The most characters of a line that are kept until its end comes. */
 const LONGEST_LINE_KEPT = 1_048_576;
 
-/** Takes the keyboard and the screen, until the prompt is disposed of. */
-export async function openTerminal() {
-  await logWritten();
+/** Takes the keyboard and the screen; not where no cursor can be moved. */
+export function openTerminal() {
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
   // With `node:process` a stopped terminal (Ctrl-S) stops the process.
@@ -34,7 +33,7 @@ export async function openTerminal() {
   const settings = { output: screen, terminal: true, prompt: "" };
   const editor = createInterface({ input, ...settings });
   editor.prompt();
-  const isDumb = !("prevRows" in editor); // TERM=dumb: no cursor is moved
+  if (!("prevRows" in editor)) return; // TERM=dumb: no cursor can be moved
   const safe = new SafeTextDecoder();
   // While a line of the peer is unfinished, and another one is being typed:
   //     What has come so f   `shown`: the part of `unfinished` on the screen
@@ -78,7 +77,7 @@ export async function openTerminal() {
       const text = decoder.decode(chunk, { stream: true });
       // Key by key, a pasted line of 6,000 takes readline nine seconds.
       const isText = /^[\t\n\r\P{Cc}]{2,}$/u.test(text);
-      if (isText && !isDumb) editor.write(text);
+      if (isText) editor.write(text);
       else keys.emit("data", text);
     }
   }
@@ -93,13 +92,11 @@ export async function openTerminal() {
   /** Draws something above the line that is being typed. */
   function draw(print: () => unknown): void {
     const up = "\x1b[A".repeat(editor.getCursorPos().rows);
-    if (!isDumb) screen.write(`${up}\x1b[1G\x1b[0J`);
-    else if (editor.getPrompt()) screen.write("\n");
+    screen.write(`${up}\x1b[1G\x1b[0J`);
     print();
     editor.setPrompt((shown && `${shown}\n`) + arrow());
     Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
     if (editor.getPrompt() + editor.line) editor.prompt(true);
-    if (isDumb) screen.write(editor.line);
   }
 
   /** Shows so much of `unfinished` for good; the rest may be drawn again. */
@@ -136,8 +133,7 @@ export async function openTerminal() {
       unfinished += safe.push(bytes);
       timer ??= setTimeout(() => {
         timer = undefined;
-        const isKept = !isDumb && unfinished.length <= LONGEST_LINE_KEPT;
-        show(isKept ? 0 : unfinished.length);
+        show(unfinished.length > LONGEST_LINE_KEPT ? undefined : 0);
       }, REST);
       show(unfinished.lastIndexOf("\n") + 1);
       if (screen.writableNeedDrain) await EventEmitter.once(screen, "drain");
