@@ -33,7 +33,7 @@ export async function openPrompt(): Promise<Prompt> {
 
   let next: ReturnType<typeof input.next> | undefined;
   let alone = new AbortController(); // aborted while there is a peer
-  let emptied: Promise<void> | undefined;
+  let [emptied, printed]: Promise<void>[] = [];
   const safe = new SafeTextDecoder();
   let isEnded = true; // whether the last line shown is complete
   if (isTyped) refuse().catch(() => {});
@@ -69,6 +69,7 @@ export async function openPrompt(): Promise<Prompt> {
   /** Has a terminal give what is half typed, too: it was for one peer. */
   async function empty(): Promise<void> {
     refuse().catch(() => {});
+    await printed; // or this would wait for it, and hear no signal
     Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
     await pause(30);
     Deno.stdin.setRaw(false);
@@ -89,9 +90,10 @@ export async function openPrompt(): Promise<Prompt> {
     tell: log.error,
     async write(bytes) {
       await emptied; // so that an answer to it is not for nobody
-      isEnded = bytes.at(-1) === FEED;
       const text = () => new TextEncoder().encode(safe.push(bytes));
-      await print(isSeen ? text() : bytes);
+      isEnded = true; // a stopped terminal (Ctrl-S) may never take it
+      await (printed = print(isSeen ? text() : bytes));
+      isEnded = bytes.at(-1) === FEED;
     },
     [Symbol.asyncDispose]: async () => await emptied,
   };
