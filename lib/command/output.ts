@@ -56,8 +56,7 @@ export async function print(bytes: Uint8Array): Promise<void> {
 export function shownDatagram(payload: Uint8Array): Uint8Array {
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload);
   const lines = text.replaceAll("\r\n", "\n").replace(/\n?$/, "\n");
-  const safe = lines.replace(/[^\n\t]+/g, (run) => safeLine(run));
-  return new TextEncoder().encode(safe);
+  return new TextEncoder().encode(lines.replace(/[^\n\t]+/g, safeLine));
 }
 
 /** The most bytes that wait to be written; then `write` waits, too. */
