@@ -72,7 +72,6 @@ export class Room {
     } finally {
       this.#members.delete(member);
       member.send(this.#news.subarray(member.heard));
-      member.stop();
       const event = member.failure === STALLED ? "dropped" : "left";
       this.onEvent(event, name, conn);
       this.#announce(member, `* ${name} left`);
@@ -195,12 +194,6 @@ class Member {
     while (this.behind && this.#queued === before) await pause(5);
   }
 
-  /** Drops what waits. */
-  stop(): void {
-    this.#queue = [];
-    this.#queued = 0;
-  }
-
   async #write(): Promise<void> {
     try {
       while (this.#queue.length > 0) {
@@ -223,7 +216,8 @@ class Member {
   /** Closes the connection, which ends its reads and so `join`. */
   #drop(reason: unknown): void {
     this.failure ??= reason;
-    this.stop();
+    this.#queue = [];
+    this.#queued = 0;
     this.conn[Symbol.dispose]();
   }
 }
