@@ -249,8 +249,7 @@ export async function openRelay(
     },
     async [Symbol.asyncDispose]() {
       clearInterval(beats);
-      const late = pause(NATS_TIMEOUT, signal);
-      if (reachable) await Promise.race([speaking, late]);
+      if (reachable) await Promise.race([speaking, pause(NATS_TIMEOUT)]);
       over.abort();
       await link.nats.close();
     },
