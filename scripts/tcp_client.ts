@@ -47,7 +47,7 @@ await runCommand({
   epilogue: `
 Input:      a pipe is sent as it is, and its end half-closes the connection;
             with a framing each line is a message, with fixed:N each block
-            at a terminal each line is sent when it is entered; bye leaves
+            at a terminal each line is sent when it is entered
 Framings:   raw lines fixed:N u8 u16 u32 u16le u32le varint netstring
 Addresses:  127.0.0.1:1234 :1234 [::1]:1234 tls://localhost:1234 unix:/tmp/s
 
@@ -115,10 +115,6 @@ Examples:
 
     const isTyped = !options.noStdin && send.length === 0 &&
       Deno.stdin.isTerminal();
-    const how = { isChat: isTyped && replies === undefined };
-
-    // On request: nobody chats in hexadecimal.
-    how.isChat &&= !options.hex;
 
     // On request: it counts what the connection reads and writes.
     using _progress = options.progress
@@ -131,19 +127,20 @@ Examples:
       setTimeout(() => end.abort(stop.reason), 5000);
     });
     try {
-      if (how.isChat) {
+      // On request: a person chats, but not in hexadecimal.
+      if (isTyped && !options.hex && replies === undefined) {
         log.info("connected", `Connected to ${where}; bye leaves`);
         const { openPrompt } = await import("../lib/command/prompt.ts");
         const { chat } = await import("../lib/modes/chat.ts");
         await using prompt = await openPrompt();
         await chat(conn, framing, prompt, { ...options, signal: end.signal });
         if (!stop.aborted) end.signal.throwIfAborted();
-        log.info("closed", `The conversation with ${where} is over`);
-      } else {
-        log.debug("connected", connected, { address: where });
-        const input = { ...options, send, stop, signal: end.signal };
-        await pipe(conn, framing, input);
+        return log.info("closed", `The conversation with ${where} is over`);
       }
+
+      log.debug("connected", connected, { address: where });
+      const input = { ...options, send, stop, signal: end.signal };
+      await pipe(conn, framing, input);
     } catch (error) {
       if (error instanceof OutputError) throw error;
       throw describeError(error, `finish the conversation with ${where}`, "");

@@ -1,8 +1,7 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net
 /**
- * Serves TCP clients: echo, a greeting, a chat with whoever is at the
- * keyboard, a room in which all hear each other. Listens on loopback unless
- * told otherwise; `0.0.0.0:1234` lets the network in.
+ * Serves TCP clients: echo, a greeting, a room in which all hear each other.
+ * Listens on loopback only; `0.0.0.0:1234` lets the network in.
  *
  *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts
  *     deno run --allow-net=127.0.0.1:1234 scripts/tcp_client.ts
@@ -16,8 +15,6 @@ import { duration, framingFrom, integer } from "../lib/command/options.ts";
 import { FRAMING_OPTIONS, natsAddress, oneOf } from "../lib/command/options.ts";
 import { list, option, PIPE_OPTIONS, refuse } from "../lib/command/options.ts";
 import { toggle, usage } from "../lib/command/options.ts";
-import { openPrompt } from "../lib/command/prompt.ts";
-import { chat } from "../lib/modes/chat.ts";
 import { Room } from "../lib/modes/room.ts";
 import { answer, encodeGreeting, unchanged } from "../lib/modes/services.ts";
 import { generateCharacters, greet } from "../lib/modes/services.ts";
@@ -25,15 +22,17 @@ import { type Handler, listen, serve, type ServeOptions } from "../lib/tcp.ts";
 import { readPem, resolveName } from "../lib/tcp/connect.ts";
 import { discard } from "../lib/tcp/stream.ts";
 
-const MODES = ["echo", "greet", "chat", "room", "discard", "chargen"];
+const MODES = ["echo", "greet", "room", "discard", "chargen"];
 const MODES_HELP = [`
-Modes:      echo  sends all back     greet    a greeting   chat     by keyboard
-            room  a group chat       discard  reads only   chargen  sends only
+Modes:      echo     sends all back     greet    a greeting   room  a group chat
+            discard  reads only         chargen  sends only
 `];
 
 // On request: what few need is loaded when it is asked for.
-MODES.push("pipe", "forward");
-MODES_HELP.push("            pipe  stdin and stdout   forward  to --to\n");
+MODES.splice(2, 0, "chat", "pipe", "forward");
+MODES_HELP.push(`\
+            chat     by keyboard        forward  to --to      pipe  stdin, stdout
+`);
 
 const GREETING = "Thank you for connecting";
 
@@ -96,6 +95,8 @@ Examples:
       "--to needs --mode forward": options.to && mode !== "forward",
       "--relay is for --mode room": options.relay && mode !== "room",
       "--relay-creds goes with --relay": options.relayCreds && !options.relay,
+      "--mode chat takes no --max-connections, it is with one client at a time":
+        mode === "chat" && options.maxConnections !== 1000,
       "--no-stdin, --crlf and --hex need --mode pipe": mode !== "pipe" &&
         (options.noStdin || options.crlf || options.hex),
 
@@ -105,8 +106,6 @@ Examples:
         mode === "room" && /^(raw|fixed:\d+)$/.test(framing.name),
       "--mode room needs messages of 64 bytes or more": mode === "room" &&
         framing.maxFrameLength < 64,
-      "--mode chat takes no --max-connections, it is with one client at a time":
-        mode === "chat" && options.maxConnections !== 1000,
     });
     if (options.cert && transport === "tcp") address.transport = "tls";
     const words = mode === "greet" ? text : "";
@@ -129,7 +128,6 @@ Examples:
     const modes: Record<string, Handler> = {
       echo: (conn) => answer(conn, framing, unchanged),
       greet: (conn) => greet(conn, greeting),
-      chat: (conn) => chat(conn, framing, prompt!, { signal: stop }),
       room: (conn) => room.join(conn),
       discard,
       chargen: generateCharacters,
@@ -158,22 +156,24 @@ Examples:
     const stop = stopSignal(grace + 1000, transport === "unix");
     // The system has chosen a port for 0, or one of a name's addresses.
     Object.assign(address, listener.addr, { transport: address.transport });
-    const where = formatAddress(address);
-    const about = { address: where, mode, framing: framing.name };
-    const what = framing.name === "raw" ? mode : `${mode}, ${framing.name}`;
-    log.info("listening", `Listening on ${where} (${what})`, about);
-
-    // On request: what to type in another terminal.
-    hint("tcp_client", "nc 127.0.0.1 1234");
-
+    clients.listening(formatAddress(address), mode, framing.name);
     stop.addEventListener("abort", () => clients.stopping(grace));
 
-    await using prompt = mode === "chat" ? await openPrompt() : undefined;
+    // On request: what to type elsewhere, and a chat with one at a time.
+    hint("tcp_client", "nc 127.0.0.1 1234");
+    await using prompt = mode === "chat"
+      ? await (await import("../lib/command/prompt.ts")).openPrompt()
+      : undefined;
+    if (prompt) {
+      const { chat } = await import("../lib/modes/chat.ts");
+      modes.chat = (conn) => chat(conn, framing, prompt, { signal: stop });
+      serving.maxConnections = 1;
+    }
+
     // Each connection is closed when its function has ended.
     await serve(listener, (conn) => clients.serve(conn, modes[mode]), {
       ...serving,
       signal: stop,
-      maxConnections: mode === "chat" ? 1 : options.maxConnections,
       onError: (error, conn) => clients.fail(error, conn, serving.once),
     });
   },

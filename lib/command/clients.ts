@@ -10,6 +10,13 @@ export class ClientLog {
   #counted = new WeakSet<Deno.Conn>();
   #counts = new Map<string, number>();
 
+  /** Tells where clients can come to. */
+  listening(address: string, mode: string, framing: string): void {
+    const what = framing === "raw" ? mode : `${mode}, ${framing}`;
+    const about = { address, mode, framing };
+    log.info("listening", `Listening on ${address} (${what})`, about);
+  }
+
   tell(event: string, conn: Deno.Conn, more = "", details = {}): void {
     if (log.quiet || this.#counted.has(conn)) return;
     const peer = clientName(conn);

@@ -123,7 +123,7 @@ export class Output {
   }
 }
 
-export const LINE_END = new Uint8Array([FEED]);
+const LINE_END = new Uint8Array([FEED]);
 
 /** A message as it is printed: on a line of its own, unless it is only bytes. */
 export function printable(
@@ -138,10 +138,18 @@ export function printable(
   return [message.subarray(0, last + 1), LINE_END];
 }
 
-/** The lines of our own input, which may be as long as they like. */
-export function linesFrom(input: AsyncIterable<Uint8Array>) {
-  const framing = parseFraming("lines", { maxFrameLength: 2 ** 32 });
+/** The lines of our own input, up to one of more than `most` bytes. */
+export function linesFrom(input: AsyncIterable<Uint8Array>, most = 2 ** 32) {
+  const framing = parseFraming("lines", { maxFrameLength: most });
   return decodeFrames(input, framing);
+}
+
+/** An over-long message in our input is our error, not the peer's. */
+export function tooLong({ maxFrameLength: most }: Framing): RangeError {
+  const remedy = most === DEFAULT_MAX_FRAME_LENGTH ? " (--max-frame)" : "";
+  return new RangeError(
+    `the input has a message of more than ${most} bytes, the most that one may have${remedy}`,
+  );
 }
 
 /** A line as it is sent. In `raw` it needs an end; `crlf`: its ends are CRLF. */
@@ -150,13 +158,7 @@ export function typedLine(
   framing: Framing,
   crlf = false,
 ): Uint8Array {
-  const { maxFrameLength: most } = framing;
-  if (line.length > most) {
-    const remedy = most === DEFAULT_MAX_FRAME_LENGTH ? " (--max-frame)" : "";
-    throw new RangeError(
-      `the input has a message of more than ${most} bytes, the most that one may have${remedy}`,
-    );
-  }
+  if (line.length > framing.maxFrameLength) throw tooLong(framing);
   const bytes = framing.encode(line);
   const isEnded = framing.name !== "raw" || bytes.at(-1) === FEED;
   const whole = isEnded ? bytes : concatenate([bytes, LINE_END]);

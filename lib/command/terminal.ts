@@ -7,6 +7,7 @@ import { Writable } from "node:stream";
 import { pause, writeAll } from "../tcp/stream.ts";
 import { SafeTextDecoder } from "../text.ts";
 import { log } from "./log.ts";
+import { print } from "./output.ts";
 
 /** Why a line that is typed between two chats is not sent. */
 const NOBODY = "nobody is connected";
@@ -17,14 +18,15 @@ const REST_OF_LINE = 2000;
 /** The most characters of a line that are kept until its end comes. */
 const LONGEST_LINE_KEPT = 1_048_576;
 
-/** Takes the keyboard and the screen; not where no cursor can be moved. */
+/** Takes the keyboard and the screen, until the prompt is disposed of. */
 export function openTerminal() {
   const keys = Object.assign(new EventEmitter(), { resume() {}, pause() {} });
   const input = keys as unknown as NodeJS.ReadableStream;
+  const isSeen = Deno.stdout.isTerminal();
+  const to = isSeen ? Deno.stdout : Deno.stderr;
   // With `node:process` a stopped terminal (Ctrl-S) stops the process.
   const screen = new Writable({
-    write: (text, _, done) =>
-      void writeAll(Deno.stdout, text).then(() => done(), done),
+    write: (text, _, done) => void writeAll(to, text).then(() => done(), done),
   });
   Object.defineProperty(screen, "columns", {
     get: () => Deno.consoleSize().columns,
@@ -33,7 +35,7 @@ export function openTerminal() {
   const settings = { output: screen, terminal: true, prompt: "" };
   const editor = createInterface({ input, ...settings });
   editor.prompt();
-  if (!("prevRows" in editor)) return; // TERM=dumb: no cursor can be moved
+  const isDumb = !("prevRows" in editor); // TERM=dumb: no cursor is moved
   const safe = new SafeTextDecoder();
   // While a line of the peer is unfinished, and another one is being typed:
   //     What has come so f   `shown`: the part of `unfinished` on the screen
@@ -61,7 +63,7 @@ export function openTerminal() {
   screen.on("error", () => {}); // then the keyboard is gone, too
   readKeys().catch(() => {}).finally(editor.close);
 
-  // On request: the page of --explain types, too.
+  // The page of --explain types, too.
   const type = (line: string) => {
     if (!refusal) draw(() => screen.write(` -> ${line}\n`));
     editor.emit("line", line);
@@ -77,7 +79,7 @@ export function openTerminal() {
       const text = decoder.decode(chunk, { stream: true });
       // Key by key, a pasted line of 6,000 takes readline nine seconds.
       const isText = /^[\t\n\r\P{Cc}]{2,}$/u.test(text);
-      if (isText) editor.write(text);
+      if (isText && !isDumb) editor.write(text);
       else keys.emit("data", text);
     }
   }
@@ -92,11 +94,13 @@ export function openTerminal() {
   /** Draws something above the line that is being typed. */
   function draw(print: () => unknown): void {
     const up = "\x1b[A".repeat(editor.getCursorPos().rows);
-    screen.write(`${up}\x1b[1G\x1b[0J`);
+    if (!isDumb) screen.write(`${up}\x1b[1G\x1b[0J`);
+    else if (editor.getPrompt()) screen.write("\n");
     print();
     editor.setPrompt((shown && `${shown}\n`) + arrow());
     Object.assign(editor, { prevRows: 0 }); // or readline goes up as well
     if (editor.getPrompt() + editor.line) editor.prompt(true);
+    if (isDumb) screen.write(editor.line);
   }
 
   /** Shows so much of `unfinished` for good; the rest may be drawn again. */
@@ -127,13 +131,15 @@ export function openTerminal() {
       }
     },
     async write(bytes: Uint8Array) {
+      if (!isSeen) return await print(bytes);
       const now = performance.now();
       if (now - arrival > REST_OF_LINE) show();
       arrival = now;
       unfinished += safe.push(bytes);
       timer ??= setTimeout(() => {
         timer = undefined;
-        show(unfinished.length > LONGEST_LINE_KEPT ? undefined : 0);
+        const isKept = !isDumb && unfinished.length <= LONGEST_LINE_KEPT;
+        show(isKept ? 0 : unfinished.length);
       }, REST);
       show(unfinished.lastIndexOf("\n") + 1);
       if (screen.writableNeedDrain) await EventEmitter.once(screen, "drain");

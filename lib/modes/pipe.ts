@@ -1,7 +1,8 @@
 // A program talks to a peer: standard input, or given messages, go to the
 // connection, and what comes goes to standard output, message by message.
-import { linesFrom, Output, printable, typedLine } from "../command/output.ts";
-import type { Framing } from "../framing.ts";
+import { linesFrom, Output, printable } from "../command/output.ts";
+import { tooLong, typedLine } from "../command/output.ts";
+import { FrameTooLongError, type Framing } from "../framing.ts";
 import { FEED, withReturns } from "../framing/line_feeds.ts";
 import { chunks, concatenate, pause, SILENCE } from "../tcp/stream.ts";
 import { openInput, type Reader, unlessGone } from "../tcp/stream.ts";
@@ -97,7 +98,7 @@ export async function pipe(
     } catch (error) {
       // A peer that has stopped reading may still have something to say.
       if (isWriting) await Promise.allSettled([conn.closeWrite(), received]);
-      throw error;
+      throw error instanceof FrameTooLongError ? tooLong(framing) : error;
     }
     await endInput();
   }
@@ -177,7 +178,7 @@ async function* inputOf(
   { send = [], crlf }: PipeOptions,
   framing: Framing,
 ): AsyncGenerator<Uint8Array, void> {
-  const { name } = framing;
+  const { name, maxFrameLength } = framing;
   if (send.length > 0) return yield* send;
   const input = await openInput();
   if (name === "raw" || name.startsWith("fixed:")) {
@@ -192,7 +193,7 @@ async function* inputOf(
     }
     if (rest.length > 0) yield framing.encode(rest);
   } else {
-    for await (const line of linesFrom(chunks(input))) {
+    for await (const line of linesFrom(chunks(input), maxFrameLength)) {
       yield typedLine(line, framing, crlf);
     }
   }

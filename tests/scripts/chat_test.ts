@@ -1,16 +1,14 @@
 /** A chat at a real terminal: tcp_client.ts and tcp_server.ts as whole processes. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { COPIES, Running, SCRIPTS, within } from "../support/helpers.ts";
+import { Running, within } from "../support/helpers.ts";
 import { screenOf } from "../support/screen.ts";
 import { needs } from "../support/system.ts";
 
 const PYTHON = "python3";
 const TERMINAL = "tests/support/python/terminal.py";
 const CHAT = needs("terminals");
-/** Copies edit no lines: they take them as the terminal gives them. */
-const EDITING = { ...CHAT, ignore: CHAT.ignore || COPIES };
 /** What stands before a line that is typed. */
-const ARROW = COPIES ? "" : " -> ";
+const ARROW = " -> ";
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";
 const UP = "\x1b[A";
@@ -31,7 +29,7 @@ class Chatter implements AsyncDisposable {
   constructor(script: string, args: string[], at: At = {}) {
     const { columns = 80, env, then = "exit" } = at;
     this.#columns = columns;
-    const run = `run --quiet --no-prompt --allow-net ${SCRIPTS}/${script}`;
+    const run = `run --quiet --no-prompt --allow-net scripts/${script}`;
     const line = `${Deno.execPath()} ${run} ${args.join(" ")}`;
     const shell = `stty columns ${columns}; ${line}; ${then}`;
     this.#running = new Running(PYTHON, [TERMINAL, "bash", "-c", shell], {
@@ -106,14 +104,13 @@ async function meeting(
   const place = `127.0.0.1:${listener.addr.port}`;
   await using client = new Chatter("tcp_client.ts", [place, ...args], at);
   using peer = new Peer(await within(listener.accept()));
-  const isEdited = !COPIES && at?.env?.TERM !== "dumb";
-  await client.shows(isEdited ? / -> $/ : /; bye leaves\n$/);
+  await client.shows(/ -> $/);
   await use(client, peer);
 }
 
 Deno.test(
   "tcp_client.ts keeps what is half typed when a message comes",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("half");
@@ -128,7 +125,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts --explain tells calls above the line that is being typed",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("half");
@@ -143,7 +140,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts keeps a half-typed line of several rows in a window of 20 columns",
-  EDITING,
+  CHAT,
   () =>
     meeting(
       async (client, peer) => {
@@ -172,12 +169,7 @@ Deno.test(
       assertEquals(await peer.hears(), "");
       const { code, screen } = await client.ended();
       assertEquals(code, 0);
-      // The terminal itself shows what is typed in a chat of a copy.
-      const before = COPIES ? "\\^C" : "\n";
-      assertMatch(
-        screen,
-        new RegExp(`${before}The conversation with \\S+ is over\n$`),
-      );
+      assertMatch(screen, /\nThe conversation with \S+ is over\n$/);
     }),
 );
 
@@ -190,10 +182,8 @@ Deno.test(
       assertEquals(await peer.hears(), "hello\n");
       await peer.say("an answer\n");
       await client.shows(/an answer\n/);
-      if (!COPIES) {
-        await client.type("too late\n");
-        await client.shows(/Not sent, Ctrl-D has ended the input: too late\n/);
-      }
+      await client.type("too late\n");
+      await client.shows(/Not sent, Ctrl-D has ended the input: too late\n/);
       peer[Symbol.dispose]();
       const { code } = await client.ended();
       assertEquals(code, 0);
@@ -217,7 +207,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts sends each line when several are pasted",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("one\rtwo 👋\rthr");
@@ -230,7 +220,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts sends a typed line of 6,000 characters",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       const line = "0123456789".repeat(600);
@@ -241,7 +231,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts sends a line again when it is called back",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("once\n");
@@ -275,10 +265,10 @@ Deno.test(
   () =>
     meeting(
       async (client, peer) => {
-        await peer.say("hello\n");
-        await client.shows(/\nhello\n$/);
         await client.type("half");
-        const output = await client.shows(/\nhello\nhalf$/);
+        await client.shows(/ -> half$/);
+        await peer.say("hello\n");
+        const output = await client.shows(/ -> half\nhello\n -> half$/);
         assertEquals(output.includes("\x1b"), false);
         await client.type("\n");
         assertEquals(await peer.hears(5), "half\n");
@@ -290,7 +280,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts shows a line that comes in parts as one line",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await client.type("half");
@@ -307,7 +297,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts shows a message without an end on a line of its own",
-  EDITING,
+  CHAT,
   () =>
     meeting(async (client, peer) => {
       await peer.say("Password: ");
@@ -329,7 +319,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts shows whole lines at once and no end where a read was full",
-  EDITING,
+  CHAT,
   () =>
     meeting(
       async (client, peer) => {
@@ -348,7 +338,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts shows the end of a line that is too long for a window of 20 columns",
-  EDITING,
+  CHAT,
   () =>
     meeting(
       async (client, peer) => {
@@ -415,11 +405,7 @@ Deno.test(
       await server.type("half to the first");
       await server.shows(new RegExp(`${ARROW}half to the first$`));
     }
-    await server.shows(
-      COPIES
-        ? /closed\nNot sent, nobody is connected: half to the first\n$/
-        : /closed\n *$/,
-    );
+    await server.shows(/closed\n *$/);
     using second = new Peer(await Deno.connect({ port }));
     await second.say("I am the second\n");
     await server.shows(new RegExp(`I am the second\n${ARROW}$`));
@@ -458,11 +444,9 @@ for (
   const args of [
     ["-m", "chat", "--once"],
     ["-m", "chat", "--once", "< /dev/null"],
-    ...COPIES ? [] : [
-      ["-m", "pipe"],
-      ["-m", "pipe", "--no-stdin", "--once"],
-      ["-m", "pipe", "-f", "fixed:9", "< /dev/null"],
-    ],
+    ["-m", "pipe"],
+    ["-m", "pipe", "--no-stdin", "--once"],
+    ["-m", "pipe", "-f", "fixed:9", "< /dev/null"],
   ]
 ) {
   Deno.test(
@@ -509,7 +493,7 @@ for (const args of [["--no-stdin"], ["< /dev/null"], ["--send", "hi"], []]) {
 
 Deno.test(
   "tcp_client.ts --hex shows what is typed and what comes, and leaves when Ctrl-C is typed",
-  { ...CHAT, ignore: CHAT.ignore || COPIES },
+  CHAT,
   async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const args = [`127.0.0.1:${listener.addr.port}`, "--hex"];
@@ -544,7 +528,7 @@ Deno.test(
 
 Deno.test(
   "tcp_client.ts --progress keeps to one row of a window of 40 columns",
-  EDITING,
+  CHAT,
   async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const args = [`127.0.0.1:${listener.addr.port}`, "--no-stdin"];

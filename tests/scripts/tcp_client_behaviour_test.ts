@@ -27,6 +27,8 @@ import { has, needs } from "../support/system.ts";
 
 const notWindows = needs("signals");
 const atTerminals = needs("terminals");
+/** Copies have no chat. */
+const chatting = { ...atTerminals, ignore: COPIES || atTerminals.ignore };
 
 /** A server that is played by the test itself. */
 class Server implements Disposable {
@@ -269,7 +271,7 @@ for (const args of [["--crlf"], ["--crlf", "-f", "lines"]]) {
     `tcp_client.ts ${
       args.join(" ")
     } ends what is typed at a terminal with CRLF`,
-    atTerminals,
+    chatting,
     async () => {
       using server = new Server();
       const running = atTerminal("tcp_client.ts", server.address, ...args);
@@ -309,7 +311,7 @@ Deno.test(
 for (const word of ["BYE", "Bye", " bye "]) {
   Deno.test(
     `tcp_client.ts leaves a chat when "${word}" is typed at a terminal`,
-    atTerminals,
+    chatting,
     async () => {
       using server = new Server();
       await using running = atTerminal("tcp_client.ts", server.address);
@@ -325,8 +327,30 @@ for (const word of ["BYE", "Bye", " bye "]) {
 }
 
 Deno.test(
+  "a copy of tcp_client.ts sends each line that is typed, and shows answers made safe",
+  { ...atTerminals, ignore: !COPIES || atTerminals.ignore },
+  async () => {
+    using server = new Server();
+    await using running = atTerminal("tcp_client.ts", server.address);
+    const conn = await server.accept();
+    await running.type("hello\n");
+    assertEquals(await readUntil(conn, "\n"), "hello\n");
+    await writeAll(conn, "an \x1b[31manswer\n");
+    await running.stdout("an \\x1b[31manswer");
+    await running.type("\x04"); // Ctrl-D
+    assertEquals((await within(readToEnd(conn))).length, 0);
+    await writeAll(conn, "the last");
+    await running.stdout("the last");
+    await running.type("\x03"); // Ctrl-C
+    const { code, stdout } = await running.ended();
+    assertEquals(code, 0);
+    assertMatch(stdout, /the last(\^C)?\r?\n$/);
+  },
+);
+
+Deno.test(
   "tcp_client.ts exits with 0 when a chat is stopped",
-  atTerminals,
+  chatting,
   async () => {
     using server = new Server();
     await using running = atTerminal("tcp_client.ts", server.address);

@@ -5,6 +5,7 @@ import { FORGED } from "../support/forged.ts";
 import {
   assertSameBytes,
   bytes,
+  COPIES,
   type Running,
   serverWith,
   start,
@@ -226,109 +227,135 @@ Deno.test("tcp_server.ts sends the lines of RFC 864 when its client has half-clo
   await server.stderr(/:\d+ closed\n/);
 });
 
-// A chat with whoever is at the keyboard.
+// A chat with whoever is at the keyboard; copies have none.
+
+const onRequest = COPIES ? Deno.test.ignore : Deno.test;
 
 function chatWith(...args: string[]): Promise<[Running, number]> {
   return serverWith(["-m", "chat", ...args], { input: "open" });
 }
 
-Deno.test("tcp_server.ts carries lines both ways at any moment when it chats", async () => {
-  const [server, port] = await chatWith("-f", "lines");
-  await using _ = server;
-  using peer = await Peer.connect(port);
-  await peer.say("first\nsecond\n");
-  await server.stdout("second\n");
-  await server.type("one\ntwo\n");
-  assertEquals([await peer.line(), await peer.line()], ["one", "two"]);
-  await peer.say("third\r\n");
-  await server.stdout("third\n");
-  await server.type("thr");
-  await peer.say("fourth\n");
-  await server.stdout("fourth\n");
-  await server.type("ee\n");
-  assertEquals(await peer.line(), "three");
-  assertEquals(await server.stdout(""), "first\nsecond\nthird\nfourth\n");
-});
-
-for (const farewell of ["bye", "BYE", "  Bye "]) {
-  Deno.test(`tcp_server.ts ends a chat when "${farewell}" is typed`, async () => {
+onRequest(
+  "tcp_server.ts carries lines both ways at any moment when it chats",
+  async () => {
     const [server, port] = await chatWith("-f", "lines");
     await using _ = server;
     using peer = await Peer.connect(port);
-    await server.type(`hello\n${farewell}\nlater\n`);
-    assertEquals(await peer.line(), "hello");
-    assertEquals(await peer.line(), undefined);
-    // What was typed after it is for the next one.
-    using next = await Peer.connect(port);
-    assertEquals(await next.line(), "later");
-  });
+    await peer.say("first\nsecond\n");
+    await server.stdout("second\n");
+    await server.type("one\ntwo\n");
+    assertEquals([await peer.line(), await peer.line()], ["one", "two"]);
+    await peer.say("third\r\n");
+    await server.stdout("third\n");
+    await server.type("thr");
+    await peer.say("fourth\n");
+    await server.stdout("fourth\n");
+    await server.type("ee\n");
+    assertEquals(await peer.line(), "three");
+    assertEquals(await server.stdout(""), "first\nsecond\nthird\nfourth\n");
+  },
+);
+
+for (const farewell of ["bye", "BYE", "  Bye "]) {
+  onRequest(
+    `tcp_server.ts ends a chat when "${farewell}" is typed`,
+    async () => {
+      const [server, port] = await chatWith("-f", "lines");
+      await using _ = server;
+      using peer = await Peer.connect(port);
+      await server.type(`hello\n${farewell}\nlater\n`);
+      assertEquals(await peer.line(), "hello");
+      assertEquals(await peer.line(), undefined);
+      // What was typed after it is for the next one.
+      using next = await Peer.connect(port);
+      assertEquals(await next.line(), "later");
+    },
+  );
 }
 
-Deno.test("tcp_server.ts goes on with a chat when the client says bye", async () => {
-  const [server, port] = await chatWith("-f", "lines", "--once");
-  await using _ = server;
-  using peer = await Peer.connect(port);
-  await peer.say("bye\n");
-  await server.stdout("bye\n");
-  await server.type("not yet\nbye\n");
-  assertEquals([await peer.line(), await peer.line()], ["not yet", undefined]);
-  const { code, stdout } = await server.ended();
-  assertEquals({ code, stdout }, { code: 0, stdout: "bye\n" });
-});
+onRequest(
+  "tcp_server.ts goes on with a chat when the client says bye",
+  async () => {
+    const [server, port] = await chatWith("-f", "lines", "--once");
+    await using _ = server;
+    using peer = await Peer.connect(port);
+    await peer.say("bye\n");
+    await server.stdout("bye\n");
+    await server.type("not yet\nbye\n");
+    assertEquals([await peer.line(), await peer.line()], [
+      "not yet",
+      undefined,
+    ]);
+    const { code, stdout } = await server.ended();
+    assertEquals({ code, stdout }, { code: 0, stdout: "bye\n" });
+  },
+);
 
-Deno.test("tcp_server.ts goes on with a chat when bye is only a part of a line", async () => {
-  const [server, port] = await chatWith("-f", "lines");
-  await using _ = server;
-  using peer = await Peer.connect(port);
-  await server.type("goodbye\nbye bye\n");
-  assertEquals([await peer.line(), await peer.line()], ["goodbye", "bye bye"]);
-  await peer.say("bye for now\n");
-  await server.stdout("bye for now\n");
-  await server.type("still here\n");
-  assertEquals(await peer.line(), "still here");
-});
+onRequest(
+  "tcp_server.ts goes on with a chat when bye is only a part of a line",
+  async () => {
+    const [server, port] = await chatWith("-f", "lines");
+    await using _ = server;
+    using peer = await Peer.connect(port);
+    await server.type("goodbye\nbye bye\n");
+    assertEquals([await peer.line(), await peer.line()], [
+      "goodbye",
+      "bye bye",
+    ]);
+    await peer.say("bye for now\n");
+    await server.stdout("bye for now\n");
+    await server.type("still here\n");
+    assertEquals(await peer.line(), "still here");
+  },
+);
 
-Deno.test("tcp_server.ts leaves what is typed to the next client when one has left", async () => {
-  const [server, port] = await chatWith("-f", "lines");
-  await using _ = server;
-  for (const greeting of ["hello", "again", "at last"]) {
-    {
-      using peer = await Peer.connect(port);
-      await server.type(`${greeting}\n`);
-      assertEquals(await peer.line(), greeting);
-      peer.conn.close();
-      await server.stderr(`${peer.address} closed`);
+onRequest(
+  "tcp_server.ts leaves what is typed to the next client when one has left",
+  async () => {
+    const [server, port] = await chatWith("-f", "lines");
+    await using _ = server;
+    for (const greeting of ["hello", "again", "at last"]) {
+      {
+        using peer = await Peer.connect(port);
+        await server.type(`${greeting}\n`);
+        assertEquals(await peer.line(), greeting);
+        peer.conn.close();
+        await server.stderr(`${peer.address} closed`);
+      }
+      // Nobody listens now, but the keyboard is being read already.
+      await server.type(`after ${greeting}\n`);
+      // Long enough to be read, of which nothing tells.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      using next = await Peer.connect(port);
+      assertEquals(await next.line(), `after ${greeting}`);
+      next.conn.close();
+      await server.stderr(`${next.address} closed`);
     }
-    // Nobody listens now, but the keyboard is being read already.
-    await server.type(`after ${greeting}\n`);
-    // Long enough to be read, of which nothing tells.
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    using next = await Peer.connect(port);
-    assertEquals(await next.line(), `after ${greeting}`);
-    next.conn.close();
-    await server.stderr(`${next.address} closed`);
-  }
-});
+  },
+);
 
-Deno.test("tcp_server.ts sends its last line and listens on when the keyboard ends", async () => {
-  const [server, port] = await chatWith("-f", "lines", "--once");
-  await using _ = server;
-  using peer = await Peer.connect(port);
-  await server.type("last");
-  await server.stdin!.close();
-  assertEquals(await peer.line(), "last");
-  assertEquals(await peer.line(), undefined);
-  await peer.say("answer\n");
-  await server.stdout("answer\n");
-  await peer.say("and another\n");
-  peer.conn.close();
-  const { code, stdout } = await server.ended();
-  assertEquals(code, 0);
-  assertEquals(stdout, "answer\nand another\n");
-});
+onRequest(
+  "tcp_server.ts sends its last line and listens on when the keyboard ends",
+  async () => {
+    const [server, port] = await chatWith("-f", "lines", "--once");
+    await using _ = server;
+    using peer = await Peer.connect(port);
+    await server.type("last");
+    await server.stdin!.close();
+    assertEquals(await peer.line(), "last");
+    assertEquals(await peer.line(), undefined);
+    await peer.say("answer\n");
+    await server.stdout("answer\n");
+    await peer.say("and another\n");
+    peer.conn.close();
+    const { code, stdout } = await server.ended();
+    assertEquals(code, 0);
+    assertEquals(stdout, "answer\nand another\n");
+  },
+);
 
 for (const name of FRAMINGS) {
-  Deno.test(`tcp_server.ts chats in messages with ${name}`, async () => {
+  onRequest(`tcp_server.ts chats in messages with ${name}`, async () => {
     const [server, port] = await chatWith("-f", name);
     await using _ = server;
     using peer = await Peer.connect(port);
@@ -342,19 +369,22 @@ for (const name of FRAMINGS) {
   });
 }
 
-Deno.test("tcp_server.ts shows what came before a chat is cut short, and serves the next", async () => {
-  const [server, port] = await chatWith("-f", "u8");
-  await using _ = server;
-  {
-    using peer = await Peer.connect(port);
-    await peer.say("\x02hi\x05hel");
-  }
-  await server.stderr("after 3 of 5 bytes");
-  assertEquals(await server.stdout("hi\n"), "hi\n");
-  using next = await Peer.connect(port);
-  await next.say("\x05hello");
-  assertEquals(await server.stdout("hello\n"), "hi\nhello\n");
-});
+onRequest(
+  "tcp_server.ts shows what came before a chat is cut short, and serves the next",
+  async () => {
+    const [server, port] = await chatWith("-f", "u8");
+    await using _ = server;
+    {
+      using peer = await Peer.connect(port);
+      await peer.say("\x02hi\x05hel");
+    }
+    await server.stderr("after 3 of 5 bytes");
+    assertEquals(await server.stdout("hi\n"), "hi\n");
+    using next = await Peer.connect(port);
+    await next.say("\x05hello");
+    assertEquals(await server.stdout("hello\n"), "hi\nhello\n");
+  },
+);
 
 // A room.
 
