@@ -24,14 +24,14 @@ import { discard } from "../lib/tcp/stream.ts";
 
 const MODES = ["echo", "greet", "room", "discard", "chargen"];
 const MODES_HELP = [`
-Modes:      echo     sends all back     greet    a greeting   room  a group chat
-            discard  reads only         chargen  sends only
+Modes:      echo     sends all back   greet    a greeting   room  a group chat
+            discard  reads only       chargen  sends only
 `];
 
 // On request: what few need is loaded when it is asked for.
 MODES.splice(2, 0, "chat", "pipe", "forward");
 MODES_HELP.push(`\
-            chat     by keyboard        forward  to --to      pipe  stdin, stdout
+            chat     by keyboard      forward  to --to      pipe  stdin, stdout
 `);
 
 const GREETING = "Thank you for connecting";
