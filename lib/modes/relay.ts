@@ -34,6 +34,9 @@ const ABSENCE = 6000;
 /** Most servers known at a time: anyone who can publish can invent some. */
 const MOST_SERVERS = 1000;
 
+/** Kept when it is gone, too: what it said may be read again. */
+type Server = { next: number; size: number; seen: number; isHere: boolean };
+
 /** Joins a room with those of other servers that use the same NATS. */
 export async function openRelay(
   room: Pick<Room, "size" | "hear">,
@@ -58,7 +61,7 @@ export async function openRelay(
   // The message that is read next, and when its stream was made.
   let [unread, made] = [0, ""];
   let heard = 0; // when our own words were last read, by the clock of NATS
-  const servers = new Map<string, Record<"next" | "size" | "seen", number>>();
+  const servers = new Map<string, Server>();
 
   async function connectToNats() {
     let nats: NatsConnection | undefined;
@@ -133,12 +136,11 @@ export async function openRelay(
     const header = /^(\d{1,15}) (\d{1,15})$/.exec(told.shift()!);
     if (!header || !/^[a-z0-9]{6}$/.test(from)) return;
     const [, begin, size] = header.map(Number);
-    const known = servers.get(from);
-    const { next = begin } = known ?? {};
-    if (begin < next) return; // It was stored twice.
-    if (!known && servers.size >= MOST_SERVERS) return;
-    servers.set(from, { next: begin + told.length, size, seen });
-    if (!known) {
+    const { next = begin, isHere = false } = servers.get(from) ?? {};
+    if (begin < next) return; // It was stored twice, or is read again.
+    if (servers.size >= MOST_SERVERS && !servers.has(from)) return;
+    servers.set(from, { next: begin + told.length, size, seen, isHere: true });
+    if (!isHere) {
       log.info("met", `The room is shared with the server @${from}`);
       speaking ??= publish(); // so that it meets us
       await tell("back", size, `# member(s) back at @${from}`);
@@ -155,8 +157,11 @@ export async function openRelay(
     heard = now;
     for (const [from, server] of servers) {
       if (wasAway) server.seen = now;
-      if (now - server.seen < ABSENCE) continue;
-      servers.delete(from);
+      const silence = now - server.seen;
+      // By then nothing that it said is in the stream any more.
+      if (silence > ROOM_LIMITS.max_age / 1e6) servers.delete(from);
+      if (silence < ABSENCE || !server.isHere) continue;
+      servers.set(from, { ...server, size: 0, isHere: false });
       await tell("absent", server.size, `lost # member(s) at @${from}`);
     }
   }

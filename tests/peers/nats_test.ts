@@ -273,6 +273,33 @@ Deno.test(
 );
 
 Deno.test(
+  "tcp_server.ts tells nothing twice when a server was gone, and is read again",
+  {
+    ignore: MISSING,
+  },
+  async () => {
+    await using nats = await NatsServer.start();
+    await using server = nats.room();
+    using member = await Member.join(await server.port());
+    await nats.as(async (client) => {
+      const say = async (first: number, words: string) => {
+        client.publish("room.bbbbbb", `${first} 1\n<user1@bbbbbb> ${words}\n`);
+        await client.flush();
+      };
+      await say(0, "0 once");
+      await member.note("lost 1 member at @bbbbbb");
+      await say(0, "0 once");
+      await say(1, "1 again");
+      await member.note("1 member back at @bbbbbb", 2);
+      await say(3, "3 after a gap");
+    });
+    await member.until(() => member.heard.get("user1@bbbbbb") === 4);
+    assertEquals(member.total, 3);
+    assertEquals(member.notes.at(-1), "missed 1 line from @bbbbbb");
+  },
+);
+
+Deno.test(
   "tcp_server.ts lets nobody speak for others, or with escapes, when anyone publishes",
   {
     ignore: MISSING,
