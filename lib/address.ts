@@ -22,6 +22,7 @@ export type Address = NetAddress | { transport: "unix"; path: string };
 
 const SCHEME = /^(?:(.*):\/\/)?(.*)$/s;
 const HOST_PORT = /^(?:\[([^[\]]*)\]|([^[\]:]*))(?::([^:]*))?$/s;
+const IPV4 = /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/;
 const HOST_NAME = /^(?!.*\.\.|.{254})\w(?:[\w.-]*[\w.])?$/;
 
 /**
@@ -136,11 +137,12 @@ function formatHostPort({ hostname, port }: Omit<NetAddress, "transport">) {
 
 /** Gives the ASCII form of a name, or an IPv4 address; else nothing. */
 function asciiName(name: string): string | undefined {
+  // Not "127.1" or "010.0.0.1". The URL parser takes 0.2 ms to load.
+  if (/^[\d.]+$/.test(name)) return IPV4.test(name) ? name : undefined;
   if (!/^[\w.\x80-\uffff-]+$/.test(name)) return undefined;
   const ascii = URL.parse(`http://${name}`)?.hostname ?? "";
-  // "127.1", "0x7f000001" and "010.0.0.1" are IPv4 too: too surprising.
-  const isSurprising = /^[\d.]+$/.test(ascii) && ascii !== name;
-  if (isSurprising || !HOST_NAME.test(ascii)) return undefined;
+  // "0x7f000001" is an IPv4 address, too: too surprising.
+  if (/^[\d.]+$/.test(ascii) || !HOST_NAME.test(ascii)) return undefined;
   return /^[\w.-]+$/.test(name) ? name : ascii;
 }
 

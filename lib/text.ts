@@ -9,9 +9,11 @@
  * @module
  */
 
-// Controls, bidirectional controls, line separators, invisible tags.
+// Controls, bidirectional controls, line separators, invisible tags; with names
+// (`\p{Cc}`) it would take a third of a millisecond to load.
 const UNSAFE =
-  /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+  // deno-lint-ignore no-control-regex
+  /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
 /**
  * Makes text safe as a part of one line: every control is shown, line ends too.

@@ -50,7 +50,6 @@ Input:      a pipe is sent as it is, and its end half-closes the connection;
             at a terminal each line is sent when it is entered
 Framings:   raw lines fixed:N u8 u16 u32 u16le u32le varint netstring
 Addresses:  127.0.0.1:1234 :1234 [::1]:1234 tls://localhost:1234 unix:/tmp/s
-
 Permission: --allow-net=HOST:PORT; for --ca --allow-read=FILE as well; a unix
             socket: --allow-net=unix:PATH --allow-read=PATH --allow-write=PATH
 Examples:

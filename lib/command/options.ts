@@ -161,8 +161,10 @@ export function parseOptions<T extends OptionTable>(
   while (rest.length > 0 && rest[0] !== "--") {
     const word = rest.shift()!;
     const [, given, sign, tail] = /^(--[^=]*|-[^-]|)(=?)(.*)$/su.exec(word)!;
+    const long = given.slice(2).replace(/-./g, ([, one]) => one.toUpperCase());
     const name = names.find((name) =>
-      given === flagOf(name) || given === `-${table[name].short}`
+      name === long && given === flagOf(name) ||
+      given === `-${table[name].short}`
     );
     if (given === "") words.push(word);
     else if (name === undefined) {
@@ -182,8 +184,11 @@ export function parseOptions<T extends OptionTable>(
   const kinds = { string: [...names, "_"], collect: names };
   const { _: positionals, ...texts } = parseArgs([...words, ...rest], kinds);
   const values = Object.fromEntries(names.map((name) => {
-    const read = () => table[name].read(texts[name] as string[]);
-    return [name, usage(read, "", `${flagOf(name)} `)];
+    const given = texts[name] as string[];
+    const read = () => table[name].read(given);
+    // Making the flags of all takes a third of a millisecond.
+    const isGiven = given.length > 0;
+    return [name, isGiven ? usage(read, "", `${flagOf(name)} `) : read()];
   }));
   return { values: values as Values<T>, positionals: positionals as string[] };
 }

@@ -100,7 +100,7 @@ export class Output {
 
   /** Ends the stream, for a person the last line, too; waits until then. */
   async finish(): Promise<void> {
-    const rest = this.#decoder.finish();
+    const rest = this.terminal ? this.#decoder.finish() : "";
     // A shell's prompt, for one, begins on a line of its own.
     const isEnded = (this.#last + rest).endsWith("\n");
     if (!isEnded) await print(new TextEncoder().encode(`${rest}\n`));

@@ -40,22 +40,17 @@ export async function pipe(
   const heard = framing.createDecoder();
   const over = Promise.withResolvers<void>();
   let isMidLine = false; // whether the last line that came has no end
-  const hasInput = !noStdin || send.length > 0;
+  let hasInput = !noStdin || send.length > 0;
   let [count, sent] = [0, 0]; // messages that came, bytes that were sent
   let [isWriting, lastSent] = [false, -Infinity]; // when the last write ended
   let isCut = false;
-  // What is shown of a message that comes, and of bytes that go.
   const view = {
-    came: (message: Uint8Array) => printable(message, framing, output.terminal),
-    goes: (_bytes: Uint8Array): Uint8Array[] => [],
+    of: (message: Uint8Array) => printable(message, framing, output.terminal),
   };
 
   // On request: both directions in hexadecimal.
-  if (options.hex) {
-    const [own, dump] = [framing.createDecoder(), dumper("> ")];
-    view.came = dumper("< ");
-    view.goes = (bytes) => [...own.push(bytes)].flatMap(dump);
-  }
+  const [own, rowsOf] = [framing.createDecoder(), dumper("> ")];
+  if (options.hex) view.of = dumper("< ");
 
   /** Prints messages, up to a bad one, and no more than wanted. */
   async function print(messages: Iterable<Uint8Array>): Promise<void> {
@@ -63,7 +58,7 @@ export async function pipe(
     try {
       for (const message of messages) {
         if (count === replies) break;
-        printed.push(...view.came(message));
+        printed.push(...view.of(message));
         isMidLine = isRaw && message.at(-1) !== FEED;
         if (!isMidLine) count++;
       }
@@ -87,7 +82,11 @@ export async function pipe(
     try {
       for await (const bytes of inputOf(options, framing)) {
         if (stop.aborted) break;
-        await output.write(concatenate(view.goes(bytes)));
+
+        // On request: what is sent is shown, too.
+        const messages = options.hex ? [...own.push(bytes)] : [];
+        await output.write(concatenate(messages.flatMap(rowsOf)));
+
         isWriting = true;
         await writeAll(conn, bytes);
         isWriting = false;
@@ -105,14 +104,14 @@ export async function pipe(
 
   /** Half-closes at the end of the input; an answer may still come. */
   async function endInput(): Promise<void> {
-    lastSent = -Infinity;
+    hasInput = false;
     await conn.closeWrite().catch(unlessGone);
     if (replies !== 0) await received;
   }
 
   /** Whether more input is likely to come: some came just now. */
   function isSending(): boolean {
-    return isWriting || performance.now() - lastSent < SILENCE;
+    return hasInput && (isWriting || performance.now() - lastSent < SILENCE);
   }
 
   /** Takes no more input; a write under way goes on to its end. */

@@ -47,20 +47,23 @@ export async function connect(
     const isShort = Deno.build.os === "windows" && timeout < 2500;
     const advice = isShort ? "; Windows takes 2s to hear of a refusal" : "";
     const silence = `no answer within ${timeout / 1000}s${advice}`;
-    const late = new AbortController();
-    const expire = () => late.abort(new Deno.errors.TimedOut(silence));
+    const end = new AbortController();
+    const expire = () => end.abort(new Deno.errors.TimedOut(silence));
     using _deadline = after(timeout, expire);
-    const end = AbortSignal.any([signal, late.signal]);
+    const stop = () => end.abort(signal.reason);
+    signal.addEventListener("abort", stop);
     try {
-      return await openConnection(address, options, end);
+      return await openConnection(address, options, end.signal);
     } catch (error) {
       signal.throwIfAborted();
       const tried = `connect to ${formatAddress(address)}`;
-      const cause = late.signal.reason ?? error;
+      const cause = end.signal.reason ?? error;
       const failure = describeError(cause, tried, permissionFor(address));
       if (attempt === retries) throw failure;
       onRetry?.(failure);
       await pause(Math.min(250 * 2 ** attempt, 8000), signal);
+    } finally {
+      signal.removeEventListener("abort", stop);
     }
   }
 }
