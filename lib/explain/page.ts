@@ -26,17 +26,22 @@ function wake(): void {
 /** Types a line into the chat; gives why it is not sent, if it is not. */
 let keyboard: ((line: string) => string) | undefined;
 
-/** Adds lines that are entered on the page to an input, until that ends. */
+/** Adds lines that are entered on the page to an input. */
 function typeInto(input: AsyncIterator<Uint8Array, void>) {
   const read = input.next.bind(input);
+  let isUsed = false;
   let entered: ReadableStreamDefaultController<Uint8Array>;
   const both = new ReadableStream({
     start: (controller) => void (entered = controller),
     async pull() {
       const { value } = await read();
-      if (value) return entered.enqueue(value);
-      keyboard = () => "the input has ended";
-      entered.close();
+      // Where there is no input at all, the page is the only keyboard.
+      if (value) entered.enqueue(value);
+      else if (isUsed) {
+        keyboard = () => "the input has ended";
+        entered.close();
+      }
+      isUsed ||= value !== undefined;
     },
   }, { highWaterMark: 0 }).getReader();
   input.next = () => both.read() as ReturnType<typeof read>;

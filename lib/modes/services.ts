@@ -15,6 +15,8 @@ export const unchanged: Reply = (message) => message;
 
 /** What one write sends at most, unless a single reply is longer. */
 const FULL_BATCH = 65_536; // bytes
+/** More short replies in one go would keep other clients waiting. */
+const MANY_REPLIES = 1024;
 // Replies are put together here for one write. All connections share it: nothing
 // is awaited between the first reply and the copy that is sent.
 const batchBuffer = new Uint8Array(2 * FULL_BATCH);
@@ -31,7 +33,7 @@ export function answer(
   const decoder = framing.createDecoder();
 
   async function answerEach(messages: Iterable<Uint8Array>): Promise<void> {
-    let [batch, length] = [batchBuffer, 0];
+    let [batch, length, count] = [batchBuffer, 0, 0];
     try {
       for (const message of messages) {
         const payload = reply(message);
@@ -41,9 +43,9 @@ export function answer(
           end = framing.encodeInto(payload, batch, length);
         }
         length = end;
-        if (length < FULL_BATCH) continue;
+        if (length < FULL_BATCH && ++count < MANY_REPLIES) continue;
         const replies = batch.slice(0, length);
-        [batch, length] = [batchBuffer, 0];
+        [batch, length, count] = [batchBuffer, 0, 0];
         await send(replies);
         await turn();
       }

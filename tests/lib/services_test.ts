@@ -206,9 +206,12 @@ Deno.test("answer() sends the replies before one that the framing refuses", asyn
   }
 });
 
-Deno.test("answer() lets others have their turn after so many bytes of replies", async () => {
+Deno.test("answer() lets others have their turn after so many replies, or bytes of them", async () => {
   const framing = parseFraming("u32");
   const said = new Uint8Array(4 * 3000);
+  const short = await sends(framing, said, unchanged);
+  assertSameBytes(concatenate(short.sent), said);
+  assertEquals(Math.max(...short.sent.map(({ length }) => length)), 4 * 1024);
   const long = await sends(framing, said, () => new Uint8Array(1020));
   const lengths = long.sent.map(({ length }) => length);
   assertEquals(Math.max(...lengths), 65_536);

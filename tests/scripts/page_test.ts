@@ -469,18 +469,22 @@ Deno.test("page.ts needs no permission but loopback's", async () => {
   await response.body?.cancel();
 });
 
-Deno.test("tcp_server.ts -m chat --explain=page types no more when its input has ended", async () => {
+Deno.test("tcp_server.ts -m chat --explain=page has the page for its keyboard when there is no other", async () => {
   const args = [ANY_PORT, "-m", "chat", "--explain=page"];
-  await using server = start("tcp_server.ts", args, { input: "piped\n" });
-  const port = await server.port();
-  const address = await addressOfPage(server);
-  const { origin } = new URL(address);
-  using client = await Deno.connect({ port });
-  assertEquals(await readUntil(client, "\n"), "piped\n");
-  assertEquals(await within(client.read(new Uint8Array(1))), null);
-  const line = { method: "POST", headers: { origin } };
-  const answer = await fetch(new URL("type?line=typed", address), line);
-  assertEquals(await answer.text(), "the input has ended");
+  for (const [input, first] of [[undefined, ""], ["piped\n", "piped\n"]]) {
+    await using server = start("tcp_server.ts", args, { input });
+    const port = await server.port();
+    const address = await addressOfPage(server);
+    const { origin } = new URL(address);
+    using client = await Deno.connect({ port });
+    assertEquals(first && await readUntil(client, "\n"), first);
+    // With its own input at its end, nothing more is to be said.
+    if (first) assertEquals(await within(client.read(new Uint8Array(1))), null);
+    const line = { method: "POST", headers: { origin } };
+    const answer = await fetch(new URL("type?line=typed", address), line);
+    assertEquals(await answer.text(), first && "the input has ended");
+    if (!first) assertEquals(await readUntil(client, "\n"), "typed\n");
+  }
 });
 
 Deno.test(
