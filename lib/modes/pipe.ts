@@ -84,8 +84,10 @@ export async function pipe(
         if (stop.aborted) break;
 
         // On request: what is sent is shown, too.
-        const messages = options.hex ? [...own.push(bytes)] : [];
-        await output.write(concatenate(messages.flatMap(rowsOf)));
+        if (options.hex) {
+          const rows = [...own.push(bytes)].flatMap(rowsOf);
+          await output.write(concatenate(rows));
+        }
 
         isWriting = true;
         await writeAll(conn, bytes);
