@@ -118,18 +118,21 @@ export class UdpSocket implements Disposable {
       else if (!this.#closed) after(timeout / 16, look);
     };
     if (timeout < Infinity) look();
-    // No async generator: it would cost each datagram as much as counting it.
-    const next = async (): Promise<IteratorResult<Datagram, void>> => {
+    type Result = IteratorResult<Datagram, void>;
+    const give = (datagram: [Uint8Array, Deno.Addr]): Result => {
+      looks = -Infinity; // the caller may take its time
+      const payload = datagram[0];
+      return { value: { payload, peer: datagram[1] as Deno.NetAddr } };
+    };
+    const fail = (error: unknown): Result | Promise<Result> => {
+      if (this.#closed) return { done: true, value: undefined };
+      if (NOT_FINAL.test(`${error}`)) return next();
+      throw describeError(error, "receive a datagram", "");
+    };
+    // No generator, no await: each would cost as much as counting a datagram.
+    const next = (): Promise<Result> => {
       looks = 0;
-      try {
-        const [payload, peer] = await this.conn.receive(buffer);
-        looks = -Infinity; // the caller may take its time
-        return { value: { payload, peer: peer as Deno.NetAddr } };
-      } catch (error) {
-        if (this.#closed) return { done: true, value: undefined };
-        if (NOT_FINAL.test(`${error}`)) return next();
-        throw describeError(error, "receive a datagram", "");
-      }
+      return this.conn.receive(buffer).then(give, fail);
     };
     return { [Symbol.asyncIterator]: () => ({ next }) };
   }

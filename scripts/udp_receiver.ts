@@ -115,34 +115,38 @@ await runCommand({
     if (reception) view.isShown = !output.terminal;
 
     const objectionTo = echoGuard(socket.address);
-    let [received, from, isIn] = [0, "", true];
-    let last: Deno.NetAddr | undefined;
+    const about = (peer: string, bytes: number) => ({ peer, bytes });
+    let [received, port, hostname, from, isIn] = [0, 0, "", "", true];
     for await (const { payload: whole, peer } of socket.receive(timeout)) {
       // Most datagrams come from the sender of the one before.
-      const isNew = peer.port !== last?.port || peer.hostname !== last.hostname;
-      if (isNew) [last, from] = [peer, formatAddress(peer)];
-      if (isNew) isIn = isWanted(peer);
+      const isNew = peer.port !== port || peer.hostname !== hostname;
+      if (isNew) ({ port, hostname } = peer);
+      if (isNew) [from, isIn] = [formatAddress(peer), isWanted(peer)];
       if (!isIn) continue;
       const cut = whole.length > maxSize;
       const payload = cut ? whole.subarray(0, maxSize) : whole;
-      const about = { peer: from, bytes: payload.length };
-      if (isNew && view.isShown) log.info("peer", `From ${from}:`, about);
+      const { length } = payload;
+      if (isNew && view.isShown) {
+        log.info("peer", `From ${from}:`, about(from, length));
+      }
       if (log.verbose) {
-        log.debug("datagram", `From ${from}, length ${about.bytes}`, about);
+        const text = `From ${from}, length ${length}`;
+        log.debug("datagram", text, about(from, length));
       }
       const body = view.body(payload, from);
       if (!body) continue;
       const objection = echo && !cut && objectionTo(payload, peer);
       if (cut) {
-        const text =
-          `The datagram from ${from} is longer than ${maxSize} bytes`;
-        log.error(`${text}: its end is lost (--max-size)`, about);
+        const text = `The datagram from ${from} is longer than ${maxSize}`;
+        const loss = `${text} bytes: its end is lost (--max-size)`;
+        log.error(loss, about(from, length));
       } else if (objection) {
-        log.info("unanswered", `${from} gets no answer: ${objection}`, about);
+        const text = `${from} gets no answer: ${objection}`;
+        log.info("unanswered", text, about(from, length));
       } else if (echo) {
         // One peer that cannot be reached is no reason to leave the others.
         await socket.send(payload, peer)
-          .catch(({ message }) => log.error(message, about));
+          .catch(({ message }) => log.error(message, about(from, length)));
       }
       if (view.isShown) await output.write(shown(body));
       if (++received === options.count) break;
