@@ -35,7 +35,6 @@ MODES_HELP.push(`\
 `);
 
 const GREETING = "Thank you for connecting";
-
 const OPTIONS = {
   mode: option("MODE", "see below (echo)", oneOf(...MODES), "echo", "m"),
   greeting: option("TEXT", `what greet says (${GREETING})`, String, GREETING),
@@ -174,6 +173,7 @@ Examples:
     await serve(listener, (conn) => clients.serve(conn, modes[mode]), {
       ...serving,
       signal: stop,
+      onEnd: (conn) => clients.close(conn),
       onError: (error, conn) => clients.fail(error, conn, serving.once),
     });
   },

@@ -1,6 +1,7 @@
 // `ClientLog`: what a server logs about its clients.
 import { formatAddress } from "../address.ts";
 import { describeError, reasonFor } from "../tcp/errors.ts";
+import type { Handler } from "../tcp/serve.ts";
 import { log } from "./log.ts";
 import { OutputError } from "./output.ts";
 
@@ -36,11 +37,15 @@ export class ClientLog {
     this.#counted.add(conn);
   }
 
-  /** Serves a client, and tells of it. */
-  async serve(conn: Deno.Conn, handler: (conn: Deno.Conn) => unknown) {
+  /** Tells of a client, and serves it. */
+  serve(conn: Deno.Conn, handler: Handler): ReturnType<Handler> {
     this.tell("connected", conn);
     this.#served.add(conn);
-    await handler(conn);
+    return handler(conn);
+  }
+
+  /** Tells of a client that has been served. */
+  close(conn: Deno.Conn): void {
     this.#served.delete(conn);
     this.tell("closed", conn);
   }

@@ -46,9 +46,6 @@ function writeLine(level: string, event: string, text: string, more?: object) {
   log.write(`${isColored ? paint(line) : line}\n`);
 }
 
-/** How long a reader may take for what is written, in milliseconds. */
-const LOG_PATIENCE = 1000;
-
 let waitingLog = "";
 let lostLines = 0;
 let logWriting: Promise<void> | undefined;
@@ -73,6 +70,6 @@ export async function logWritten(once = true): Promise<void> {
   if (!logWriting || once && logWriting === unread) return;
   unread = logWriting;
   const late = Promise.withResolvers<void>();
-  using _timer = after(LOG_PATIENCE, late.resolve);
+  using _timer = after(1000, late.resolve);
   await Promise.race([logWriting, late.promise]);
 }

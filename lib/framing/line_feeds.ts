@@ -27,16 +27,16 @@ export function lineFeedFrom(bytes: Uint8Array, start: number): number {
     feedWords = new Int32Array(bytes.buffer, 0, byteOffset + length >> 2);
   }
   const first = byteOffset + start;
-  const end = feedWords.length;
   let before = (1 << 8 * (first & 3)) - 1; // masks what is before `start`
-  for (let word = first >> 2; word < end; word++) {
+  for (let word = first >> 2, end = feedWords.length; word < end; word++) {
     const other = feedWords[word] ^ 0x0a0a0a0a | before; // 0 where a feed is
     const feeds = other - 0x01010101 & ~other & 0x80808080;
     if (feeds !== 0) {
-      const bit = 31 - Math.clz32(feeds & -feeds);
-      return 4 * word + (bit >> 3) - byteOffset;
+      let at = Math.max(start, 4 * word - byteOffset);
+      while (bytes[at] !== FEED) at++; // sooner than by the bits
+      return at;
     }
     before = 0;
   }
-  return bytes.indexOf(FEED, 4 * end - byteOffset);
+  return bytes.indexOf(FEED, 4 * feedWords.length - byteOffset);
 }

@@ -70,7 +70,7 @@ export async function pipe(
 
   async function receive(): Promise<void> {
     const isCounted = isRaw && replies >= 0;
-    for await (const chunk of chunks(conn, { reuse: true })) {
+    for await (const chunk of chunks(conn, { reuse: true, largest: 262_144 })) {
       await print(isCounted ? linesIn(chunk) : heard.push(chunk));
       if (count === replies && count > 0) return over.resolve();
     }

@@ -84,7 +84,7 @@ async function openConnection(
   if (port === 0) throw new RangeError("port 0 is only for listening");
   const name = transport === "tls" && certificateName(serverName ?? hostname);
   const conn = await dial({ hostname, port, signal });
-  await sendAtOnce(conn);
+  sendAtOnce(conn);
   if (!name) return conn;
   using handshake = new DisposableStack();
   const options = { hostname: name, caCerts };

@@ -17,6 +17,8 @@ export interface ServeOptions {
   once?: boolean;
   /** Decides, before TLS begins, whether to serve a client. */
   admit?: (conn: Deno.Conn) => Promise<boolean>;
+  /** Told of a connection whose handler has returned. */
+  onEnd?: (conn: Deno.Conn) => void;
   /** Told of errors, which nobody sees else, and where; may throw to stop. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
 
@@ -51,7 +53,7 @@ export async function serve(
   options: ServeOptions = {},
 ): Promise<void> {
   const { signal, grace = Infinity, maxConnections = 1000 } = options;
-  const { once, admit, onError = () => {} } = options;
+  const { once, admit, onEnd = () => {}, onError = () => {} } = options;
   /** Every open connection, and why we have closed it, if we have. */
   const open = new Map<Deno.Conn, Error | undefined>();
   let [talking, isClosed] = [0, false];
@@ -103,7 +105,7 @@ export async function serve(
     open.set(conn, undefined);
     using _watch = silence.watch?.(conn);
     try {
-      await sendAtOnce(conn as Partial<Deno.TcpConn>);
+      sendAtOnce(conn as Partial<Deno.TcpConn>);
       if (admit && !await admit(conn)) return;
       const tls = "handshake" in conn ? conn as Deno.TlsConn : undefined;
       if (tls) {
@@ -123,6 +125,7 @@ export async function serve(
       talking++;
       try {
         await handler(conn);
+        onEnd(conn);
       } finally {
         talking--;
       }

@@ -16,9 +16,8 @@ const LARGEST_CHUNK = 65_536;
 function resized(buffer: Uint8Array<ArrayBuffer>, used: number, most: number) {
   const { length } = buffer;
   if (used === length && length < most) return new Uint8Array(4 * length);
-  return length > SMALLEST_BUFFER && used <= length / 16
-    ? new Uint8Array(SMALLEST_BUFFER)
-    : buffer;
+  if (used > length / 16 || length === SMALLEST_BUFFER) return buffer;
+  return new Uint8Array(SMALLEST_BUFFER);
 }
 
 /**
@@ -70,7 +69,7 @@ export async function copy(from: Reader, to: Writer): Promise<void> {
  * `conn.readable` it leaves the connection open: one can still answer.
  *
  * @param options With `reuse` each chunk is overwritten by the next, which is
- * cheaper; else chunks may be kept.
+ * cheaper; else chunks may be kept. `largest`: in bytes (65,536).
  *
  * @example
  * ```ts
@@ -83,14 +82,14 @@ export async function copy(from: Reader, to: Writer): Promise<void> {
  */
 export async function* chunks(
   from: Reader,
-  options: { reuse?: boolean } = {},
+  options: { reuse?: boolean; largest?: number } = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   let buffer = new Uint8Array(SMALLEST_BUFFER);
   for (;;) {
     const length = await from.read(buffer);
     if (length === null) return;
     yield options.reuse ? buffer.subarray(0, length) : buffer.slice(0, length);
-    buffer = resized(buffer, length, LARGEST_CHUNK);
+    buffer = resized(buffer, length, options.largest ?? LARGEST_CHUNK);
   }
 }
 
@@ -197,8 +196,12 @@ export function unlessGone(error: unknown): void {
 }
 
 /** Lets no message wait for the acknowledgement of the one before it. */
-export async function sendAtOnce(conn: Partial<Deno.TcpConn>) {
-  await Promise.try(() => conn.setNoDelay?.()).catch(unlessGone);
+export function sendAtOnce(conn: Partial<Deno.TcpConn>): void {
+  try {
+    conn.setNoDelay?.();
+  } catch (error) {
+    unlessGone(error);
+  }
 }
 
 /** All connections share it for what they throw away. */
