@@ -119,10 +119,9 @@ export class UdpSocket implements Disposable {
     };
     if (timeout < Infinity) look();
     type Result = IteratorResult<Datagram, void>;
-    const give = (datagram: [Uint8Array, Deno.Addr]): Result => {
+    const give = ([payload, peer]: [Uint8Array, Deno.Addr]): Result => {
       looks = -Infinity; // the caller may take its time
-      const payload = datagram[0];
-      return { value: { payload, peer: datagram[1] as Deno.NetAddr } };
+      return { value: { payload, peer: peer as Deno.NetAddr } };
     };
     const fail = (error: unknown): Result | Promise<Result> => {
       if (this.#closed) return { done: true, value: undefined };

@@ -111,17 +111,18 @@ export abstract class Base implements Shape {
   );
   assertMatch(source, /Ejected from scripts\/main.ts of @socket\/scripts \d/);
   const headings = source.match(/^\/\/ \S+ -+$/gm)!;
-  assertEquals(headings.map((line) => line.split(" ")[1]), [
-    "lib/std/cli/parse_args.ts",
+  assertMatch(headings[0], /parse_args.ts -+$/); // a stand-in, or published
+  assertEquals(headings.slice(1).map((line) => line.split(" ")[1]), [
     "lib/base.ts",
     "lib/square.ts",
     "lib/late.ts",
     "scripts/main.ts",
   ]);
   const line = source.split("\n").indexOf(headings[3]) + 1;
+  const place = `${line}`.padStart(5);
   assertStringIncludes(
     source,
-    `\n//    ${line} lib/late.ts: Late, and of a header so long that the table of contents …\n`,
+    `\n// ${place} lib/late.ts: Late, and of a header so long that the table of contents …\n`,
   );
   assertStringIncludes(source, "\nconst HELP = ");
 });
