@@ -70,14 +70,14 @@ export const DEFAULT_MAX_FRAME_LENGTH = 65_536;
 
 interface FramingRules {
   most?: number; // bytes in a message, if its form has a limit
-  endEnds?: boolean; // the end of the stream ends a message, too
-  /** Writes a message as `encodeInto` does, whatever its length. */
+  endEnds?: boolean; // the stream's end ends a message, as a line feed would
+  /** Writes a message as far as there is room; gives where it would end. */
   write(message: Uint8Array, buffer: Uint8Array, start: number): number;
   /** Finds a frame; its first `searched` bytes were searched before. */
   find(bytes: Uint8Array, from: number, limit: number, searched: number): Found;
 }
 
-/** Where a message lies, and the next frame; past the bytes if incomplete. */
+/** Where a message lies, and the next: past the bytes until it is whole. */
 type Found = Record<"start" | "end" | "next", number>;
 
 const RULES = new Map(Object.entries<FramingRules>({

@@ -23,7 +23,7 @@ const OPTIONS = {
   ...FRAMING_OPTIONS,
   replies: option("N", "end after N messages (0: once all is sent)", integer()),
 
-  // On request: not in a copy.
+  // On request: loaded when asked for; `eject` leaves it out of copies.
   hex: toggle("show both directions in hexadecimal"),
   progress: toggle("show bytes, rate and time on standard error"),
 
@@ -78,7 +78,7 @@ Examples:
       "--check takes no --progress": check && options.progress,
     });
     const where = formatAddress(address);
-    const stop = stopSignal(6000);
+    const stop = stopSignal(6000); // a second after what is under way is cut
 
     const caCerts = ca === undefined ? [] : [await readPem(ca, "certificate")];
     const start = performance.now();

@@ -28,7 +28,7 @@ Modes:      echo     sends all back   greet    a greeting   room  a group chat
             discard  reads only       chargen  sends only
 `];
 
-// On request: what few need is loaded when it is asked for.
+// On request: loaded when asked for; `eject` leaves it out of copies.
 MODES.splice(2, 0, "chat", "pipe", "forward");
 MODES_HELP.push(`\
             chat     by keyboard      forward  to --to      pipe  stdin, stdout

@@ -26,7 +26,7 @@ const OPTIONS = {
   echo: toggle("send each back to its sender"),
   hex: toggle("show what comes in hexadecimal"),
 
-  // On request: not in a copy.
+  // On request: loaded when asked for; `eject` leaves it out of copies.
   stats: toggle("count loss, copies, order, jitter; see below"),
 
   maxSize: option("SIZE", "cut longer datagrams (65535)", size, 65_535),

@@ -24,7 +24,7 @@ export class ClientLog {
     log.info(event, `${peer} ${event}${more}`, { peer, ...details });
   }
 
-  /** Tells of the first, second, fourth ...: they may come in floods. */
+  /** Tells of the first, second, fourth, eighth: they may come in floods. */
   count(what: string, conn: Deno.Conn, reason: string, event?: string): void {
     const count = 1 + (this.#counts.get(what) ?? 0);
     this.#counts.set(what, count);

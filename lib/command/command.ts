@@ -42,7 +42,7 @@ export interface Command<T extends OptionTable> {
   run(given: { options: Values<T>; positionals: string[] }): Promise<void>;
 }
 
-/** Exits with 0 when done, 1 if the network failed, 2: wrong command line. */
+/** Exits: 0 done or stopped, 1 the network failed, 2 wrong command line. */
 export async function runCommand<T extends OptionTable>(
   command: Command<T>,
   args: readonly string[] = Deno.args,

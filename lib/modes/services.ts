@@ -63,8 +63,8 @@ export function answer(
         const end = chunk.lastIndexOf(FEED) + 1;
         const whole = chunk.subarray(start, end);
         inLine = end < chunk.length;
-        // They go back as they are, in a third of the time: none is over the
-        // limit if all together are not, and without a CR none can lose one.
+        // Whole lines go back as they came, in a third of the time, if decoding
+        // changes nothing: together they are under the limit, and have no CR.
         if (whole.length <= framing.maxFrameLength && !whole.includes(RETURN)) {
           const head = chunk.subarray(0, start);
           if (start > 0) await answerEach(decoder.push(head));

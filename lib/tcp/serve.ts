@@ -19,7 +19,7 @@ export interface ServeOptions {
   admit?: (conn: Deno.Conn) => Promise<boolean>;
   /** Told of a connection whose handler has returned. */
   onEnd?: (conn: Deno.Conn) => void;
-  /** Told of errors, which nobody sees else, and where; may throw to stop. */
+  /** Told of each error and its connection; if it throws, the server stops. */
   onError?: (error: unknown, conn?: Deno.Conn) => void;
 
   // On request: not in a copy.
