@@ -72,7 +72,7 @@ Permission: --allow-net=HOST:PORT; for TLS --allow-read=FILE,FILE too; a unix
             socket: --allow-net=unix:PATH --allow-read=PATH --allow-write=PATH
 Examples:
   deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts --framing lines
-  deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts --mode chat
+  deno run --allow-net=127.0.0.1:1234 scripts/tcp_server.ts --mode greet
   deno run --allow-net=0.0.0.0:1234 scripts/tcp_server.ts 0.0.0.0:1234 -m room
 `,
   async run({ options, positionals: [place = "127.0.0.1:1234"] }) {

@@ -29,7 +29,10 @@ const HABITS: Record<string, string> = {
   "-m --max-conns": "tcp_server.ts has --max-connections",
   "--send-only": "discard what comes by > /dev/null",
   "--ssl --tls": "write tls:// before the address",
-  "--chat --broker": "tcp_server.ts has --mode room",
+  "--chat": "tcp_server.ts has --mode chat for two, --mode room for more",
+  "--broker": "tcp_server.ts has --mode room",
+  "--echo --greet --room --pipe --discard --chargen":
+    "tcp_server.ts has it as a --mode, as in --mode echo",
   "--allow --allowfile --deny": "--from says who may come",
   "--allow-net --allow-read --allow-write --unstable-net":
     "what Deno is to allow stands before the script's name",

@@ -10,7 +10,7 @@ import { farewell, turn, writeAll } from "../tcp/stream.ts";
 // message overwrites this one: to keep it, take a `slice()`.
 export type Reply = (message: Uint8Array) => Uint8Array;
 
-/** An echo's reply: `answer` sends raw bytes and whole lines as they are. */
+/** An echo's reply: `answer` mostly skips it, so replace it, do not edit it. */
 export const unchanged: Reply = (message) => message;
 
 /** What one write sends at most, unless a single reply is longer. */

@@ -53,6 +53,9 @@ const REASONS: Record<string, string> = {
   "unix AddrInUse":
     "the file is there: another server's, or left behind by one that was killed; then remove it",
   "unix NotFound": "there is no such folder",
+
+  // On request: where copies are put.
+  "write NotFound": "there is no such folder; it has to be made first",
 };
 
 /** By a pattern in the attempt and the message, where only they tell. */
@@ -62,7 +65,7 @@ const WORDS: Record<string, string> = {
   "UnknownIssuer":
     "its certificate is signed by nobody that is trusted here; name the signer's certificate with --ca FILE",
   "not valid for name":
-    "its certificate is for another name; --server-name NAME says which one to expect",
+    "its certificate is for another name; --server-name NAME expects the one it has",
   "CaUsedAsEndEntity":
     "its certificate is a CA's, which no server may use; make one with basicConstraints=CA:FALSE",
   "ForPublicKey|BadSignature":

@@ -232,7 +232,7 @@ const TLS: [string, string][] = [
   ],
   [
     'invalid peer certificate: certificate not valid for name "a"',
-    "its certificate is for another name; --server-name NAME says which one to expect",
+    "its certificate is for another name; --server-name NAME expects the one it has",
   ],
   [
     "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",

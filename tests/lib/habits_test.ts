@@ -50,6 +50,7 @@ for (
   const [given, advice] of [
     ["-k", "; serving one client after the other is the default"],
     ["--hepl", "; did you mean --help?"],
+    ["--greet", "; tcp_server.ts has it as a --mode, as in --mode echo"],
     ["--nonsense", ""],
   ]
 ) {

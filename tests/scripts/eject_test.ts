@@ -122,6 +122,7 @@ for (const name of NAMES) {
     const absent = /--(explain|relay|progress|stats|proxy|to|idle)\b/;
     assert(!absent.test(stdout), stdout);
     assert(!/^ .*\b(pipe|forward) {2,}/m.test(stdout), stdout);
+    assert(!/--mode (chat|pipe|forward)/.test(stdout), stdout);
     const source = copies.text(`${name}.ts`);
     assert(!/^(import|export) .*"[.@]/m.test(source), "an import is left");
     // What edits lines takes 15 ms to load, so nobody waits for it at the start.
@@ -258,7 +259,7 @@ const MISTAKES: [string[], number, RegExp][] = [
   [["../lib/text.ts", "."], 2, /there is no script/],
   [["--forse", "tcp_server", "."], 2, /did you mean --force/],
   [["--explain", "tcp_server", "."], 2, /there is no option --explain/],
-  [["tcp_server", "nowhere/at/all"], 1, /nowhere\/at\/all: there is no such/],
+  [["tcp_server", "nowhere/at/all"], 1, /at\/all: there is no such folder/],
   [["tcp_server", "deno.json"], 1, /deno.json is not a folder/],
   [
     ["--force", "tcp_server", "scripts"],
