@@ -173,7 +173,7 @@ Examples:
     await serve(listener, (conn) => clients.serve(conn, modes[mode]), {
       ...serving,
       signal: stop,
-      onEnd: (conn) => clients.close(conn),
+      onEnd: (conn) => clients.closed(conn),
       onError: (error, conn) => clients.fail(error, conn, serving.once),
     });
   },

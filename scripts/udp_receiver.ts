@@ -115,8 +115,10 @@ await runCommand({
     if (reception) view.isShown = !output.terminal;
 
     const objectionTo = echoGuard(socket.address);
+    // Details for the log; most datagrams have no line in it, and need none.
     const about = (peer: string, bytes: number) => ({ peer, bytes });
-    let [received, port, hostname, from, isIn] = [0, 0, "", "", true];
+    let [received, from, isIn] = [0, "", true];
+    let [port, hostname] = [0, ""]; // whose datagram was the last
     for await (const { payload: whole, peer } of socket.receive(timeout)) {
       // Most datagrams come from the sender of the one before.
       const isNew = peer.port !== port || peer.hostname !== hostname;

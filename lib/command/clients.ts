@@ -45,7 +45,7 @@ export class ClientLog {
   }
 
   /** Tells of a client that has been served. */
-  close(conn: Deno.Conn): void {
+  closed(conn: Deno.Conn): void {
     this.#served.delete(conn);
     this.tell("closed", conn);
   }

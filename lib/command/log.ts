@@ -70,6 +70,6 @@ export async function logWritten(once = true): Promise<void> {
   if (!logWriting || once && logWriting === unread) return;
   unread = logWriting;
   const late = Promise.withResolvers<void>();
-  using _timer = after(1000, late.resolve);
+  using _timer = after(1000, late.resolve); // what a reader may take
   await Promise.race([logWriting, late.promise]);
 }

@@ -33,7 +33,7 @@ export function lineFeedFrom(bytes: Uint8Array, start: number): number {
     const feeds = other - 0x01010101 & ~other & 0x80808080;
     if (feeds !== 0) {
       let at = Math.max(start, 4 * word - byteOffset);
-      while (bytes[at] !== FEED) at++; // sooner than by the bits
+      while (bytes[at] !== FEED) at++; // faster than to work it out
       return at;
     }
     before = 0;

@@ -15,7 +15,7 @@ export class Reception implements Disposable {
     const header = this.#statistics.record(payload, from, now);
     if (header?.sequence === STOPPED) return undefined;
     const microseconds = 1000 * (now - this.#arrival);
-    // The logarithm would take as long as all the rest; this is of 32 bits.
+    // Counting bits is faster than the logarithm, but a word has only 32.
     const bits = microseconds < 2 ** 32
       ? 32 - Math.clz32(microseconds)
       : 1 + Math.floor(Math.log2(microseconds));

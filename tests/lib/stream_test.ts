@@ -81,6 +81,13 @@ for (const reuse of [false, true]) {
   });
 }
 
+Deno.test("chunks() reads as much as it is told when reads are full", async () => {
+  const from = reading([noise(1_000_000)]);
+  const options = { reuse: true, largest: 262_144 };
+  for await (const { length } of chunks(from, options)) assert(length > 0);
+  assertEquals(Math.max(...from.sizes), 262_144);
+});
+
 Deno.test("chunks() takes few buffers when they may be used again", async () => {
   const seen = new Set<ArrayBufferLike>();
   const from = reading([noise(1_000_000)]);

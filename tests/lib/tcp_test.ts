@@ -319,6 +319,25 @@ Deno.test("serve() keeps serving when a handler throws", async () => {
   assertEquals(messages, ["at once", "later"]);
 });
 
+Deno.test("serve() tells onEnd of a connection when its handler returns, not when it throws", async () => {
+  let count = 0;
+  const ended: Deno.Conn[] = [];
+  const served: Deno.Conn[] = [];
+  await using server = serving(async (conn) => {
+    if (++count === 2) throw new Error("no");
+    await echo(conn);
+    served.push(conn);
+  }, { onEnd: (conn) => ended.push(conn) });
+  assertEquals(await ask(server.port, "first"), "first");
+  assertEquals(await ask(server.port, ""), "");
+  assertEquals(await ask(server.port, "third"), "third");
+  server.stop.abort();
+  await within(server.served);
+  assertEquals(ended.length, 2);
+  assert(ended.every((conn, i) => conn === served[i]));
+  assertEquals(server.errors.length, 1);
+});
+
 Deno.test("serve() stops, cuts what is open, and rejects when onError throws", async () => {
   const listener = listen(LOOPBACK) as Deno.TcpListener;
   const { port } = listener.addr;
